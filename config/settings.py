@@ -1,0 +1,285 @@
+"""Every setting, its unit and its reason. No other module reads the environment.
+
+A setting ``NAME`` is the environment variable ``WXCHECK_NAME``, or a line in ``.env`` of the working directory.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import json
+from functools import cache
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+PREFIX = "WXCHECK_"
+
+Process = Literal["worker", "endpoint", "any"]
+
+
+class SettingsError(SystemExit):
+    """One message that lists every fault of the settings. Where nobody catches it, the process stops with it."""
+
+
+def _aes_key(value: SecretStr) -> SecretStr:
+    """An EncodingAESKey: 43 characters that, with one "=" more, are the base64 of 32 bytes."""
+    encoded = value.get_secret_value()
+    try:
+        key = base64.b64decode(encoded + "=", validate=True)
+    except (binascii.Error, ValueError):
+        key = b""
+    if len(encoded) != 43 or len(key) != 32:
+        raise ValueError("must be the 43 letters and digits of an EncodingAESKey")
+    return value
+
+
+def _http_url(value: str) -> str:
+    parts = urlsplit(value)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError("must be an http(s) URL")
+    return value.rstrip("/")
+
+
+def _redis_url(value: str) -> str:
+    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
+        raise ValueError("must be a redis://, rediss:// or unix:// URL")
+    return value
+
+
+def _json(value: object) -> object:
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        raise ValueError("must be JSON: {appid: {…}}") from None
+
+
+AesKey = Annotated[SecretStr, AfterValidator(_aes_key)]
+Limit = Annotated[int, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0)]
+AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+
+
+class Overrides(BaseModel):
+    """An entry of ``APPS``: what it leaves out is as the default Mini Program has it, but for the secrets."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
+
+    #: AppSecret; not needed where the token comes from elsewhere (``TOKEN_SOURCE`` cloudbase or none)
+    secret: SecretStr | None = None
+    #: Token of the message-push settings
+    push_token: SecretStr | None = None
+    #: EncodingAESKey of the message-push settings; with it set, a push that is not encrypted is refused
+    push_aes_key: AesKey | None = None
+    #: the EncodingAESKey before, while a change of keys is under way
+    push_aes_key_previous: AesKey | None = None
+    #: takes plain pushes too while ``push_aes_key`` is set: for message push in plain mode, and while its mode changes
+    push_plain_allowed: bool | None = None
+    #: the third-party platform whose key encrypts this Mini Program's pushes, where there is one
+    component_appid: AppId | None = None
+    #: quota of this appId: calls a minute and a day
+    text_per_minute: Limit | None = None
+    text_per_day: Limit | None = None
+    media_per_minute: Limit | None = None
+    media_per_day: Limit | None = None
+
+
+class MiniProgram(Overrides):
+    """One appId with its secrets and quotas, nothing left open."""
+
+    appid: AppId
+    push_plain_allowed: bool
+    text_per_minute: Limit
+    text_per_day: Limit
+    media_per_minute: Limit
+    media_per_day: Limit
+
+    @property
+    def aes_keys(self) -> list[SecretStr]:
+        """The keys that a push may be encrypted with, the current one first."""
+        return [key for key in (self.push_aes_key, self.push_aes_key_previous) if key is not None]
+
+
+#: the default Mini Program's own; no other one inherits them
+_OWN = ("secret", "push_token", "push_aes_key", "push_aes_key_previous")
+#: what an entry of ``APPS`` inherits
+_SHARED = (
+    "push_plain_allowed",
+    "component_appid",
+    "text_per_minute",
+    "text_per_day",
+    "media_per_minute",
+    "media_per_day",
+)
+
+
+#: may be or hold a secret: a fault is told without the value
+_UNSPOKEN = (*_OWN, "apps", "redis_url", "broker_url", "result_backend", "api_base")
+
+
+class Settings(BaseSettings):
+    """The settings of every process, checked. Use :func:`load_settings`, which names every fault at once."""
+
+    model_config = SettingsConfigDict(
+        env_prefix=PREFIX,
+        env_file=".env",
+        env_ignore_empty=True,  # docker-compose hands over what is not set as an empty string
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+    )
+
+    #: the store: tokens, parked checks, counters
+    redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
+    #: any broker that kombu speaks
+    broker_url: str = Field("", repr=False)  # it may hold a password, as the other two
+    result_backend: str = Field("", repr=False)
+    #: where the platform answers
+    api_base: Annotated[str, AfterValidator(_http_url)] = "https://api.weixin.qq.com"
+
+    #: the Mini Program that is checked for by default
+    appid: AppId | None = None
+    secret: SecretStr | None = None
+    push_token: SecretStr | None = None
+    push_aes_key: AesKey | None = None
+    push_aes_key_previous: AesKey | None = None
+    push_plain_allowed: bool = False
+    component_appid: AppId | None = None
+    #: more Mini Programs: ``{appid: {"secret": …, "push_token": …, …}}``
+    apps: Annotated[dict[AppId, Overrides], NoDecode, BeforeValidator(_json)] = Field(default_factory=dict, repr=False)
+
+    token_source: Literal["stable", "classic", "cloudbase", "none"] = "stable"
+    #: file that holds the current cloudbase_access_token; WeChat's cloud hosting keeps it fresh
+    cloudbase_token_file: Path | None = None
+
+    #: quota of one appId: calls a minute and a day
+    text_per_minute: Limit = 4_000
+    text_per_day: Limit = 2_000_000
+    media_per_minute: Limit = 2_000
+    media_per_day: Limit = 200_000
+
+    #: seconds for one call to the platform, from connecting to the last byte of the answer
+    api_timeout: Seconds = 10
+    #: how often a call that failed is tried again before the check fails with PlatformUnavailable
+    api_retries: Annotated[int, Field(ge=0)] = 4
+    #: seconds before the first of them; each further one waits about twice as long, up to a minute
+    retry_delay: Seconds = 1
+    #: seconds to wait for a push; WeChat promises one within 30 minutes
+    push_timeout: Seconds = 1860
+    #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
+    max_age: Annotated[float, Field(ge=0)] = 6600
+
+    #: where the callback endpoint listens
+    callback_host: str = "127.0.0.1"
+    callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    _programs: dict[str, MiniProgram] = {}
+
+    @model_validator(mode="after")
+    def _derive(self) -> Settings:
+        shared = {name: getattr(self, name) for name in _SHARED}
+        if self.appid is not None:
+            own = {name: getattr(self, name) for name in _OWN}
+            self._programs[self.appid] = MiniProgram(appid=self.appid, **own, **shared)
+        for appid, entry in self.apps.items():
+            self._programs[appid] = MiniProgram(**{**shared, **entry.model_dump(exclude_none=True), "appid": appid})
+        return self
+
+    @property
+    def programs(self) -> dict[str, MiniProgram]:
+        """Every Mini Program by its appId, the default one first."""
+        return self._programs
+
+    @property
+    def default_appid(self) -> str | None:
+        """The Mini Program of a check that names none: ``APPID``, or the only one of ``APPS``."""
+        if self.appid is not None:
+            return self.appid
+        return next(iter(self._programs)) if len(self._programs) == 1 else None
+
+    @property
+    def broker(self) -> str:
+        return self.broker_url or self.redis_url
+
+    @property
+    def backend(self) -> str:
+        return self.result_backend or self.redis_url
+
+    def faults(self, process: Process) -> list[str]:
+        """What ``process`` cannot do without."""
+        faults: list[str] = []
+        if process == "any":
+            return faults
+        if not self._programs:
+            faults.append(f"{PREFIX}APPID is missing: set the Mini Program's appId (or {PREFIX}APPS for several)")
+        for program in self._programs.values():
+            where = PREFIX if program.appid == self.appid else f"{PREFIX}APPS.{program.appid}."
+            needs_secret = self.token_source in ("stable", "classic")
+            if process == "worker" and needs_secret and program.secret is None:
+                faults.append(f"{_name(where, 'secret')} is missing: the AppSecret of {program.appid}")
+            if process == "endpoint" and program.push_token is None:
+                faults.append(f"{_name(where, 'push_token')} is missing: the Token of its message-push settings")
+        if process == "worker" and self.token_source == "cloudbase" and self.cloudbase_token_file is None:
+            faults.append(f"{PREFIX}CLOUDBASE_TOKEN_FILE is missing: {PREFIX}TOKEN_SOURCE=cloudbase reads it")
+        return faults
+
+
+@cache
+def load_settings(process: Process = "any") -> Settings:
+    """The settings from the environment and ``.env``, checked for what ``process`` needs.
+
+    Raises:
+        SettingsError: with every fault in one message; a secret's value is in none of them.
+    """
+    faults: list[str] = []
+    try:
+        settings = Settings()
+    except ValidationError as error:
+        settings, faults = _mend(error)
+    told = {fault.split(":")[0] for fault in faults}
+    faults += [fault for fault in settings.faults(process) if not _follows(fault, told)]
+    if faults:
+        listed = "\n".join(f"  - {fault}" for fault in faults)
+        raise SettingsError(
+            f"wxcheck cannot start, its settings are wrong:\n{listed}\nSee the table of settings in README.md."
+        )
+    return settings
+
+
+def _mend(error: ValidationError) -> tuple[Settings, list[str]]:
+    """The settings with defaults in place of what is wrong, and a line for each fault.
+
+    The line says the value only where it can't be a secret.
+    """
+    lines, defaults = [], {}
+    for fault in error.errors(include_url=False):
+        field, *within = (str(part) for part in fault["loc"])
+        defaults[field] = Settings.model_fields[field].get_default(call_default_factory=True)
+        where = ".".join([PREFIX + field.upper(), *within])
+        value = "" if field in _UNSPOKEN else f", not {str(fault['input'])[:40]!r}"
+        lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}{value}")
+    return Settings(**defaults), lines
+
+
+def _follows(fault: str, told: set[str]) -> bool:
+    """Whether a setting seems missing only because it was left out for being wrong."""
+    missing = fault.split(" ")[0]
+    return missing in told or (missing == f"{PREFIX}APPID" and any(name.startswith(f"{PREFIX}APPS") for name in told))
+
+
+def _name(where: str, field: str) -> str:
+    return where + (field.upper() if where == PREFIX else field)
