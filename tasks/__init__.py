@@ -1,0 +1,1 @@
+"""The tasks: they parse, call, and return or raise."""

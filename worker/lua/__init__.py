@@ -1,0 +1,1 @@
+"""The Lua scripts that the store runs: one verb each, atomic."""

@@ -1,0 +1,123 @@
+"""The Celery configuration. What is not said here is Celery's default; each line off the default says why."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kombu import Exchange, Queue
+
+from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
+from config.settings import Settings
+from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
+
+#: seconds; kombu's default is none, and a Redis that accepts but never answers would block a process for good
+SOCKET_TIMEOUT = 5
+CONNECT_TIMEOUT = 3
+
+#: seconds that an unacknowledged message of a lost worker stays away; a run is far shorter (two calls and a token)
+VISIBILITY_TIMEOUT = 600
+
+DAY = 86_400
+
+
+def celery_configuration(settings: Settings) -> dict[str, Any]:
+    """The configuration of the app that workers, endpoint and Flower share."""
+    return {
+        "broker_url": settings.broker,
+        "result_backend": settings.backend,
+        "imports": ("tasks.text", "tasks.media", "tasks.push"),
+        # JSON only: a message that can run code when it is unpickled is none we want to read
+        "task_serializer": "json",
+        "result_serializer": "json",
+        "accept_content": ["json"],
+        "result_accept_content": ["json"],
+        **_queues(),
+        **_delivery(settings),
+        **_quotas(settings),
+        **_sockets(settings),
+        **_visibility(),
+    }
+
+
+def _queues() -> dict[str, Any]:
+    def queue(name: str) -> Queue:
+        # exactly as Celery declares a queue that a client names only, or RabbitMQ would refuse one of the two
+        return Queue(name, Exchange(name), routing_key=name)
+
+    return {
+        "task_queues": [queue(name) for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)],
+        "task_routes": {
+            CHECK_TEXT: {"queue": TEXT_QUEUE},
+            CHECK_MEDIA: {"queue": MEDIA_QUEUE},
+            RECEIVE_PUSH: {"queue": PUSH_QUEUE},
+            FINISH: {"queue": PUSH_QUEUE},
+            CANCEL: {"queue": PUSH_QUEUE},
+        },
+    }
+
+
+def _delivery(settings: Settings) -> dict[str, Any]:
+    return {
+        # a message is acknowledged when its task has run: a check survives the process that took it up
+        "task_acks_late": True,
+        # ... a killed pool process included, which would otherwise fail the check
+        "task_reject_on_worker_lost": True,
+        # one message in hand for each slot: with late acknowledgement more would only wait here instead of elsewhere
+        "worker_prefetch_multiplier": 1,
+        # the workers wait for the network most of the time; threads cost a fraction of processes and share connections
+        "worker_pool": "threads",
+        "worker_concurrency": 32,
+        # a chord counts its parts and a chain reads its results over the longest time that a check may wait
+        "result_expires": int(DAY + settings.push_timeout + settings.max_age),
+        # results of chords are read by whichever worker finishes the last part; a broker's blip must not fail them
+        "result_chord_join_timeout": 30,
+        # 'retry' may publish again while a worker starts before its broker does
+        "broker_connection_retry_on_startup": True,
+    }
+
+
+def _quotas(settings: Settings) -> dict[str, Any]:
+    return {
+        # the quota of one appId, declared where Celery's users look for it and where Flower shows it ...
+        "task_annotations": {
+            CHECK_TEXT: {"rate_limit": f"{settings.text_per_minute}/m"},
+            CHECK_MEDIA: {"rate_limit": f"{settings.media_per_minute}/m"},
+        },
+        # ... but not enforced by Celery, which counts for each worker, not for each appId, and which on Redis lets
+        # through a fraction of the rate once there is a backlog
+        "worker_disable_rate_limits": True,
+    }
+
+
+def _sockets(settings: Settings) -> dict[str, Any]:
+    transport: dict[str, Any] = {}
+    if settings.broker.startswith(("redis:", "rediss:", "redis+", "sentinel:")):
+        transport = {
+            "socket_timeout": SOCKET_TIMEOUT,
+            "socket_connect_timeout": CONNECT_TIMEOUT,
+            "socket_keepalive": True,
+            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # kombu keeps the unacknowledged messages of everyone on one Redis under one key, and each worker gives
+            # back what is older than its own time-out: an application's long tasks would run twice by ours
+            "unacked_key": "wxcheck:unacked",
+            "unacked_index_key": "wxcheck:unacked_index",
+            "unacked_mutex_key": "wxcheck:unacked_mutex",
+        }
+    return {
+        "broker_transport_options": transport,
+        "broker_connection_timeout": CONNECT_TIMEOUT,
+        "redis_socket_timeout": SOCKET_TIMEOUT,
+        "redis_socket_connect_timeout": CONNECT_TIMEOUT,
+        "redis_socket_keepalive": True,
+        "redis_backend_health_check_interval": 30,
+    }
+
+
+def _visibility() -> dict[str, Any]:
+    return {
+        # Flower shows nothing without events
+        "worker_send_task_events": True,
+        # 'detail' of a verdict may quote the user's text; at this depth the arguments of follow-up tasks, as they are
+        # shown in events, hold no more than the verdict's first level
+        "task_repr_maxlevels": 2,
+    }

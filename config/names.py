@@ -1,0 +1,12 @@
+"""Names that the project's own processes share; the public ones are in the client module :mod:`wxcheck`."""
+
+from __future__ import annotations
+
+PUSH_QUEUE = "wxcheck.push"
+
+#: the endpoint enqueues it for each push: ``appid``, ``push``, ``received_at`` (seconds since the epoch)
+RECEIVE_PUSH = "wxcheck.receive_push"
+#: ends a parked check, under the check's own task id: ``appid``, ``trace_id``, ``outcome``
+FINISH = "wxcheck.finish"
+#: cancels a check that waits for its push: ``task_id``
+CANCEL = "wxcheck.cancel"

@@ -1,0 +1,65 @@
+"""``wxcheck.check_media``: a picture or a sound, whose verdict WeChat pushes later."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
+
+from tasks.base import STORE_AWAY, CheckTask
+from worker.app import app
+from worker.checks import media_check
+from worker.messages import encode_rest
+from worker.parking import Parked, TraceIdTaken
+from worker.runtime import publish_finish
+from worker.verdicts import NoVerdict, accepted_trace_id
+from wxcheck import CHECK_MEDIA, WAITING
+
+if TYPE_CHECKING:
+    from worker.checks import Check
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(base=CheckTask, name=CHECK_MEDIA, bind=True)
+def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
+    """Sends a picture or a sound and parks the rest of its chain until the push comes, which finishes it under the
+    same task id; takes what :func:`wxcheck.check_media` takes, the URL first."""
+    check = media_check(args, kwargs, self.runtime.settings)
+    answer = self.ask(check)
+    try:
+        trace_id = accepted_trace_id(answer)
+    except NoVerdict as lack:
+        self.try_again(check, str(lack), taken=True)
+    _announce_waiting(self, trace_id)
+    _park(self, check, trace_id)
+
+
+def _announce_waiting(task: CheckTask, trace_id: str) -> None:
+    """Shows the check as WAITING. Before it is parked: afterwards this could overwrite its result."""
+    since = time.time()
+    waiting = {"trace_id": trace_id, "since": since, "deadline": since + task.runtime.settings.push_timeout}
+    if not task.request.ignore_result:
+        task.update_state(state=WAITING, meta=waiting)
+    task.send_event("task-waiting", **waiting)
+
+
+def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
+    task_id = task.request.id
+    # the kind is not in the push; the finish takes it from here
+    rest = encode_rest(task.request, shadow=task.name, kind=check.kind)
+    try:
+        pushed = task.insist(lambda: task.runtime.parking.park(check.appid, trace_id, task_id, rest))
+    except STORE_AWAY:
+        task.give_back()
+    except TraceIdTaken:
+        task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
+    if pushed:
+        try:
+            publish_finish(task.app, Parked(check.appid, trace_id, task_id, rest))
+        except OperationalError as error:
+            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", task_id, error)
+    raise Ignore

@@ -1,0 +1,94 @@
+"""What a push sets going: it is tied to its check, whose finish then runs under the check's own task id."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import Any
+
+from celery.exceptions import Ignore
+from kombu.exceptions import OperationalError
+
+from config.names import CANCEL, FINISH, RECEIVE_PUSH
+from tasks.base import STORE_AWAY, WxcheckTask
+from worker.app import app
+from worker.parking import CANCELLED, Ended, Outcome
+from worker.runtime import publish_finish
+from worker.verdicts import media_verdict
+from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
+
+logger = logging.getLogger(__name__)
+
+
+@app.task(base=WxcheckTask, name=RECEIVE_PUSH, bind=True, ignore_result=True)
+def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_at: float) -> None:
+    """Takes in a push that the endpoint verified: publishes the finish of its check, or keeps it for one to come.
+
+    ``received_at``: seconds since the epoch.
+    """
+    try:
+        what, parked = self.runtime.parking.push(appid, push)
+    except STORE_AWAY:
+        self.give_back()
+    trace_id, seconds = push["trace_id"], time.time() - received_at
+    logger.info("push_%s appid=%s trace_id=%s after %.3f s in the queue", what, appid, trace_id, seconds)
+    if parked is not None:
+        try:
+            publish_finish(self.app, parked)
+        except OperationalError as error:
+            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
+
+
+class FinishTask(WxcheckTask):
+    """Ends a check: whatever follows it is published before its record goes."""
+
+    Request = "worker.requests:FinishRequest"
+
+    def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
+        """Runs once the follow-up is published and the result stored; until then the sweeper would finish it again."""
+        ended: Ended = "done"
+        if isinstance(retval, PushTimeout):
+            ended = "timeout"
+        elif isinstance(retval, CheckCancelled):
+            ended = "cancelled"
+        appid, trace_id = kwargs["appid"], kwargs["trace_id"]
+        try:
+            self.insist(lambda: self.runtime.parking.finished(appid, trace_id, task_id, ended))
+        except STORE_AWAY as error:
+            logger.error("finish_not_recorded task_id=%s: %s; it may run again", task_id, error)  # noqa: TRY400
+
+
+@app.task(base=FinishTask, name=FINISH, bind=True)
+def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
+    """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
+    try:
+        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id)
+    except STORE_AWAY:
+        self.give_back()
+    if outcome is None:
+        logger.info("finish_repeated task_id=%s trace_id=%s: it ran before, or runs now", self.request.id, trace_id)
+        raise Ignore
+    if getattr(self.request, "wxcheck_revoked", False):
+        outcome = CANCELLED
+    return _conclude(outcome, appid, trace_id, kind)
+
+
+def _conclude(outcome: Outcome, appid: str, trace_id: str, kind: Kind) -> Verdict:
+    if outcome["ended"] == "timeout":
+        raise PushTimeout(trace_id)
+    if outcome["ended"] == "cancelled":
+        raise CheckCancelled
+    return media_verdict(outcome["push"], kind, appid)
+
+
+@app.task(base=WxcheckTask, name=CANCEL, bind=True)
+def cancel(self: WxcheckTask, task_id: str) -> bool:
+    """Ends the wait of a media check with ``CheckCancelled``; whether it was waiting for its push."""
+    try:
+        parked = self.runtime.parking.cancel(task_id)
+    except STORE_AWAY:
+        self.give_back()
+    if parked is None:
+        return False
+    publish_finish(self.app, parked)
+    return True

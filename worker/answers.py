@@ -1,0 +1,81 @@
+"""Reads what the platform answers. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from typing import Any
+
+_RID = re.compile(r"rid:?\s*([0-9A-Za-z-]+)")
+
+
+class Unanswered(Exception):
+    """A call without a usable answer; the message says in a few words what came instead.
+
+    ``taken``: whether the platform may have taken the call all the same.
+    """
+
+    def __init__(self, reason: str, *, taken: bool) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.taken = taken
+
+
+@dataclass(frozen=True)
+class Answer:
+    """An answer of the platform; ``data`` is its whole JSON object, with the documented names."""
+
+    errcode: int
+    errmsg: str
+    data: dict[str, Any]
+
+    @property
+    def rid(self) -> str | None:
+        """The id of the call that ``errmsg`` may end with; WeChat keeps it for 7 days."""
+        found = _RID.search(self.errmsg)
+        return found[1] if found else None
+
+
+class TokenRefused(Exception):
+    """The platform answered a call for an access token with an error; ``answer`` is to be judged as the check's own."""
+
+    def __init__(self, answer: Answer) -> None:
+        super().__init__(answer.errcode)
+        self.answer = answer
+
+
+#: names as cloud calls answer them
+_CAMEL_CASE = {"errCode": "errcode", "errMsg": "errmsg", "traceId": "trace_id"}
+
+
+def read_answer(status: int, body: bytes) -> Answer:
+    """The answer in ``body``: UTF-8 whatever its headers say, for WeChat sends text/plain without a charset.
+
+    Raises:
+        Unanswered: a fault of the server (HTTP 5xx), or no JSON object with an ``errcode``.
+    """
+    if status >= 500:
+        raise Unanswered(f"HTTP {status}", taken=True)
+    try:
+        data = json.loads(body.decode("utf-8"))
+    except (ValueError, RecursionError):
+        raise Unanswered(f"HTTP {status} without JSON", taken=True) from None
+    if not isinstance(data, dict):
+        raise Unanswered(f"HTTP {status} with JSON that is no object", taken=True)
+    data = {_CAMEL_CASE.get(name, name): value for name, value in data.items()}
+    errcode = integer(data.get("errcode", 0 if "access_token" in data else None))
+    if errcode is None:
+        raise Unanswered(f"HTTP {status} without an errcode", taken=True)
+    return Answer(errcode, str(data.get("errmsg", "")), data)
+
+
+def integer(value: object) -> int | None:
+    """``value`` as an int where it is one, also as a string; else None. The platform mixes both."""
+    if isinstance(value, bool):
+        return None
+    if isinstance(value, int):
+        return value
+    if isinstance(value, str) and re.fullmatch(r"-?[0-9]{1,18}", value):
+        return int(value)
+    return None

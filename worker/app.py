@@ -1,0 +1,38 @@
+"""The Celery app: ``celery -A worker worker``, ``celery -A worker flower``."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+from celery import Celery
+from celery.signals import worker_init
+
+from config.celery import celery_configuration
+from config.settings import Settings, SettingsError, load_settings
+from worker.sweeper import Sweeper
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError:
+        # most of what starts with this app is a worker: name what it lacks in the same message
+        load_settings("worker")
+        raise
+
+
+app = Celery("wxcheck")
+app.config_from_object(celery_configuration(_settings()))
+
+app.steps["worker"].add(Sweeper)
+
+# At DEBUG they write every message with its content, and every URL with its token.
+for name in ("celery.pool", "urllib3"):
+    logging.getLogger(name).setLevel(logging.INFO)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def check_settings(**_: Any) -> None:
+    """A worker that cannot work stops at once, and says all that it lacks."""
+    load_settings("worker")

@@ -1,0 +1,30 @@
+-- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
+-- KEYS: 1 check  2 due  3 counters
+-- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease
+-- Returns: {'finishing', task id, rest} (its finish is to be published) | {'orphaned'} | {} (nothing to do)
+-- Always: a check times out once; a finish that hangs is published again when its lease is over.
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if not due or tonumber(due) > now then
+  return {}
+end
+local state, task_id, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'rest'))
+if state == 'waiting' then
+  redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2])
+  redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+  redis.call('HINCRBY', KEYS[3], 'push_missing', 1)
+  return {'finishing', task_id, rest}
+end
+if state == 'finishing' then
+  redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+  redis.call('HINCRBY', KEYS[3], 'finish_republished', 1)
+  return {'finishing', task_id, rest}
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+if state == 'early' then
+  redis.call('DEL', KEYS[1])
+  redis.call('HINCRBY', KEYS[3], 'push_orphaned', 1)
+  return {'orphaned'}
+end
+return {}

@@ -1,0 +1,84 @@
+"""What the tasks of one process work with, made from the settings when it is first needed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+from typing import TYPE_CHECKING
+
+from redis import Redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.names import FINISH, PUSH_QUEUE
+from config.settings import Settings, load_settings
+from worker.counters import Counters
+from worker.lanes import Lanes
+from worker.messages import decode_rest, publish
+from worker.parking import Parked, Parking
+from worker.platform import Credential, Http, Platform, TokenCalls
+from worker.shelf import Shelf
+from worker.token import Tokens
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """One object of each kind for a process; all may be used from any thread."""
+
+    settings: Settings
+    redis: Redis
+    counters: Counters
+    lanes: Lanes
+    shelf: Shelf
+    parking: Parking
+    platform: Platform
+
+
+def connect_store(settings: Settings) -> Redis:
+    """A client of the store whose calls end: redis-py alone waits without bound, and repeats ten times."""
+    client: Redis = Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=SOCKET_TIMEOUT,
+        socket_connect_timeout=CONNECT_TIMEOUT,
+        socket_keepalive=True,
+        health_check_interval=30,
+        # every script may be repeated, so that a connection that an idle time has closed costs no check
+        retry=Retry(NoBackoff(), 1),
+    )
+    return client
+
+
+@cache
+def runtime() -> Runtime:
+    """The runtime of this process."""
+    settings = load_settings()
+    redis = connect_store(settings)
+    lanes = Lanes(redis)
+    http = Http(settings.api_base, settings.api_timeout)
+
+    tokens = Tokens(redis, TokenCalls(http, settings), lanes, settings.api_timeout)
+    return Runtime(
+        settings=settings,
+        redis=redis,
+        counters=Counters(redis),
+        lanes=lanes,
+        shelf=Shelf(redis),
+        parking=Parking(redis, settings.push_timeout),
+        platform=Platform(http, Credential(settings, tokens)),
+    )
+
+
+def publish_finish(app: Celery, parked: Parked) -> None:
+    """Puts the finish of a check on its queue, under the check's own task id.
+
+    Raises:
+        OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
+    """
+    rest, kind = decode_rest(parked.rest)
+    check = {"appid": parked.appid, "trace_id": parked.trace_id, "kind": kind}
+    publish(app, FINISH, PUSH_QUEUE, rest, kwargs=check)

@@ -1,0 +1,64 @@
+"""Where checks wait whose lane is closed: in Redis, in no worker's memory and in no slot, with no attempt lost.
+
+Each goes back to its queue when its lane opens, one after the other at the lane's rate. Any number of sweepers may
+take them: one that dies with a check in hand loses its lease, and the check comes up again.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, cast
+
+from worker import keys
+from worker.scripts import script
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.checks import Lane
+
+#: seconds in which a check that was taken off must be back in its queue
+LEASE = 60
+
+
+class Shelf:
+    """The held checks of all processes."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._shelve = script(redis, "shelve")
+        self._wake = script(redis, "wake")
+
+    def put(self, appid: str, lane: Lane, task_id: str, message: dict[str, Any], until: float, spacing: float) -> float:
+        """Lays ``message`` (JSON values) on the shelf till its turn after ``until``; when that is (since the epoch).
+
+        ``spacing``: seconds between two checks of the lane.
+        """
+        at = self._shelve(
+            keys=[keys.shelved(task_id), keys.SHELF, keys.wake(appid, lane)],
+            args=[task_id, json.dumps(message), until, spacing],
+        )
+        return float(at)
+
+    def due(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
+        """(task id, message) of at most ``limit`` checks whose time has come; say :meth:`returned` of each."""
+        seconds, microseconds = self._redis.time()
+        now = seconds + microseconds / 1e6
+        task_ids = cast("list[str]", self._redis.zrangebyscore(keys.SHELF, "-inf", now, start=0, num=limit))
+        due = []
+        for task_id in task_ids:
+            message = self._wake(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, LEASE])
+            if message:
+                due.append((task_id, json.loads(message)))
+        return due
+
+    def returned(self, task_id: str) -> None:
+        """Says that the check is back in its queue."""
+        with self._redis.pipeline() as pipe:
+            pipe.zrem(keys.SHELF, task_id)
+            pipe.delete(keys.shelved(task_id))
+            pipe.execute()
+
+    def size(self) -> int:
+        """How many checks are held."""
+        return self._redis.zcard(keys.SHELF)

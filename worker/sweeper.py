@@ -1,0 +1,82 @@
+"""A thread of each worker that brings on what waited long enough: checks whose push never came, finishes that hang,
+held checks whose lane has opened. Any number may sweep at once; each thing is done once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from kombu.exceptions import OperationalError
+from redis import RedisError
+
+from worker.messages import publish
+from worker.parking import Parking
+from worker.runtime import publish_finish, runtime
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+    from worker.shelf import Shelf
+
+logger = logging.getLogger(__name__)
+
+#: seconds between two sweeps
+INTERVAL = 1.0
+#: of each kind, in one sweep: a sweep must not take long; what is over comes in the next
+BATCH = 200
+#: seconds that stopping waits for a sweep under way
+STOP_SECONDS = 10
+
+
+def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
+    """One sweep; how many checks it brought on.
+
+    Raises:
+        RedisError, OperationalError: store or broker is away; leases bring up again what was in hand.
+    """
+    overdue = parking.overdue(BATCH)
+    for parked in overdue:
+        logger.warning("check_overdue task_id=%s trace_id=%s: its finish goes out", parked.task_id, parked.trace_id)
+        publish_finish(app, parked)
+    held = shelf.due(BATCH)
+    for task_id, message in held:
+        publish(app, message["name"], message["queue"], message["rest"], message["args"], message["kwargs"])
+        shelf.returned(task_id)
+    return len(overdue) + len(held)
+
+
+class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
+    """Starts the thread when the worker's pool is up, and ends it before the pool ends."""
+
+    requires = ("celery.worker.components:Pool",)
+
+    def __init__(self, worker: Any, **options: Any) -> None:
+        super().__init__(worker, **options)
+        self._stopped = threading.Event()
+        self._thread: threading.Thread | None = None
+
+    def start(self, worker: Any) -> None:
+        self._thread = threading.Thread(target=self._run, args=(worker.app,), name="sweeper", daemon=True)
+        self._thread.start()
+
+    def stop(self, worker: Any) -> None:  # noqa: ARG002 - Celery passes it
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join(STOP_SECONDS)
+
+    terminate = stop
+
+    def _run(self, app: Celery) -> None:
+        away = False
+        while not self._stopped.wait(INTERVAL):
+            try:
+                while sweep(app, runtime().parking, runtime().shelf) >= BATCH and not self._stopped.is_set():
+                    continue
+                away = False
+            except (RedisError, OperationalError) as error:
+                if not away:
+                    logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
+                away = True
