@@ -24,7 +24,8 @@ class EnvelopeError(ValueError):
 
 def sign(*parts: str) -> str:
     """``signature`` of (token, timestamp, nonce), ``msg_signature`` of these and Encrypt: 40 hex digits."""
-    return hashlib.sha1("".join(sorted(parts)).encode()).hexdigest()  # noqa: S324 - the platform's choice
+    signed = "".join(sorted(parts)).encode("utf-8", "surrogatepass")  # strangers send what is no Unicode, too
+    return hashlib.sha1(signed).hexdigest()  # noqa: S324 - the platform's choice
 
 
 def encrypt(message: bytes, appid: str, aes_key: str) -> str:

@@ -52,6 +52,19 @@ class Parked(NamedTuple):
     rest: str
 
 
+class Waiting(NamedTuple):
+    """A media check that is not ended, as ``wxcheck pending`` lists it."""
+
+    #: early | waiting | finishing
+    state: str
+    appid: str
+    trace_id: str
+    #: None of an early push
+    task_id: str | None
+    #: when the sweeper looks at it next, in seconds since the epoch: when a waiting one times out
+    due: float
+
+
 class TraceIdTaken(Exception):
     """The platform gave one ``trace_id`` to two checks."""
 
@@ -132,10 +145,18 @@ class Parking:
             keys=[keys.check(member), keys.DUE, keys.task(task_id), keys.COUNTERS], args=[member, ended, KEEP_ENDED]
         )
 
-    def waiting(self, limit: int) -> list[tuple[str, str, float]]:
-        """(appId, trace_id, due) of checks that are not ended, the next one due first; times since the epoch."""
+    def waiting(self, limit: int) -> list[Waiting]:
+        """Media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""
         entries = cast("list[tuple[str, float]]", self._redis.zrange(keys.DUE, 0, limit - 1, withscores=True))
-        return [(*_parts(member), due) for member, due in entries]
+        with self._redis.pipeline(transaction=False) as pipe:
+            for member, _ in entries:
+                pipe.hmget(keys.check(member), "state", "task_id")
+            records = pipe.execute()
+        return [
+            Waiting(state, *_parts(member), task_id, due)
+            for (member, due), (state, task_id) in zip(entries, records, strict=True)
+            if state
+        ]
 
 
 def _member(appid: str, trace_id: str) -> str:

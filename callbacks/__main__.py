@@ -1,0 +1,77 @@
+"""``python -m callbacks``: the endpoint on CALLBACK_HOST and CALLBACK_PORT, until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+
+import click
+import uvicorn
+
+from callbacks.app import create_app
+from callbacks.probe import connect_store
+from config.settings import load_settings
+
+#: requests and idle connections at one time; further ones are answered 503
+MAX_CONNECTIONS = 2000
+#: bytes of a request's head; the platform's query has about 200
+MAX_HEAD = 16_384
+#: seconds for which a connection may stay idle
+KEEP_ALIVE_SECONDS = 5
+#: seconds that requests under way get at the end: a slow body's 10, a publish's 3, and some
+GRACE_SECONDS = 15
+
+
+class Server(uvicorn.Server):
+    """Says where it listens, once it does; with port 0 nobody knows before."""
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        click.echo(f"callbacks: listening on http://{f'[{host}]' if ':' in host else host}:{port}")
+        sys.stdout.flush()
+
+
+@click.command()
+@click.option(
+    "--log-level", type=click.Choice(["debug", "info", "warning", "error"]), default="info", show_default=True
+)
+def main(log_level: str) -> None:
+    """Take WeChat's message push and put the verdicts of media checks on the queue."""
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
+        signal.signal(number, _end)
+    # libraries at DEBUG write what they send and receive
+    libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
+    logging.basicConfig(level=libraries, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("callbacks").setLevel(log_level.upper())
+    settings = load_settings("endpoint")
+    from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
+    from worker.counters import Counters
+
+    config = uvicorn.Config(
+        create_app(settings, celery_app, Counters(connect_store(settings)).read),
+        host=settings.callback_host,
+        port=settings.callback_port,
+        log_config=None,
+        access_log=False,  # its lines hold the query, and so the signatures
+        server_header=False,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        h11_max_incomplete_event_size=MAX_HEAD,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    asyncio.run(Server(config).serve())
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,150 @@
+"""The endpoint: verify, decode, publish, answer. It looks nothing up."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager
+
+from celery import Celery
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+
+from callbacks.body import EarlyAnswer, read_body
+from callbacks.bounded_log import BoundedLog
+from callbacks.messages import media_verdict
+from callbacks.metrics import Metrics
+from callbacks.outcomes import Incomplete, Outcome, Refusal, TooLarge, UnknownAppid
+from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
+from callbacks.publisher import Publisher
+from callbacks.verification import check_url, open_push
+from config.settings import MiniProgram, Settings
+
+#: what the workers have counted, by the event's name; may block, may fail
+ClusterCounters = Callable[[], Mapping[str, int]]
+
+logger = logging.getLogger(__name__)
+
+
+def create_app(settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None = None) -> Starlette:
+    """The endpoint as an ASGI application.
+
+    Args:
+        settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
+        celery_app: says where the broker is; its connections are not used.
+        cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
+    """
+    return _Endpoint(settings, celery_app, cluster_counters).application()
+
+
+class _Endpoint:
+    def __init__(self, settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None) -> None:
+        self._programs = settings.programs
+        self._default_appid = settings.default_appid
+        self._publisher = Publisher(celery_app)
+        self._servers: list[Probe[None]] = [broker_probe(celery_app), store_probe(settings)]
+        self._cluster_counters = Probe("counters", cluster_counters or dict)
+        self._metrics = Metrics()
+        self._warnings = BoundedLog(logger)
+
+    def application(self) -> Starlette:
+        application = Starlette(
+            routes=[
+                Route("/wechat/push", self.url_check, methods=["GET"]),
+                Route("/wechat/push", self.push, methods=["POST"]),
+                Route("/wechat/push/{appid}", self.url_check, methods=["GET"]),
+                Route("/wechat/push/{appid}", self.push, methods=["POST"]),
+                Route("/livez", self.livez),
+                Route("/readyz", self.readyz),
+                Route("/metrics", self.metrics),
+            ],
+            lifespan=self._lifespan,
+        )
+        application.router.redirect_slashes = False  # the platform follows no redirect
+        return application
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._publisher.warm_up()
+        yield
+        self._publisher.close()
+        for server in self._servers:
+            server.close()
+        self._cluster_counters.close()
+
+    async def url_check(self, request: Request) -> Response:
+        try:
+            echo = check_url(self._program(request), request.query_params.multi_items(), time.time())
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        self._metrics.count(Outcome.URL_CHECK)
+        return PlainTextResponse(echo, headers={"x-content-type-options": "nosniff"})
+
+    async def push(self, request: Request) -> Response:
+        try:
+            outcome = await self._take(request)
+        except Refusal as refusal:
+            return self._refused(request, refusal)
+        self._metrics.count(outcome)
+        return PlainTextResponse("success")
+
+    async def livez(self, _: Request) -> Response:
+        return PlainTextResponse("alive")
+
+    async def readyz(self, _: Request) -> Response:
+        states = dict(await asyncio.gather(*map(self._state, self._servers)))
+        return JSONResponse(states, 200 if set(states.values()) == {"ok"} else 503)
+
+    async def metrics(self, _: Request) -> Response:
+        try:
+            events = await self._cluster_counters.ask()
+        except Unanswered as error:
+            self._warnings.warning("counters", f"the workers' counters cannot be read from the store: {error}")
+            events = {}
+        return Response(self._metrics.exposition(events), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    async def _take(self, request: Request) -> Outcome:
+        program = self._program(request)
+        body = await read_body(request)
+        message = open_push(program, request.query_params.multi_items(), body, time.time())
+        verdict = media_verdict(message)
+        if verdict is None:
+            return Outcome.NOT_A_VERDICT
+        with self._metrics.publish_seconds.time():
+            await self._publisher.publish(program.appid, verdict)
+        logger.debug("push queued: appid %s, trace_id %s", program.appid, verdict["trace_id"])
+        return Outcome.QUEUED
+
+    def _program(self, request: Request) -> MiniProgram:
+        appid = request.path_params.get("appid", self._default_appid)
+        program = self._programs.get(appid) if appid is not None else None
+        if program is None:
+            raise UnknownAppid("no default Mini Program is set" if appid is None else "no such Mini Program is set")
+        return program
+
+    def _refused(self, request: Request, refusal: Refusal) -> Response:
+        self._metrics.count(refusal.outcome)
+        appid = request.path_params.get("appid", self._default_appid) or "-"
+        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
+            appid = "(no appId)"  # a stranger's text, which could forge lines of the log
+        what = "push" if request.method == "POST" else "URL check"
+        self._warnings.warning(
+            refusal.outcome,
+            f"{what} refused with {refusal.status}: {refusal}; appid {appid}. Remedy: {refusal.remedy}.",
+        )
+        answer = EarlyAnswer if isinstance(refusal, TooLarge | Incomplete) else PlainTextResponse
+        return answer(refusal.outcome, refusal.status)
+
+    async def _state(self, server: Probe[None]) -> tuple[str, str]:
+        try:
+            await server.ask()
+        except Unanswered as error:
+            self._warnings.warning(server.name, f"not ready: the {server.name} does not answer: {error}")
+            return server.name, "down"
+        return server.name, "ok"

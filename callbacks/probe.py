@@ -1,0 +1,98 @@
+"""Questions to the servers behind the endpoint, bounded in time and in number."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Generic, TypeVar
+
+import redis
+from celery import Celery
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from callbacks.broker import BrokerLink, describe
+from config.settings import Settings
+
+#: how long an answer may take
+PROBE_SECONDS = 2
+
+Answer = TypeVar("Answer")
+
+
+class Unanswered(Exception):
+    """A server did not answer, or not in time."""
+
+
+class Probe(Generic[Answer]):
+    """A blocking call that runs once at a time, however many ask: a flood of them reaches no server."""
+
+    def __init__(self, name: str, call: Callable[[], Answer]) -> None:
+        self.name = name
+        self._call = call
+        self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
+        self._running: Future[Answer] | None = None
+
+    async def ask(self) -> Answer:
+        """What the call returns.
+
+        Raises:
+            Unanswered: it failed, or took longer than ``PROBE_SECONDS``.
+        """
+        if self._running is None or self._running.done():
+            self._running = self._executor.submit(self._call)
+        answer = asyncio.wrap_future(self._running)
+        done, _ = await asyncio.wait([answer], timeout=PROBE_SECONDS)  # leaves it running for those who ask meanwhile
+        if not done:
+            answer.add_done_callback(_acknowledge)
+            raise Unanswered(f"no answer within {PROBE_SECONDS} s")
+        error = answer.exception()
+        if error is not None:
+            raise Unanswered(describe(error)) from None
+        return answer.result()
+
+    def close(self) -> None:
+        self._executor.shutdown(wait=False, cancel_futures=True)
+
+
+def broker_probe(app: Celery) -> Probe[None]:
+    """Whether the broker answers on a new channel."""
+    link = BrokerLink(app)
+
+    def ping() -> None:
+        try:
+            link.ping()
+        except Exception:
+            link.failed()
+            raise
+
+    return Probe("broker", ping)
+
+
+def store_probe(settings: Settings) -> Probe[None]:
+    """Whether the store answers."""
+    client = connect_store(settings)
+
+    def ping() -> None:
+        client.ping()
+
+    return Probe("store", ping)
+
+
+def connect_store(settings: Settings) -> redis.Redis:
+    """A client of the store that gives up within a probe's time: redis-py alone waits without bound, and repeats."""
+    client: redis.Redis = redis.Redis.from_url(
+        settings.redis_url,
+        decode_responses=True,
+        socket_timeout=PROBE_SECONDS,
+        socket_connect_timeout=PROBE_SECONDS,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return client
+
+
+def _acknowledge(answer: asyncio.Future[Answer]) -> None:
+    """Take the late answer's exception, which asyncio would report as lost otherwise."""
+    if not answer.cancelled():
+        answer.exception()

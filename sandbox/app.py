@@ -1,0 +1,38 @@
+"""The sandbox as an ASGI application: WeChat's endpoints, and those that control it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.routing import Route
+
+from sandbox import access, checks, control
+from sandbox.state import CLASSIC_TOKEN_PATH, MEDIA_PATH, QUOTA_PATH, STABLE_TOKEN_PATH, TEXT_PATH, State
+
+#: the platform answers a wrong method itself, with an errcode
+_ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
+
+
+def make_app(state: State) -> Starlette:
+    """The application of ``state``; its pushes stop when the application does."""
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        yield
+        state.pushes.close()
+
+    app = Starlette(
+        routes=[
+            Route(TEXT_PATH, checks.text, methods=_ANY),
+            Route(MEDIA_PATH, checks.media, methods=_ANY),
+            Route(STABLE_TOKEN_PATH, access.stable_token, methods=_ANY),
+            Route(CLASSIC_TOKEN_PATH, access.classic_token, methods=_ANY),
+            Route(QUOTA_PATH, access.quota, methods=_ANY),
+            *control.ROUTES,
+        ],
+        lifespan=lifespan,
+    )
+    app.state.sandbox = state
+    return app

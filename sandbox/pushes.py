@@ -1,0 +1,178 @@
+"""Verdicts on their way: kept, delayed, delivered, tried again."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Coroutine, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+import requests
+
+from config.settings import MiniProgram
+from sandbox.messages import Mode, sealed
+from sandbox.options import Options
+
+logger = logging.getLogger(__name__)
+
+#: checks that can be listed and pushed again; the oldest is forgotten
+KEPT_CHECKS = 10_000
+#: verdicts on their way at once; media checks beyond them are answered -1, so that memory stays bounded
+MAX_WAITING = 50_000
+THREADS = 16
+
+
+@dataclass(slots=True)
+class Delivery:
+    """A media check that was taken, and what became of its push. The media URL is not kept."""
+
+    trace_id: str
+    appid: str
+    kind: str
+    version: int
+    #: seconds since the epoch
+    at: float
+    message: dict[str, Any]
+    pushes: int = 0
+    #: HTTP status of the last push; None: no answer, or none sent yet
+    status: int | None = None
+
+    def report(self) -> dict[str, Any]:
+        names = ("trace_id", "appid", "kind", "version", "at", "pushes", "status")
+        return {name: getattr(self, name) for name in names}
+
+
+class Pushes:
+    """Delivers from threads, with one ``requests`` session each; everything else runs on the event loop.
+
+    Args:
+        programs: whose push settings sign and encrypt; one without a ``push_token`` has no push URL and gets none
+        urls: where each appId's pushes go
+        options: the options as they are now
+        pushed: called with the HTTP status of each delivery, None where there was no answer
+    """
+
+    def __init__(
+        self,
+        programs: Mapping[str, MiniProgram],
+        urls: Mapping[str, str],
+        options: Callable[[], Options],
+        pushed: Callable[[int | None], None],
+    ) -> None:
+        self._programs = programs
+        self._urls = urls
+        self._options = options
+        self._pushed = pushed
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._kept: OrderedDict[str, Delivery] = OrderedDict()
+        self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="push")
+        self._local = threading.local()
+
+    @property
+    def waiting(self) -> int:
+        return len(self._tasks)
+
+    @property
+    def full(self) -> bool:
+        return len(self._tasks) >= MAX_WAITING
+
+    def keep(self, delivery: Delivery) -> None:
+        self._kept[delivery.trace_id] = delivery
+        if len(self._kept) > KEPT_CHECKS:
+            self._kept.popitem(last=False)
+
+    def recent(self, limit: int) -> list[Delivery]:
+        """The last media checks, the newest first."""
+        return list(itertools.islice(reversed(self._kept.values()), limit))
+
+    def find(self, trace_id: str) -> Delivery | None:
+        return self._kept.get(trace_id)
+
+    def later(self, delivery: Delivery, seconds: float) -> None:
+        """Delivers after ``seconds``, with the attempts that the options allow."""
+        self._start(self._attempts(delivery, seconds, self._options().push_attempts))
+
+    async def early(self, delivery: Delivery) -> None:
+        """Delivers now, and returns when that was answered; a failed one is tried again later, like any other."""
+        options = self._options()
+        if await self.send(delivery) != 200 and options.push_attempts > 1:
+            self._start(self._attempts(delivery, options.push_retry_seconds, options.push_attempts - 1))
+
+    async def send(self, delivery: Delivery) -> int | None:
+        """Delivers once; returns the HTTP status, None where there was no answer."""
+        program = self._programs[delivery.appid]
+        if program.push_token is None:
+            logger.warning("appid=%s has no push_token: it gets no pushes", delivery.appid)
+            return None
+        loop = asyncio.get_running_loop()
+        status = await loop.run_in_executor(self._pool, self._post, delivery.message, program, self._options())
+        delivery.pushes += 1
+        delivery.status = status
+        self._pushed(status)
+        return status
+
+    def forget(self) -> None:
+        """Drops every verdict, also those on their way."""
+        for task in self._tasks:
+            task.cancel()
+        self._tasks.clear()
+        self._kept.clear()
+
+    def close(self) -> None:
+        self.forget()
+        self._pool.shutdown(wait=False, cancel_futures=True)
+
+    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _attempts(self, delivery: Delivery, delay: float, attempts: int) -> None:
+        await asyncio.sleep(delay)
+        for left in reversed(range(attempts)):
+            status = await self.send(delivery)
+            if status == 200:
+                return
+            logger.warning(
+                "push answered %s, %d more attempts appid=%s trace_id=%s",
+                status or "nothing",
+                left,
+                delivery.appid,
+                delivery.trace_id,
+            )
+            if left:
+                await asyncio.sleep(self._options().push_retry_seconds)
+
+    def _post(self, message: dict[str, Any], program: MiniProgram, options: Options) -> int | None:
+        query, body, content_type = sealed(message, program, mode_of(program, options), options.push_format)
+        try:
+            answer = self._session().post(
+                f"{self._urls[program.appid]}?{query}",
+                data=body,
+                headers={"Content-Type": content_type},
+                timeout=options.push_timeout_seconds,
+                allow_redirects=False,
+            )
+        except requests.RequestException:
+            return None
+        return answer.status_code
+
+    def _session(self) -> requests.Session:
+        session: requests.Session | None = getattr(self._local, "session", None)
+        if session is None:
+            session = self._local.session = requests.Session()
+            session.trust_env = False  # a proxy of the environment does not lead to a receiver on this machine
+            session.headers["User-Agent"] = "Mozilla/4.0"
+        return session
+
+
+def mode_of(program: MiniProgram, options: Options) -> Mode:
+    """The mode that ``program`` is pushed to in: ``auto`` is secure where it has a key."""
+    if options.push_mode != "auto":
+        return options.push_mode
+    return "plain" if program.push_aes_key is None else "secure"

@@ -1,0 +1,32 @@
+"""One wxcheck for all tests of a pytest process: starting one costs seconds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.system import System
+
+
+@pytest.fixture(scope="session")
+def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    system = System(tmp_path_factory.mktemp("system"))
+    try:
+        system.sandbox()
+        system.endpoint()
+        # it also knows the application's errback of the new signature, which only the failing worker can run
+        system.worker("worker", "-I", "tests.support.application", "--loglevel=DEBUG")
+        system.application()
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture
+def system(running_system: System) -> System:
+    """A system whose sandbox and store have forgotten the tests before."""
+    running_system.reset_sandbox()
+    running_system.forget()
+    running_system.redis.delete("application:runs")
+    return running_system

@@ -1,0 +1,73 @@
+"""Processes of a test: started with an environment of their own, ended with the test, their output kept in a file."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[2]
+
+#: seconds; generous, for a deadline that passes only when something is wrong
+PATIENCE = 60.0
+
+
+def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
+    """Waits until ``holds()`` is true; fails with ``what`` did not come true."""
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        time.sleep(0.02)
+
+
+class Running:
+    """``python -m ARGUMENTS…`` in the root of the repository, in a process group of its own."""
+
+    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], directory: Path) -> None:
+        self.name = name
+        self._log = directory / f"{name}.log"
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
+        command = arguments if arguments[0].startswith("/") else [sys.executable, "-m", *arguments]
+        with self._log.open("wb") as log:
+            self.process = subprocess.Popen(
+                command,
+                cwd=ROOT,
+                env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+
+    @property
+    def output(self) -> str:
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def wait_for(self, word: str) -> None:
+        """Waits until it printed ``word``."""
+
+        def printed() -> bool:
+            if self.process.poll() is not None and word not in self.output:
+                raise AssertionError(f"{self.name} ended with {self.process.returncode}:\n{self.output}")
+            return word in self.output
+
+        eventually(printed, f"{self.name} prints {word!r}; it printed:\n{self.output}")
+
+    def kill(self) -> None:
+        """SIGKILL, to the whole group."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self, seconds: float = 30) -> int:
+        """SIGTERM, as an operator would; its exit code."""
+        if self.process.poll() is None:
+            self.process.terminate()
+        try:
+            return self.process.wait(seconds)
+        finally:
+            self.kill()

@@ -1,0 +1,129 @@
+"""A whole wxcheck for a test: Redis, the sandbox, the endpoint and workers as processes, on free ports."""
+
+from __future__ import annotations
+
+import gc
+import json
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import redis
+import requests
+from celery import Celery
+
+from local.ports import free_port
+from local.redis_server import answers, embedded_redis
+from tests.support.processes import Running, eventually
+
+APPID = "wx0123456789abcdef"
+SECRET = "5ecre7005ecre7005ecre7005ecre700"
+PUSH_TOKEN = "pushtokenOfTheTests"
+AES_KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
+OTHER_APPID = "wxfedcba9876543210"
+
+QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
+
+
+class System:
+    """Starts what a test asks for; all of it ends with :meth:`close`."""
+
+    def __init__(self, directory: Path, **settings: str) -> None:
+        self.directory = directory
+        self._stack = ExitStack()
+        redis_port, sandbox_port, endpoint_port = free_port(), free_port(), free_port()
+        self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
+        self.endpoint_url = f"http://127.0.0.1:{endpoint_port}"
+        embedded = embedded_redis(redis_port, directory)
+        self.redis_url = embedded.url
+        self.environment = {
+            "WXCHECK_REDIS_URL": self.redis_url,
+            "WXCHECK_API_BASE": self.sandbox_url,
+            "WXCHECK_APPID": APPID,
+            "WXCHECK_SECRET": SECRET,
+            "WXCHECK_PUSH_TOKEN": PUSH_TOKEN,
+            "WXCHECK_PUSH_AES_KEY": AES_KEY,
+            "WXCHECK_APPS": json.dumps(
+                {OTHER_APPID: {"secret": SECRET, "push_token": PUSH_TOKEN, "push_aes_key": AES_KEY}}
+            ),
+            "WXCHECK_CALLBACK_PORT": str(endpoint_port),
+            "WXCHECK_API_TIMEOUT": "3",
+            "WXCHECK_RETRY_DELAY": "0.1",
+            # a developer's own .env must not reach a test
+            **{f"WXCHECK_{name}": value for name, value in settings.items()},
+        }
+        self.run("redis", embedded.command)
+        eventually(lambda: answers(self.redis_url), "Redis answers")
+        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        self._stack.callback(self.redis.close)
+        self.app = plain_client(self.redis_url)
+        self._stack.callback(self.app.close)
+
+    def run(self, name: str, arguments: list[str], **environment: str) -> Running:
+        """Starts a process; ``environment`` adds to the system's own."""
+        running = Running(name, arguments, {**self.environment, **environment}, self.directory)
+        self._stack.callback(running.stop)
+        return running
+
+    def sandbox(self, *arguments: str) -> Running:
+        running = self.run("sandbox", ["sandbox", *arguments])
+        running.wait_for("sandbox listening on")
+        return running
+
+    def endpoint(self, *arguments: str, **environment: str) -> Running:
+        running = self.run("endpoint", ["callbacks", *arguments], **environment)
+        running.wait_for("listening on")
+        return running
+
+    def worker(self, name: str = "worker", *arguments: str, queues: str = QUEUES, **environment: str) -> Running:
+        """``celery -A worker worker``, ready to work."""
+        command = ["celery", "-A", "worker", "worker", "-Q", queues, "-n", f"{name}@%h", "--loglevel=INFO", *arguments]
+        running = self.run(name, command, **environment)
+        running.wait_for(" ready.")
+        return running
+
+    def application(self) -> Running:
+        """The worker of the tests' own application."""
+        arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", "--loglevel=INFO"]
+        running = self.run("application", ["celery", "-A", "tests.support.application", "worker", *arguments])
+        running.wait_for(" ready.")
+        return running
+
+    def tell_sandbox(self, **options: Any) -> None:
+        """Changes options of the sandbox while it runs."""
+        requests.patch(f"{self.sandbox_url}/sandbox/options", json=options, timeout=5).raise_for_status()
+
+    def reset_sandbox(self) -> None:
+        requests.post(f"{self.sandbox_url}/sandbox/reset", timeout=5).raise_for_status()
+
+    def invalidate_tokens(self) -> None:
+        requests.post(f"{self.sandbox_url}/sandbox/tokens/invalidate", timeout=5).raise_for_status()
+
+    def sandbox_stats(self) -> dict[str, Any]:
+        stats: dict[str, Any] = requests.get(f"{self.sandbox_url}/sandbox/stats", timeout=5).json()
+        return stats
+
+    def calls(self, path: str) -> int:
+        """How often the platform was called at ``path``."""
+        return int(self.sandbox_stats()["calls"].get(path, 0))
+
+    def counters(self) -> dict[str, int]:
+        """What the cluster counted."""
+        return {event: int(number) for event, number in self.redis.hgetall("wxcheck:counters").items()}
+
+    def forget(self) -> None:
+        """Empties the store, but for what a broker keeps in it: the next test meets no token, hold or mark."""
+        keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith("wxcheck:unacked")]
+        if keys:
+            self.redis.delete(*[key for key in keys if self.redis.type(key) != "list" and key not in QUEUES])
+
+    def close(self) -> None:
+        gc.collect()  # results that nobody read unsubscribe when they go, and need Redis for that
+        self._stack.close()
+
+
+def plain_client(url: str) -> Celery:
+    """A Celery app that imports nothing of the project."""
+    app = Celery("plain", broker=url, backend=url, set_as_current=False)
+    app.conf.update(task_serializer="json", accept_content=["json"], broker_connection_timeout=3)
+    return app

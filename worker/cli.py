@@ -1,0 +1,196 @@
+"""The command line ``wxcheck``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NoReturn, get_args
+
+import click
+from celery.exceptions import TimeoutError as ResultTimeout
+from kombu.exceptions import OperationalError
+from redis import RedisError
+from rich.console import Console
+from rich.table import Table
+
+from config.names import CANCEL, PUSH_QUEUE
+from config.settings import PREFIX, Settings, load_settings
+from wxcheck import CheckError, Scene, check_media, check_text
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+SOUND = (".mp3", ".aac", ".ac3", ".wma", ".flac", ".ogg", ".opus", ".wav", ".m4a")
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wxcheck")
+def main() -> None:
+    """Checks users' content with WeChat's content-security APIs, on Celery.
+
+    Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
+    """
+
+
+@main.command()
+def demo() -> None:
+    """Sends checks through real chains on this machine, against the sandbox, and prints what became of each."""
+    from local.demo import run_demo
+
+    sys.exit(run_demo())
+
+
+@main.command()
+def up() -> None:
+    """Runs everything on this machine until Ctrl-C: worker, endpoint and Flower.
+
+    Against the real platform where WXCHECK_APPID is set, else against the sandbox; with a Redis of its own where
+    WXCHECK_REDIS_URL is not set.
+    """
+    from local.up import run_up
+
+    sys.exit(run_up())
+
+
+@main.command()
+@click.argument("text_or_url")
+@click.option("--media", type=click.Choice(["image", "audio"]), help="Of a URL; by default told by its ending.")
+@click.option("--text", "as_text", is_flag=True, help="Check a URL as a text.")
+@click.option("--openid", help="With --scene: version 2 of the platform's API.")
+@click.option("--scene", type=click.Choice([str(scene) for scene in get_args(Scene)]), help="1 profile … 4 social log.")
+@click.option("--appid", help="The Mini Program, where it is not the default one.")
+@click.option("--timeout", type=float, default=None, help="Seconds to wait for the verdict; default: PUSH_TIMEOUT.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+def check(
+    text_or_url: str,
+    media: str | None,
+    as_text: bool,
+    openid: str | None,
+    scene: str | None,
+    appid: str | None,
+    timeout: float | None,
+    as_json: bool,
+) -> None:
+    """Checks one text, or one file by its http(s) URL; waits, and prints the verdict.
+
+    Exit codes: 0 pass, 1 review or risky, 2 could not be checked. A worker must be running.
+
+    \b
+    wxcheck check "what a lovely day"
+    wxcheck check https://example.com/cat.jpg
+    wxcheck check https://example.com/voice --media audio --openid oABC… --scene 2
+    """
+    _app()
+    user: dict[str, Any] = {"openid": openid, "scene": int(scene) if scene else None, "appid": appid}
+    if text_or_url.startswith(("http://", "https://")) and not as_text:
+        kind = media or ("audio" if text_or_url.split("?")[0].lower().endswith(SOUND) else "image")
+        signature = check_media(text_or_url, kind, **user)  # type: ignore[arg-type]
+    else:
+        signature = check_text(text_or_url, **user)
+    wait = timeout if timeout is not None else load_settings().push_timeout + 60
+    try:
+        result = signature.apply_async()
+        verdict = result.get(timeout=wait)
+    except CheckError as failure:
+        _fail(f"{type(failure).__name__}: {failure}")
+    except ResultTimeout:
+        _fail(
+            f"no verdict within {wait:.0f} s (task {result.id}). Is a worker running, and does the push URL reach it?"
+        )
+    except (OperationalError, RedisError) as error:
+        _fail(f"broker or result backend: {type(error).__name__}: {error}")
+    if as_json:
+        click.echo(json.dumps(verdict, ensure_ascii=False))
+    else:
+        click.echo(f"{verdict['suggest']}  (label {verdict['label']}, {verdict['kind']}, version {verdict['version']})")
+    sys.exit(0 if verdict["suggest"] == "pass" else 1)
+
+
+@main.command()
+@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="The next ones to end.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def pending(limit: int, as_json: bool) -> None:
+    """Lists the media checks that wait for their push, the next one to time out first."""
+    from worker.runtime import runtime
+
+    try:
+        waiting = runtime().parking.waiting(limit)
+    except RedisError as error:
+        _fail(f"the store: {type(error).__name__}: {error}")
+    if as_json:
+        click.echo(json.dumps([check._asdict() for check in waiting]))
+        return
+    if not waiting:
+        click.echo("No check waits for its push.")
+        return
+    table = Table("state", "appId", "trace_id", "task id", "until")
+    for check in waiting:
+        due = datetime.fromtimestamp(check.due).astimezone().isoformat(" ", "seconds")
+        table.add_row(check.state, check.appid, check.trace_id, check.task_id or "", due)
+    Console().print(table)
+
+
+@main.command()
+@click.argument("task_id")
+@click.option("--yes", is_flag=True, help="Do not ask.")
+def cancel(task_id: str, yes: bool) -> None:
+    """Ends the wait of a media check with CheckCancelled: its errbacks run. The call to the platform stays spent."""
+    if not yes:
+        click.confirm(f"Cancel {task_id}? Its chain fails with CheckCancelled.", abort=True)
+    try:
+        result = _app().send_task(CANCEL, kwargs={"task_id": task_id}, queue=PUSH_QUEUE)
+        cancelled = result.get(timeout=30)
+    except ResultTimeout:
+        _fail("no answer within 30 s. Does a worker consume wxcheck.push?")
+    except (OperationalError, RedisError) as error:
+        _fail(f"broker or result backend: {type(error).__name__}: {error}")
+    if not cancelled:
+        _fail(f"{task_id} does not wait for a push: see wxcheck pending")
+    click.echo(f"{task_id} is cancelled.")
+
+
+@main.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def show(as_json: bool) -> None:
+    """Lists every setting, and whether it was set; secrets are masked."""
+    settings = load_settings()
+    rows = [(PREFIX + name.upper(), shown, name in settings.model_fields_set) for name, shown in _shown(settings)]
+    if as_json:
+        click.echo(json.dumps({name: {"value": value, "set": was_set} for name, value, was_set in rows}))
+        return
+    table = Table("setting", "value", "from")
+    for name, value, was_set in rows:
+        table.add_row(name, value, "environment or .env" if was_set else "default")
+    Console().print(table)
+
+
+def _shown(settings: Settings) -> list[tuple[str, str]]:
+    from kombu.utils.url import maybe_sanitize_url
+
+    shown = []
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if name == "apps":
+            value = ", ".join(value) or None  # each entry holds secrets
+        elif name in ("redis_url", "broker_url", "result_backend"):
+            value = maybe_sanitize_url(value)
+        shown.append((name, "" if value is None else str(value)))
+    return shown
+
+
+def _app() -> Celery:
+    from worker.app import app
+
+    app.set_default()
+    return app
+
+
+def _fail(message: str) -> NoReturn:
+    click.echo(f"wxcheck: {message}", err=True)
+    sys.exit(2)
