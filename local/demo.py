@@ -57,7 +57,7 @@ def run_demo() -> int:
         console.print(f"interrupted by {interrupted.signal.name}: every process that was started has ended")
         return interrupted.exit_code
     except LocalError as error:
-        console.print(f"the demo failed: {error}", markup=False)
+        console.print(f"the demo failed: {error}", markup=False, soft_wrap=True)
         return 1
 
 

@@ -43,6 +43,8 @@ async def _answered(request: Request, path: str, read: Callable[[bytes], Check])
         return await _judged(request, state, path, read)
     except Refused as refused:
         return _json(state, path, refusal(refused.errcode), state.options.camel_case)
+    except asyncio.CancelledError:  # uvicorn does so when it stops and has waited long enough
+        return _json(state, path, refusal(-1), state.options.camel_case)
     except ScenarioError as error:
         state.stats.answers[path]["http 400"] += 1
         return Response(f"{error}\n", status_code=400, media_type="text/plain")

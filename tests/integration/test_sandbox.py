@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import select
@@ -218,6 +219,24 @@ def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: int)
         assert f"taking the demonstration's, {APPID}" in output
         assert f"pushes for {APPID} go to http://127.0.0.1:8080/wechat/push\n" in output
         assert "Traceback" not in output
+
+
+def test_it_does_not_wait_for_slow_checks_when_it_stops(tmp_path: Path) -> None:
+    with Sandbox(tmp_path) as sandbox:
+        url, body = f"{sandbox.url}{TEXT}?access_token={sandbox.token()}", b'{"content":"sandbox:slow=60"}'
+        caller = threading.Thread(target=_ignoring, args=(url, body))
+        caller.start()
+        wait_until(lambda: sandbox.control("GET", "stats")["calls"].get(TEXT) == 1)
+        started = time.monotonic()
+        code, output = sandbox.stop()
+        assert (code, time.monotonic() - started < 5) == (0, True)
+        assert "Traceback" not in output
+        caller.join()
+
+
+def _ignoring(url: str, body: bytes) -> None:
+    with contextlib.suppress(requests.RequestException), requests.Session() as session:
+        session.post(url, data=body, timeout=PATIENCE)
 
 
 def test_a_port_that_is_taken_is_named(sandbox: Sandbox, tmp_path: Path) -> None:

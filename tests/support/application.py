@@ -11,6 +11,7 @@ from typing import Any
 
 import redis
 from celery import Celery, shared_task
+from celery.signals import task_success
 
 URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
 QUEUE = "application"
@@ -71,6 +72,14 @@ def upload(self: Any, url: str) -> str:
 def explain(request: Any, exc: Any, traceback: Any) -> None:
     """An errback of the new signature: it runs inside of the worker that failed the task, where that knows it."""
     _store.rpush(RUNS, json.dumps({"name": "explain", "task_id": request.id, "arguments": [type(exc).__name__]}))
+
+
+@task_success.connect
+def tell_headers(sender: Any, **_: Any) -> None:
+    """Runs inside of the worker that finished a task."""
+    tenant = (sender.request.headers or {}).get("x_tenant")
+    if tenant:
+        _store.rpush(RUNS, json.dumps({"name": "succeeded", "task_id": sender.request.id, "arguments": [tenant]}))
 
 
 @shared_task(bind=True, name="application.replaced")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 from contextlib import ExitStack
 from pathlib import Path
@@ -118,7 +117,8 @@ class System:
             self.redis.delete(*[key for key in keys if self.redis.type(key) != "list" and key not in QUEUES])
 
     def close(self) -> None:
-        gc.collect()  # results that nobody read unsubscribe when they go, and need Redis for that
+        # results unsubscribe when they are collected, at the latest when the process ends, and Redis is gone by then
+        self.app.backend.result_consumer.subscribed_to.clear()
         self._stack.close()
 
 
