@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from typing import Any
 
 from celery import Celery
@@ -10,6 +9,7 @@ from celery.signals import worker_init
 
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
+from worker.logs import keep_quiet
 from worker.sweeper import Sweeper
 
 
@@ -26,10 +26,7 @@ app = Celery("wxcheck")
 app.config_from_object(celery_configuration(_settings()))
 
 app.steps["worker"].add(Sweeper)
-
-# At DEBUG they write every message with its content, and every URL with its token.
-for name in ("celery.pool", "urllib3"):
-    logging.getLogger(name).setLevel(logging.INFO)
+keep_quiet()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types

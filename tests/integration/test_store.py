@@ -1,0 +1,241 @@
+"""The store of parked checks, the shelf and their sweeping, on a real Redis, at moments that no system test hits."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+import redis
+
+from tests.support.system import System
+from worker import keys
+from worker.counters import Counters
+from worker.lanes import Lanes, Snooze
+from worker.parking import Parking, TraceIdTaken
+from worker.shelf import Shelf
+
+APPID = "wx1"
+PUSH = {"trace_id": "t1", "version": 1, "isrisky": 0, "status_code": 0, "errmsg": "", "detail": []}
+
+
+@pytest.fixture
+def store(system: System) -> Iterator[redis.Redis]:
+    """A database of its own beside the running system's."""
+    client = redis.Redis.from_url(system.redis_url.removesuffix("/0") + "/7", decode_responses=True)
+    client.flushdb()
+    yield client
+    client.close()
+
+
+@pytest.fixture
+def parking(store: redis.Redis) -> Parking:
+    return Parking(store, push_timeout=1860)
+
+
+def counted(store: redis.Redis) -> dict[str, int]:
+    return Counters(store).read()
+
+
+def come_due(store: redis.Redis, key: str = keys.DUE) -> None:
+    """Brings forward the time of everything that waits."""
+    for member in store.zrange(key, 0, -1):
+        store.zadd(key, {member: 1})
+
+
+def together(count: int, call: Any) -> list[Any]:
+    """The results of ``count`` calls that start at the same time in threads of their own."""
+    barrier = threading.Barrier(count)
+
+    def run(number: int) -> Any:
+        barrier.wait()
+        return call(number)
+
+    with ThreadPoolExecutor(count) as pool:
+        return list(pool.map(run, range(count)))
+
+
+def test_a_parked_check_is_finished_by_its_push(parking: Parking) -> None:
+    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    what, parked = parking.push(APPID, PUSH)
+    assert what == "finishing"
+    assert parked is not None
+    assert (parked.task_id, parked.rest) == ("task-1", "{}")
+    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+
+
+def test_a_push_that_comes_first_is_kept_for_its_check(parking: Parking, store: redis.Redis) -> None:
+    assert parking.push(APPID, PUSH) == ("early", None)
+    assert parking.park(APPID, "t1", "task-1", "{}") is True
+    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+    assert counted(store) == {"push_early": 1}
+
+
+def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_finish(
+    parking: Parking, store: redis.Redis
+) -> None:
+    for round_ in range(40):
+        trace_id = f"t-{round_}"
+
+        def act(number: int, trace_id: str = trace_id) -> bool:
+            if number == 0:
+                return parking.park(APPID, trace_id, f"task-{trace_id}", "{}")
+            return parking.push(APPID, {**PUSH, "trace_id": trace_id})[1] is not None
+
+        assert together(4, act).count(True) == 1
+    assert counted(store)["push_repeated"] == 80
+
+
+def test_the_first_of_two_different_pushes_counts(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    assert parking.push(APPID, {**PUSH, "isrisky": 1})[0] == "repeated"
+    outcome = parking.claim(APPID, "t1", "task-1")
+    assert outcome is not None
+    assert outcome["push"]["isrisky"] == 0
+    assert counted(store)["push_repeated"] == 1
+
+
+def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    claims = together(8, lambda _: parking.claim(APPID, "t1", "task-1"))
+    assert len([claim for claim in claims if claim]) == 1
+    store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that held it died long ago
+    assert parking.claim(APPID, "t1", "task-1") is not None
+
+
+def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
+    parking: Parking, store: redis.Redis
+) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    parking.claim(APPID, "t1", "task-1")
+    parking.finished(APPID, "t1", "task-1", "done")
+    assert parking.claim(APPID, "t1", "task-1") is None
+    assert parking.push(APPID, PUSH)[0] == "repeated"
+    left = set(store.scan_iter("*")) - {keys.COUNTERS}
+    assert left == {keys.check("wx1:t1")}
+    assert 0 < store.ttl(keys.check("wx1:t1")) <= 3600
+
+
+def test_a_check_times_out_once_however_many_sweep(parking: Parking, store: redis.Redis) -> None:
+    for number in range(20):
+        parking.park(APPID, f"t{number}", f"task-{number}", "{}")
+    assert parking.overdue(100) == []
+    come_due(store)
+    expired = [parked.task_id for swept in together(6, lambda _: parking.overdue(100)) for parked in swept]
+    assert sorted(expired) == sorted(f"task-{number}" for number in range(20))
+    assert parking.claim(APPID, "t0", "task-0") == {"ended": "timeout"}
+    assert counted(store)["push_missing"] == 20
+
+
+def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    assert parking.overdue(10) == []
+    come_due(store)
+    assert [parked.task_id for parked in parking.overdue(10)] == ["task-1"]
+    assert parking.overdue(10) == []
+    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+
+
+def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking, store: redis.Redis) -> None:
+    parking.push(APPID, PUSH)
+    come_due(store)
+    assert parking.overdue(10) == []
+    assert set(store.scan_iter("*")) == {keys.COUNTERS}
+    assert counted(store) == {"push_orphaned": 1}
+
+
+def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking) -> None:
+    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    assert parking.park(APPID, "t1", "task-1", "{}") is False
+
+
+def test_a_trace_id_that_another_check_has_is_refused(parking: Parking) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    with pytest.raises(TraceIdTaken):
+        parking.park(APPID, "t1", "task-2", "{}")
+
+
+def test_two_appids_may_have_the_same_trace_id(parking: Parking) -> None:
+    parking.park("wx1", "t1", "task-1", "{}")
+    parking.park("wx2", "t1", "task-2", "{}")
+    _, parked = parking.push("wx2", PUSH)
+    assert parked is not None
+    assert parked.task_id == "task-2"
+
+
+def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking) -> None:
+    assert parking.cancel("task-1") is None
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    assert parking.cancel("task-1") is None
+
+
+def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, store: redis.Redis) -> None:
+    parking.push(APPID, PUSH)
+    parking.park(APPID, "t2", "task-2", "{}")
+    waiting = parking.waiting(10)
+    assert [(entry.state, entry.trace_id, entry.task_id) for entry in waiting] == [
+        ("early", "t1", None),
+        ("waiting", "t2", "task-2"),
+    ]
+    assert len(parking.waiting(1)) == 1
+
+
+def test_held_checks_come_back_one_after_the_other_at_the_lanes_rate(store: redis.Redis) -> None:
+    shelf = Shelf(store)
+    times = [shelf.put(APPID, "text", f"task-{number}", {"n": number}, until=4e9, spacing=0.5) for number in range(3)]
+    assert times == [4e9, 4e9 + 0.5, 4e9 + 1]
+    assert shelf.due(10) == []
+    assert shelf.put(APPID, "media", "other", {}, until=4e9, spacing=0.5) == 4e9
+
+
+def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> None:
+    shelf = Shelf(store)
+    for number in range(10):
+        shelf.put(APPID, "text", f"task-{number}", {"n": number}, until=1, spacing=0.01)
+    taken = [message["n"] for due in together(5, lambda _: shelf.due(100)) for _, message in due]
+    assert sorted(taken) == list(range(10))
+    shelf.returned("task-0")
+    assert shelf.size() == 9
+
+
+def test_a_held_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
+    shelf = Shelf(store)
+    shelf.put(APPID, "text", "task-1", {"n": 1}, until=1, spacing=1)
+    assert shelf.due(10) == [("task-1", {"n": 1})]
+    assert shelf.due(10) == []
+    come_due(store, keys.SHELF)
+    assert shelf.due(10) == [("task-1", {"n": 1})]
+
+
+def test_a_closed_lane_lets_nothing_in_until_it_opens(store: redis.Redis) -> None:
+    lanes = Lanes(store)
+    store.set(keys.hold(APPID, "text"), "4000000000")
+    with pytest.raises(Snooze) as snooze:
+        lanes.enter(APPID, "text")
+    assert snooze.value.until == 4e9
+    lanes.enter(APPID, "media")
+    lanes.enter("wx2", "text")
+    store.set(keys.hold(APPID, "text"), "1")
+    lanes.enter(APPID, "text")
+
+
+def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, {**PUSH, "trace_id": "t2"})
+    Shelf(store).put(APPID, "text", "task-1", {}, until=1, spacing=1)
+    named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.task("task-1"), keys.shelved("task-1")}
+    named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.wake(APPID, "text")}
+    assert set(store.scan_iter("*")) <= named
+
+
+def test_outcomes_are_json_values(parking: Parking, store: redis.Redis) -> None:
+    parking.push(APPID, {**PUSH, "errmsg": "下载错误"})
+    assert json.loads(store.hget(keys.check("wx1:t1"), "outcome") or "")["push"]["errmsg"] == "下载错误"
