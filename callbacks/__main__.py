@@ -13,8 +13,9 @@ import click
 import uvicorn
 
 from callbacks.app import create_app
-from callbacks.probe import connect_store
+from callbacks.probe import PROBE_SECONDS
 from config.settings import load_settings
+from config.store import connect_store
 
 #: requests and idle connections at one time; further ones are answered 503
 MAX_CONNECTIONS = 2000
@@ -54,7 +55,7 @@ def main(log_level: str) -> None:
     from worker.counters import Counters
 
     config = uvicorn.Config(
-        create_app(settings, celery_app, Counters(connect_store(settings)).read),
+        create_app(settings, celery_app, Counters(connect_store(settings, PROBE_SECONDS, retries=0)).read),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,

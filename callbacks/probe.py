@@ -7,13 +7,11 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
-import redis
 from celery import Celery
-from redis.backoff import NoBackoff
-from redis.retry import Retry
 
 from callbacks.broker import BrokerLink, describe
 from config.settings import Settings
+from config.store import connect_store
 
 #: how long an answer may take
 PROBE_SECONDS = 2
@@ -72,24 +70,12 @@ def broker_probe(app: Celery) -> Probe[None]:
 
 def store_probe(settings: Settings) -> Probe[None]:
     """Whether the store answers."""
-    client = connect_store(settings)
+    client = connect_store(settings, PROBE_SECONDS, retries=0)
 
     def ping() -> None:
         client.ping()
 
     return Probe("store", ping)
-
-
-def connect_store(settings: Settings) -> redis.Redis:
-    """A client of the store that gives up within a probe's time: redis-py alone waits without bound, and repeats."""
-    client: redis.Redis = redis.Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=PROBE_SECONDS,
-        socket_connect_timeout=PROBE_SECONDS,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return client
 
 
 def _acknowledge(answer: asyncio.Future[Answer]) -> None:

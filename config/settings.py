@@ -27,6 +27,9 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 PREFIX = "WXCHECK_"
 
+#: where containers get secrets as files, named as the variable: ``/run/secrets/wxcheck_secret``
+_SECRETS_DIR = Path("/run/secrets")
+
 Process = Literal["worker", "endpoint", "any"]
 
 
@@ -138,6 +141,7 @@ class Settings(BaseSettings):
         env_prefix=PREFIX,
         env_file=".env",
         env_ignore_empty=True,  # docker-compose hands over what is not set as an empty string
+        secrets_dir=_SECRETS_DIR if _SECRETS_DIR.is_dir() else None,  # pydantic warns of one that is missing
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -186,6 +190,9 @@ class Settings(BaseSettings):
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+
+    #: file that a worker touches each second while it reaches the store: a health check that costs nothing
+    heartbeat_file: Path | None = None
 
     _programs: dict[str, MiniProgram] = {}
 

@@ -6,13 +6,10 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from redis import Redis
-from redis.backoff import NoBackoff
-from redis.retry import Retry
-
-from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.celery import SOCKET_TIMEOUT
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
+from config.store import connect_store
 from worker.counters import Counters
 from worker.lanes import Lanes
 from worker.messages import decode_rest, publish
@@ -23,6 +20,7 @@ from worker.token import Tokens
 
 if TYPE_CHECKING:
     from celery import Celery
+    from redis import Redis
 
 
 @dataclass(frozen=True)
@@ -38,26 +36,11 @@ class Runtime:
     platform: Platform
 
 
-def connect_store(settings: Settings) -> Redis:
-    """A client of the store whose calls end: redis-py alone waits without bound, and repeats ten times."""
-    client: Redis = Redis.from_url(
-        settings.redis_url,
-        decode_responses=True,
-        socket_timeout=SOCKET_TIMEOUT,
-        socket_connect_timeout=CONNECT_TIMEOUT,
-        socket_keepalive=True,
-        health_check_interval=30,
-        # every script may be repeated, so that a connection that an idle time has closed costs no check
-        retry=Retry(NoBackoff(), 1),
-    )
-    return client
-
-
 @cache
 def runtime() -> Runtime:
     """The runtime of this process."""
     settings = load_settings()
-    redis = connect_store(settings)
+    redis = connect_store(settings, SOCKET_TIMEOUT)
     lanes = Lanes(redis)
     http = Http(settings.api_base, settings.api_timeout)
 

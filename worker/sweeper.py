@@ -71,12 +71,16 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
 
     def _run(self, app: Celery) -> None:
         away = False
+        heartbeat = runtime().settings.heartbeat_file
         while not self._stopped.wait(INTERVAL):
             try:
-                while sweep(app, runtime().parking, runtime().shelf) >= BATCH and not self._stopped.is_set():
-                    continue
+                more = True
+                while more and not self._stopped.is_set():
+                    more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
+                    if heartbeat is not None:
+                        heartbeat.touch()
                 away = False
-            except (RedisError, OperationalError) as error:
+            except (RedisError, OperationalError, OSError) as error:  # OSError: the heartbeat cannot be written
                 if not away:
                     logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
                 away = True
