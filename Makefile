@@ -1,5 +1,5 @@
 # make setup installs everything into .venv, from the lock file, and nothing outside the checkout.
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
@@ -8,8 +8,8 @@ STAMP := .venv/.installed
 setup: $(STAMP)
 
 $(STAMP): requirements-dev.lock pyproject.toml client/pyproject.toml
-	@command -v $(PYTHON) >/dev/null || { echo "wxcheck needs Python 3.11: $(PYTHON) was not found. Name another one with: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
-	$(PYTHON) -m venv .venv
+	@"$(PYTHON)" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { echo "wxcheck needs Python 3.11 or newer, and found '$(PYTHON)'. Name one: make PYTHON=/path/to/python3.11 $(MAKECMDGOALS)" >&2; exit 1; }
+	"$(PYTHON)" -m venv .venv
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements-dev.lock
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./client -e .
 	@touch $@

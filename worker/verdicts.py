@@ -16,6 +16,10 @@ OTHER = 21000
 UNKNOWN = -1
 
 
+#: version 1 pushes a code without a message
+_V1_FAILURES = {-1008: "the file could not be downloaded"}
+
+
 class NoVerdict(Exception):
     """The platform answered, but its answer holds no verdict; the message says what it lacks."""
 
@@ -67,7 +71,10 @@ def media_verdict(push: dict[str, Any], kind: Kind, appid: str) -> Verdict:
         return _verdict(kind, *result, 2, appid, trace_id, detail)
     status, risky = push.get("status_code"), push.get("isrisky")
     if status != OK:
-        raise MediaUnavailable(UNKNOWN if status is None else status, push.get("errmsg") or "not fetched or not judged")
+        raise MediaUnavailable(
+            UNKNOWN if status is None else status,
+            _V1_FAILURES.get(status or 0, "the file could not be fetched or judged"),
+        )
     if risky not in (0, 1):
         raise MediaUnavailable(UNKNOWN, "the push says no isrisky")
     suggest: Suggest = "risky" if risky else "pass"
