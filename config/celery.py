@@ -35,7 +35,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
         **_delivery(settings),
         **_quotas(settings),
         **_sockets(settings),
-        **_visibility(),
+        **_events(),
     }
 
 
@@ -103,6 +103,9 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "unacked_index_key": "wxcheck:unacked_index",
             "unacked_mutex_key": "wxcheck:unacked_mutex",
         }
+    elif settings.broker.startswith(("amqp", "pyamqp")):
+        # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it
+        transport = {"read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT, "confirm_publish": True}
     return {
         "broker_transport_options": transport,
         "broker_connection_timeout": CONNECT_TIMEOUT,
@@ -110,10 +113,12 @@ def _sockets(settings: Settings) -> dict[str, Any]:
         "redis_socket_connect_timeout": CONNECT_TIMEOUT,
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 30,
+        # Celery's own 20 tries would hold a slot for minutes
+        "result_backend_transport_options": {"retry_policy": {"max_retries": 5}},
     }
 
 
-def _visibility() -> dict[str, Any]:
+def _events() -> dict[str, Any]:
     return {
         # Flower shows nothing without events
         "worker_send_task_events": True,

@@ -8,11 +8,13 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import os
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import urlsplit
 
+from kombu.transport import TRANSPORT_ALIASES
 from pydantic import (
     AfterValidator,
     BaseModel,
@@ -57,8 +59,14 @@ def _http_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("redis", "rediss", "unix"):
-        raise ValueError("must be a redis://, rediss:// or unix:// URL")
+    if urlsplit(value).scheme not in ("redis", "rediss"):
+        raise ValueError("must be a redis:// or rediss:// URL")
+    return value
+
+
+def _broker_url(value: str) -> str:
+    if value and urlsplit(value).scheme.split("+")[0] not in TRANSPORT_ALIASES:
+        raise ValueError("must be the URL of a broker that kombu speaks: redis://…, amqp://…")
     return value
 
 
@@ -73,7 +81,7 @@ def _json(value: object) -> object:
 
 AesKey = Annotated[SecretStr, AfterValidator(_aes_key)]
 Limit = Annotated[int, Field(gt=0)]
-Seconds = Annotated[float, Field(gt=0)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
 
@@ -150,7 +158,9 @@ class Settings(BaseSettings):
     #: the store: tokens, parked checks, counters
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
     #: any broker that kombu speaks
-    broker_url: str = Field("", repr=False)  # it may hold a password, as the other two
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
+        "", repr=False
+    )  # it may hold a password, as the other two
     result_backend: str = Field("", repr=False)
     #: where the platform answers
     api_base: Annotated[str, AfterValidator(_http_url)] = "https://api.weixin.qq.com"
@@ -185,7 +195,7 @@ class Settings(BaseSettings):
     #: seconds to wait for a push; WeChat promises one within 30 minutes
     push_timeout: Seconds = 1860
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
-    max_age: Annotated[float, Field(ge=0)] = 6600
+    max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6600
 
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"
@@ -203,7 +213,9 @@ class Settings(BaseSettings):
             own = {name: getattr(self, name) for name in _OWN}
             self._programs[self.appid] = MiniProgram(appid=self.appid, **own, **shared)
         for appid, entry in self.apps.items():
-            self._programs[appid] = MiniProgram(**{**shared, **entry.model_dump(exclude_none=True), "appid": appid})
+            inherited = self._programs[appid].model_dump() if appid in self._programs else shared
+            said = entry.model_dump(exclude_none=True)
+            self._programs[appid] = MiniProgram(**{**inherited, **said, "appid": appid})
         return self
 
     @property
@@ -228,7 +240,7 @@ class Settings(BaseSettings):
 
     def faults(self, process: Process) -> list[str]:
         """What ``process`` cannot do without."""
-        faults: list[str] = []
+        faults = self._overridden()
         if process == "any":
             return faults
         if not self._programs:
@@ -243,6 +255,20 @@ class Settings(BaseSettings):
         if process == "worker" and self.token_source == "cloudbase" and self.cloudbase_token_file is None:
             faults.append(f"{PREFIX}CLOUDBASE_TOKEN_FILE is missing: {PREFIX}TOKEN_SOURCE=cloudbase reads it")
         return faults
+
+    def _overridden(self) -> list[str]:
+        """Variables, of an application most likely, that Celery would take in place of these settings."""
+        ours = {
+            "CELERY_BROKER_URL": self.broker,
+            "CELERY_BROKER_READ_URL": self.broker,
+            "CELERY_BROKER_WRITE_URL": self.broker,
+            "CELERY_RESULT_BACKEND": self.backend,
+        }
+        return [
+            f"{name} is set, and Celery would use it in place of {PREFIX}{name.removeprefix('CELERY_')}: unset it here"
+            for name, url in ours.items()
+            if os.environ.get(name) not in (None, "", url)
+        ]
 
 
 @cache

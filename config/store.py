@@ -4,9 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import redis.exceptions
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+#: what a store says that is away for a while, or takes nothing: full, a replica, starting, failing over
+STORE_AWAY = (
+    redis.exceptions.ConnectionError,
+    redis.exceptions.TimeoutError,
+    redis.exceptions.OutOfMemoryError,
+    redis.exceptions.ReadOnlyError,
+    redis.exceptions.MasterDownError,
+    redis.exceptions.ClusterDownError,
+    redis.exceptions.TryAgainError,
+)
 
 if TYPE_CHECKING:
     from config.settings import Settings

@@ -16,20 +16,21 @@ from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from celery import Task
 from celery.exceptions import Ignore, Reject
-from redis import ConnectionError as StoreConnectionError
-from redis import TimeoutError as StoreTimeoutError
+from kombu.exceptions import OperationalError
 
+from config.store import STORE_AWAY
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.errcodes import OK, Meaning, meaning
 from worker.lanes import Snooze
-from worker.messages import HIDDEN, rest_of
-from worker.runtime import Runtime, runtime
+from worker.messages import HIDDEN, message_of
+from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import SENT_AT_HEADER, CheckError, CheckRefused, PlatformUnavailable, StaleCheck
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from worker.checks import Check
+    from worker.parking import Parked
 
 T = TypeVar("T")
 
@@ -44,14 +45,11 @@ STORE_ATTEMPTS = 10
 #: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
 CAUTIOUS_RETRIES = 1
 
-#: the store is away: nothing was decided, so the message goes back to its queue
-STORE_AWAY = (StoreConnectionError, StoreTimeoutError)
-
 
 class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
     """A task whose arguments are never shown."""
 
-    Request = "worker.requests:CheckRequest"
+    Request = "worker.request:CheckRequest"
     #: failures that are part of the bargain: logged in a line, without a traceback
     throws = (CheckError,)
     #: characters of a result that are shown: 'suggest' and 'label', but not 'detail', which may quote the user's text
@@ -80,6 +78,13 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         time.sleep(STORE_PAUSE)
         raise Reject("the store is away", requeue=True)
 
+    def finish(self, parked: Parked) -> None:
+        """Publishes the finish of a check, or leaves it to the sweeper, which does it when its lease is over."""
+        try:
+            publish_finish(self.app, parked)
+        except OperationalError as error:
+            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
+
 
 class CheckTask(WxcheckTask):
     """A task that calls the platform."""
@@ -99,6 +104,9 @@ class CheckTask(WxcheckTask):
                 answer = self.runtime.platform.call(check)
             except TokenRefused as refused:
                 answer = refused.answer
+                if meaning(answer.errcode) is Meaning.RENEW:
+                    # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+                    raise self.runtime.lanes.stop(check.appid, answer) from None
             except Unanswered as unanswered:
                 self.try_again(check, unanswered.reason, taken=unanswered.taken)
             except Snooze as snooze:
@@ -140,13 +148,7 @@ class CheckTask(WxcheckTask):
         """Lays the check on the shelf until its lane opens."""
         program = self.runtime.settings.programs[check.appid]
         per_minute = program.text_per_minute if check.lane == "text" else program.media_per_minute
-        message = {
-            "name": self.name,
-            "queue": self.app.conf.task_routes[self.name]["queue"],
-            "rest": rest_of(self.request),
-            "args": list(self.request.args or ()),
-            "kwargs": dict(self.request.kwargs or {}),
-        }
+        message = message_of(self, sent_at=time.time())
         self.runtime.shelf.put(check.appid, check.lane, self.request.id, message, snooze.until, 60 / per_minute)
         raise Ignore
 

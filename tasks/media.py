@@ -7,14 +7,13 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore
-from kombu.exceptions import OperationalError
 
-from tasks.base import STORE_AWAY, CheckTask
+from config.store import STORE_AWAY
+from tasks.base import CheckTask
 from worker.app import app
 from worker.checks import media_check
 from worker.messages import encode_rest
 from worker.parking import Parked, TraceIdTaken
-from worker.runtime import publish_finish
 from worker.verdicts import NoVerdict, accepted_trace_id
 from wxcheck import CHECK_MEDIA, WAITING
 
@@ -39,12 +38,18 @@ def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
 
 
 def _announce_waiting(task: CheckTask, trace_id: str) -> None:
-    """Shows the check as WAITING. Before it is parked: afterwards this could overwrite its result."""
+    """Shows the check as WAITING. Before it is parked: afterwards this could overwrite its result.
+
+    The platform has taken the check, so nothing that goes wrong here may keep it from being parked.
+    """
     since = time.time()
     waiting = {"trace_id": trace_id, "since": since, "deadline": since + task.runtime.settings.push_timeout}
-    if not task.request.ignore_result:
-        task.update_state(state=WAITING, meta=waiting)
-    task.send_event("task-waiting", **waiting)
+    try:
+        task.send_event("task-waiting", **waiting)
+        if not task.request.ignore_result:
+            task.update_state(state=WAITING, meta=waiting)
+    except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
+        logger.warning("waiting_not_shown task_id=%s: %s", task.request.id, type(error).__name__)
 
 
 def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
@@ -58,8 +63,5 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
     if pushed:
-        try:
-            publish_finish(task.app, Parked(check.appid, trace_id, task_id, rest))
-        except OperationalError as error:
-            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", task_id, error)
+        task.finish(Parked(check.appid, trace_id, task_id, rest))
     raise Ignore

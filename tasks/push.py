@@ -7,13 +7,12 @@ import time
 from typing import Any
 
 from celery.exceptions import Ignore
-from kombu.exceptions import OperationalError
 
 from config.names import CANCEL, FINISH, RECEIVE_PUSH
-from tasks.base import STORE_AWAY, WxcheckTask
+from config.store import STORE_AWAY
+from tasks.base import WxcheckTask
 from worker.app import app
 from worker.parking import CANCELLED, Ended, Outcome
-from worker.runtime import publish_finish
 from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
 
@@ -33,16 +32,13 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
     trace_id, seconds = push["trace_id"], time.time() - received_at
     logger.info("push_%s appid=%s trace_id=%s after %.3f s in the queue", what, appid, trace_id, seconds)
     if parked is not None:
-        try:
-            publish_finish(self.app, parked)
-        except OperationalError as error:
-            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
+        self.finish(parked)
 
 
 class FinishTask(WxcheckTask):
     """Ends a check: whatever follows it is published before its record goes."""
 
-    Request = "worker.requests:FinishRequest"
+    Request = "worker.request:FinishRequest"
 
     def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
         """Runs once the follow-up is published and the result stored; until then the sweeper would finish it again."""
@@ -90,5 +86,5 @@ def cancel(self: WxcheckTask, task_id: str) -> bool:
         self.give_back()
     if parked is None:
         return False
-    publish_finish(self.app, parked)
+    self.finish(parked)
     return True

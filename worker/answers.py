@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-_RID = re.compile(r"rid:?\s*([0-9A-Za-z-]+)")
+_RID = re.compile(r"\brid(?::\s*|\s+)([0-9A-Za-z]+(?:-[0-9A-Za-z]+)+)")
+
+#: characters of an errmsg that are kept: it goes into logs and results
+MAX_ERRMSG = 300
 
 
 class Unanswered(Exception):
@@ -28,7 +31,7 @@ class Answer:
 
     errcode: int
     errmsg: str
-    data: dict[str, Any]
+    data: dict[str, Any] = field(repr=False)  # it may hold a token
 
     @property
     def rid(self) -> str | None:
@@ -67,7 +70,7 @@ def read_answer(status: int, body: bytes) -> Answer:
     errcode = integer(data.get("errcode", 0 if "access_token" in data else None))
     if errcode is None:
         raise Unanswered(f"HTTP {status} without an errcode", taken=True)
-    return Answer(errcode, str(data.get("errmsg", "")), data)
+    return Answer(errcode, str(data.get("errmsg", ""))[:MAX_ERRMSG], data)
 
 
 def integer(value: object) -> int | None:

@@ -40,6 +40,9 @@ _MEDIA_TYPES: dict[object, tuple[int, Kind]] = {
 #: the body escapes these, and WeChat does not unescape: the text would be judged with a \\u0000 in it
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
+#: what looks like an appId, a number or a word of ours
+_PLAIN = re.compile(r"[A-Za-z0-9_-]{1,20}")
+
 
 @dataclass(frozen=True, repr=False)
 class Check:
@@ -182,8 +185,10 @@ def _url(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value that is no content, short enough for an error."""
-    return repr(value)[:40]
+    """A value as an error may tell it: arguments in the wrong order could make it content."""
+    if isinstance(value, int) or (isinstance(value, str) and _PLAIN.fullmatch(value)):
+        return repr(value)
+    return f"a {type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
 
 
 def _encode(body: dict[str, Any]) -> bytes:

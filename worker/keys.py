@@ -21,7 +21,8 @@ def check(member: str) -> str:
     ``rest``    JSON: the rest of the check's message (:mod:`worker.messages`), until it is ended
     ``outcome`` JSON: what ended the wait, in *early* and *finishing*
     ``claimed`` until when a run of the finish holds it, in seconds since the epoch
-    ``ended``   how it ended: done | timeout | cancelled. Such a mark expires
+    ``tries``   how often its finish was published again
+    ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id``, expires
     """
     return f"wxcheck:check:{member}"
 

@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 
 from celery.worker.consumer import consumer
+from kombu.exceptions import DecodeError
 
-#: at DEBUG these write every message with its content, and every URL with its token
-_TALKATIVE = ("celery.pool", "urllib3")
+#: they write every message with its content (at DEBUG) and URLs with their tokens (also in warnings); what urllib3
+#: warns of comes as an exception, too
+_TALKATIVE = {"celery.pool": logging.INFO, "urllib3": logging.CRITICAL}
 
 #: Celery's words for a message that it cannot make a task of; it adds the message's body and headers
 _UNREADABLE = (
@@ -27,13 +29,15 @@ class HideBodies(logging.Filter):
             said = str(record.msg).splitlines()[0].split(" [type")[0]
             record.msg = f"{said} (what it holds is not shown)"
             if isinstance(record.args, tuple):
-                record.args = record.args[: record.msg.count("%")]
+                # an exception may quote the body that it could not decode
+                kept = record.args[: said.count("%")]
+                record.args = tuple(type(arg).__name__ if isinstance(arg, DecodeError) else arg for arg in kept)
             record.exc_info = None
         return True
 
 
 def keep_quiet() -> None:
     """Sets up the loggers of this process; to be called before Celery sets up its own."""
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.INFO)
+    for name, level in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(level)
     logging.getLogger(consumer.logger.name).addFilter(HideBodies())

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 from kombu.utils import json
 
+from wxcheck import SENT_AT_HEADER
+
 if TYPE_CHECKING:
-    from celery import Celery
+    from celery import Celery, Task
     from celery.app.task import Context
 
 #: nothing of a message's arguments is shown in events, logs and Flower
@@ -44,6 +46,27 @@ def decode_rest(encoded: str) -> tuple[dict[str, Any], str]:
     """The rest of a media check's message, and the kind of the check."""
     rest: dict[str, Any] = json.loads(encoded)
     return rest, rest.pop("kind")
+
+
+def message_of(task: Task, sent_at: float) -> dict[str, Any]:
+    """The message that ``task`` runs, to be published again by :func:`publish_again`.
+
+    ``sent_at`` (since the epoch) is noted as its age where its sender did not say any.
+    """
+    rest = rest_of(task.request)
+    rest["headers"].setdefault(SENT_AT_HEADER, sent_at)
+    return {
+        "name": task.name,
+        "queue": task.app.conf.task_routes[task.name]["queue"],
+        "rest": rest,
+        "args": list(task.request.args or ()),
+        "kwargs": dict(task.request.kwargs or {}),
+    }
+
+
+def publish_again(app: Celery, message: dict[str, Any]) -> None:
+    """Puts a message back on its queue, with no attempt lost; raises as :func:`publish` does."""
+    publish(app, message["name"], message["queue"], message["rest"], message["args"], message["kwargs"])
 
 
 def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any = (), kwargs: Any = None) -> None:

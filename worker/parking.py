@@ -95,11 +95,11 @@ class Parking:
         )
         if state == "taken":
             raise TraceIdTaken(trace_id)
-        return bool(state == "finishing")
+        return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
 
     def push(self, appid: str, push: dict[str, Any]) -> tuple[str, Parked | None]:
-        """Takes a push in: what it was (``finishing``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in
-        the first case the check that it ends."""
+        """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
+        first case the check whose finish is to be published, unless that is on its way."""
         trace_id = push["trace_id"]
         member = _member(appid, trace_id)
         what, *found = self._push(

@@ -1,6 +1,6 @@
 """Calls the platform over HTTP. The only module that does.
 
-``requests``, one session a thread (a session is not safe to share), kept alive, each call bounded in time as a whole.
+``requests``, one session a thread (a session is not safe to share), kept alive, a time-out on each call.
 No exception from below ever leaves here: its text would hold the URL, and with it the token.
 """
 
@@ -12,6 +12,7 @@ import time
 from typing import TYPE_CHECKING
 
 import requests
+import urllib3.exceptions
 from requests.adapters import HTTPAdapter
 
 from worker.answers import Answer, TokenRefused, Unanswered, integer, read_answer
@@ -28,7 +29,10 @@ _CHUNK = 1 << 16
 
 
 class Http:
-    """Sends single requests to the platform."""
+    """Sends single requests to the platform.
+
+    ``timeout`` (seconds) bounds connecting, the wait for the answer's head, and, from the call's start on, its body.
+    """
 
     def __init__(self, base: str, timeout: float) -> None:
         self._base = base
@@ -70,7 +74,10 @@ class Http:
             refused = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
             reason = "no connection" if refused else "connection lost"
             raise Unanswered(reason, taken=not refused) from None
-        except requests.RequestException as error:
+        except urllib3.exceptions.ReadTimeoutError:
+            raise Unanswered("no answer within the time-out", taken=True) from None
+        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+            # what reading the body raises is urllib3's own
             raise Unanswered(f"call failed with {type(error).__name__}", taken=True) from None
 
     @property

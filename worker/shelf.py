@@ -6,8 +6,9 @@ take them: one that dies with a check in hand loses its lease, and the check com
 
 from __future__ import annotations
 
-import json
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from kombu.utils import json
 
 from worker import keys
 from worker.scripts import script
@@ -21,6 +22,15 @@ if TYPE_CHECKING:
 LEASE = 60
 
 
+class Held(NamedTuple):
+    """A check whose time has come: it is to be published."""
+
+    task_id: str
+    message: dict[str, Any]
+    #: end of the lease on which it was taken, in seconds since the epoch, as Redis writes it
+    lease: str
+
+
 class Shelf:
     """The held checks of all processes."""
 
@@ -28,6 +38,7 @@ class Shelf:
         self._redis = redis
         self._shelve = script(redis, "shelve")
         self._wake = script(redis, "wake")
+        self._returned = script(redis, "returned")
 
     def put(self, appid: str, lane: Lane, task_id: str, message: dict[str, Any], until: float, spacing: float) -> float:
         """Lays ``message`` (JSON values) on the shelf till its turn after ``until``; when that is (since the epoch).
@@ -40,24 +51,22 @@ class Shelf:
         )
         return float(at)
 
-    def due(self, limit: int) -> list[tuple[str, dict[str, Any]]]:
-        """(task id, message) of at most ``limit`` checks whose time has come; say :meth:`returned` of each."""
+    def due(self, limit: int) -> list[Held]:
+        """At most ``limit`` checks whose time has come; say :meth:`returned` of each that is back in its queue."""
         seconds, microseconds = self._redis.time()
         now = seconds + microseconds / 1e6
         task_ids = cast("list[str]", self._redis.zrangebyscore(keys.SHELF, "-inf", now, start=0, num=limit))
         due = []
         for task_id in task_ids:
-            message = self._wake(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, LEASE])
-            if message:
-                due.append((task_id, json.loads(message)))
+            found = self._wake(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, LEASE])
+            if found:
+                message, lease = found
+                due.append(Held(task_id, json.loads(message), lease))
         return due
 
-    def returned(self, task_id: str) -> None:
-        """Says that the check is back in its queue."""
-        with self._redis.pipeline() as pipe:
-            pipe.zrem(keys.SHELF, task_id)
-            pipe.delete(keys.shelved(task_id))
-            pipe.execute()
+    def returned(self, held: Held) -> None:
+        """Says that the check is back in its queue. It may have been shelved anew since; then it stays here."""
+        self._returned(keys=[keys.shelved(held.task_id), keys.SHELF], args=[held.task_id, held.lease])
 
     def size(self) -> int:
         """How many checks are held."""

@@ -6,19 +6,20 @@ from __future__ import annotations
 
 import logging
 import threading
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
-from kombu.exceptions import OperationalError
-from redis import RedisError
 
-from worker.messages import publish
-from worker.parking import Parking
+from worker.messages import publish_again
 from worker.runtime import publish_finish, runtime
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from celery import Celery
 
+    from worker.parking import Parking
     from worker.shelf import Shelf
 
 logger = logging.getLogger(__name__)
@@ -35,17 +36,28 @@ def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
     """One sweep; how many checks it brought on.
 
     Raises:
-        RedisError, OperationalError: store or broker is away; leases bring up again what was in hand.
+        RedisError: the store is away; leases bring up again what was in hand.
     """
     overdue = parking.overdue(BATCH)
     for parked in overdue:
         logger.warning("check_overdue task_id=%s trace_id=%s: its finish goes out", parked.task_id, parked.trace_id)
-        publish_finish(app, parked)
-    held = shelf.due(BATCH)
-    for task_id, message in held:
-        publish(app, message["name"], message["queue"], message["rest"], message["args"], message["kwargs"])
-        shelf.returned(task_id)
-    return len(overdue) + len(held)
+        _bring_on(parked.task_id, partial(publish_finish, app, parked))
+    due = shelf.due(BATCH)
+    for held in due:
+        if _bring_on(held.task_id, partial(publish_again, app, held.message)):
+            shelf.returned(held)
+    return len(overdue) + len(due)
+
+
+def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
+    """Publishes one message; where that fails, be it the broker or the record, the others still get their turn."""
+    try:
+        publish()
+    except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time
+        # the text of the error may quote the record
+        logger.error("not_brought_on task_id=%s: %s; it is tried again", task_id, type(error).__name__)  # noqa: TRY400
+        return False
+    return True
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -80,7 +92,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     if heartbeat is not None:
                         heartbeat.touch()
                 away = False
-            except (RedisError, OperationalError, OSError) as error:  # OSError: the heartbeat cannot be written
+            except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:
                     logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
                 away = True

@@ -25,6 +25,8 @@ logger = logging.getLogger(__name__)
 
 #: seconds for which the others wait after a renewal that failed, before one of them tries
 FAILURE_PAUSE = 1
+#: the same while the old token lives, and nothing is lost yet
+FAILURE_PAUSE_ALIVE = 30
 #: seconds for which a refused token is not renewed again, once the platform has given the very same one anew
 CONFIRMED = 30
 #: seconds between two looks while another process fetches the first token
@@ -82,9 +84,10 @@ class Tokens:
     def _renew(self, appid: str, fence: int, old: str) -> str:
         try:
             value, lives = self._source.fetch(appid)
-        except (Unanswered, TokenRefused) as error:
-            self._put(keys=[keys.token(appid)], args=[fence, "", 0, FAILURE_PAUSE, CONFIRMED])
-            if old:
+        except BaseException as error:
+            pause = FAILURE_PAUSE_ALIVE if old else FAILURE_PAUSE
+            self._put(keys=[keys.token(appid)], args=[fence, "", 0, pause, CONFIRMED])
+            if old and isinstance(error, (Unanswered, TokenRefused)):
                 # nothing is lost yet: the old one lives on, and the next call tries again
                 logger.warning("token_not_renewed appid=%s: %s; the old one is used on", appid, error)
                 return old

@@ -26,6 +26,7 @@ import time
 from typing import Any, Literal, TypedDict
 
 from celery.canvas import Signature
+from celery.signals import before_task_publish
 
 __all__ = [
     "CHECK_MEDIA",
@@ -60,8 +61,8 @@ MEDIA_QUEUE = "wxcheck.media"
 #: times in seconds since the epoch.
 WAITING = "WAITING"
 
-#: Message header: when the user's content was handed over, in seconds since the epoch. A v2 check that is older than
-#: ``MAX_AGE`` fails with :class:`StaleCheck`. The signatures made here carry it; who enqueues by name may add it.
+#: Message header: when the check was sent, in seconds since the epoch. A v2 check that is older than ``MAX_AGE`` fails
+#: with :class:`StaleCheck`. Where this module is imported it is added; who enqueues by name alone may add it.
 SENT_AT_HEADER = "wxcheck_sent_at"
 
 Kind = Literal["text", "image", "audio"]
@@ -232,13 +233,21 @@ def check_media(
     )
 
 
+def _note_sent_at(headers: dict[str, Any] | None = None, **_: Any) -> None:
+    if headers is not None:
+        headers.setdefault(SENT_AT_HEADER, time.time())
+
+
+for _name in (CHECK_TEXT, CHECK_MEDIA):
+    before_task_publish.connect(_note_sent_at, sender=_name, weak=False)
+
+
 def _signature(task: str, queue: str, **arguments: Any) -> Signature:
     return Signature(
         task,
         kwargs={name: value for name, value in arguments.items() if value is not None},
         options={
             "queue": queue,
-            "headers": {SENT_AT_HEADER: time.time()},
             # what users wrote stays out of events, logs and Flower
             "argsrepr": "(…)",
             "kwargsrepr": "{…}",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import threading
+import uuid
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -61,7 +63,7 @@ def together(count: int, call: Any) -> list[Any]:
 def test_a_parked_check_is_finished_by_its_push(parking: Parking) -> None:
     assert parking.park(APPID, "t1", "task-1", "{}") is False
     what, parked = parking.push(APPID, PUSH)
-    assert what == "finishing"
+    assert what == "matched"
     assert parked is not None
     assert (parked.task_id, parked.rest) == ("task-1", "{}")
     assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
@@ -151,9 +153,47 @@ def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking
     assert counted(store) == {"push_orphaned": 1}
 
 
-def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking) -> None:
+def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking, store: redis.Redis) -> None:
     assert parking.park(APPID, "t1", "task-1", "{}") is False
     assert parking.park(APPID, "t1", "task-1", "{}") is False
+    parking.push(APPID, PUSH)
+    assert parking.park(APPID, "t1", "task-1", "{}") is True
+    parking.claim(APPID, "t1", "task-1")
+    parking.finished(APPID, "t1", "task-1", "done")
+    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    assert store.zcard(keys.DUE) == 0
+
+
+def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
+    parking: Parking, store: redis.Redis
+) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    come_due(store)
+    assert len(parking.overdue(10)) == 1
+    assert parking.push(APPID, PUSH) == ("matched", None)
+    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+
+
+def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    come_due(store)
+    parking.overdue(10)
+    assert parking.claim(APPID, "t1", "task-1") == {"ended": "timeout"}
+    assert parking.push(APPID, PUSH)[0] == "late"
+    parking.finished(APPID, "t1", "task-1", "timeout")
+    assert parking.push(APPID, PUSH)[0] == "late"
+
+
+def test_a_finish_that_hangs_is_published_again_ever_more_rarely(parking: Parking, store: redis.Redis) -> None:
+    parking.park(APPID, "t1", "task-1", "{}")
+    parking.push(APPID, PUSH)
+    waits = []
+    for _ in range(3):
+        come_due(store)
+        parking.overdue(10)
+        waits.append((store.zscore(keys.DUE, "wx1:t1") or 0) - store.time()[0])
+    assert waits == sorted(waits)
+    assert waits[2] > 3 * waits[0]
 
 
 def test_a_trace_id_that_another_check_has_is_refused(parking: Parking) -> None:
@@ -200,19 +240,35 @@ def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> 
     shelf = Shelf(store)
     for number in range(10):
         shelf.put(APPID, "text", f"task-{number}", {"n": number}, until=1, spacing=0.01)
-    taken = [message["n"] for due in together(5, lambda _: shelf.due(100)) for _, message in due]
-    assert sorted(taken) == list(range(10))
-    shelf.returned("task-0")
+    taken = [held for due in together(5, lambda _: shelf.due(100)) for held in due]
+    assert sorted(held.message["n"] for held in taken) == list(range(10))
+    shelf.returned(taken[0])
     assert shelf.size() == 9
+
+
+def test_a_check_that_is_held_again_at_once_stays_on_the_shelf(store: redis.Redis) -> None:
+    shelf = Shelf(store)
+    shelf.put(APPID, "text", "task-1", {"n": 1}, until=1, spacing=1)
+    (held,) = shelf.due(10)
+    shelf.put(APPID, "text", "task-1", {"n": 2}, until=1, spacing=0)  # its lane is still closed
+    shelf.returned(held)
+    assert [again.message for again in shelf.due(10)] == [{"n": 2}]
+
+
+def test_a_held_message_may_hold_what_celery_makes_of_json(store: redis.Redis) -> None:
+    message = {"when": datetime(2026, 1, 2, tzinfo=UTC), "id": uuid.uuid4()}
+    shelf = Shelf(store)
+    shelf.put(APPID, "text", "task-1", message, until=1, spacing=1)
+    assert [held.message for held in shelf.due(10)] == [message]
 
 
 def test_a_held_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put(APPID, "text", "task-1", {"n": 1}, until=1, spacing=1)
-    assert shelf.due(10) == [("task-1", {"n": 1})]
+    assert [held.message for held in shelf.due(10)] == [{"n": 1}]
     assert shelf.due(10) == []
     come_due(store, keys.SHELF)
-    assert shelf.due(10) == [("task-1", {"n": 1})]
+    assert [held.message for held in shelf.due(10)] == [{"n": 1}]
 
 
 def test_a_closed_lane_lets_nothing_in_until_it_opens(store: redis.Redis) -> None:

@@ -17,7 +17,9 @@ if state == 'waiting' then
   return {'finishing', task_id, rest}
 end
 if state == 'finishing' then
-  redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+  -- each time later: where finishes only wait in a long queue, more of them would make it longer
+  local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
+  redis.call('ZADD', KEYS[2], now + ARGV[3] * 2 ^ math.min(tries, 6), ARGV[1])
   redis.call('HINCRBY', KEYS[3], 'finish_republished', 1)
   return {'finishing', task_id, rest}
 end

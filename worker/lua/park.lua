@@ -1,8 +1,9 @@
 -- Parks a check under its trace_id; a push that came first is handed over at once.
 -- KEYS: 1 check  2 due  3 task  4 counters
 -- ARGV: 1 appid:trace_id  2 task id  3 rest (JSON)  4 seconds to wait for the push  5 seconds of lease
--- Returns: 'waiting' | 'finishing' (the push was here before) | 'taken' (another check has this trace_id)
--- Always: a check in state waiting or finishing is in due, and has its task key.
+-- Returns: 'waiting' | 'finishing' (the push was here before) | 'ended' | 'taken' (another check has this trace_id)
+-- Always: a check in state waiting or finishing is in due, and has its task key. Said twice, for the first answer may
+-- be lost, it says the same again, or what has become of the check since.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id'))
@@ -19,7 +20,7 @@ if state == 'early' then
   redis.call('HINCRBY', KEYS[4], 'push_early', 1)
   return 'finishing'
 end
-if owner == ARGV[2] and state == 'waiting' then
-  return 'waiting' -- said twice, because the first answer was lost
+if owner == ARGV[2] then
+  return state
 end
 return 'taken'

@@ -1,11 +1,13 @@
 -- Ties a push to its check; one that comes before its check is parked is kept for it.
 -- KEYS: 1 check  2 due  3 counters
 -- ARGV: 1 appid:trace_id  2 outcome (JSON)  3 seconds to keep an early push  4 seconds of lease
--- Returns: {'finishing', task id, rest} | {'early'} | {'repeated'} | {'late'} | {'orphaned'}
+-- Returns: {'matched', task id, rest} (its finish is to be published) | {'matched'} (it is on its way)
+--          | {'early'} | {'repeated'} | {'late'} | {'orphaned'}
 -- Always: the first push counts; a later one changes nothing.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local state, ended, task_id, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'ended', 'task_id', 'rest'))
+local state, ended, task_id, rest, outcome, claimed =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'ended', 'task_id', 'rest', 'outcome', 'claimed'))
 if not state then
   redis.call('HSET', KEYS[1], 'state', 'early', 'outcome', ARGV[2])
   redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
@@ -15,7 +17,16 @@ if state == 'waiting' then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2])
   redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
   redis.call('HINCRBY', KEYS[3], 'push_matched', 1)
-  return {'finishing', task_id, rest}
+  return {'matched', task_id, rest}
+end
+if state == 'finishing' then
+  ended = cjson.decode(outcome).ended
+  if ended == 'timeout' and not claimed then
+    -- the finish that is to say so has not run yet: the verdict goes in its place
+    redis.call('HSET', KEYS[1], 'outcome', ARGV[2])
+    redis.call('HINCRBY', KEYS[3], 'push_matched', 1)
+    return {'matched'}
+  end
 end
 local what = 'repeated'
 if ended == 'timeout' then

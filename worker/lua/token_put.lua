@@ -3,7 +3,7 @@
 -- ARGV: 1 fence of this renewal  2 value or ''  3 seconds it lives
 --       4 seconds for which the others wait after a failure  5 seconds for which a value that came again is kept
 -- Returns: the value that is stored now, or ''
--- Always: a renewal that began later wins; who comes late writes nothing.
+-- Always: a renewal that began later wins; who comes late writes nothing, also where the store was emptied since.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local fence, stored = unpack(redis.call('HMGET', KEYS[1], 'fence', 'stored'))
@@ -13,6 +13,9 @@ if ARGV[2] == '' then
     redis.call('HSET', KEYS[1], 'renewing_until', now + ARGV[4])
   end
   return redis.call('HGET', KEYS[1], 'value') or ''
+end
+if not fence or tonumber(ARGV[1]) > tonumber(fence) then
+  return ARGV[2] -- numbered by a store that is gone: of use to its caller only
 end
 if tonumber(ARGV[1]) > tonumber(stored or 0) then
   local lives = tonumber(ARGV[3])

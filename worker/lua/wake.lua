@@ -1,12 +1,12 @@
 -- Takes a check whose time has come off the shelf, on a lease: who publishes it removes it, else it comes up again.
 -- KEYS: 1 shelved  2 shelf
 -- ARGV: 1 task id  2 seconds of lease
--- Returns: the message (JSON), or false where there is nothing to do
+-- Returns: {message (JSON), end of the lease}, or {} where there is nothing to do
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not due or tonumber(due) > now then
-  return false
+  return {}
 end
 redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
-return redis.call('GET', KEYS[1])
+return {redis.call('GET', KEYS[1]), redis.call('ZSCORE', KEYS[2], ARGV[1])}

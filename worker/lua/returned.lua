@@ -1,0 +1,11 @@
+-- Takes a check off the shelf that is back in its queue.
+-- KEYS: 1 shelved  2 shelf
+-- ARGV: 1 task id  2 end of the lease, as wake.lua gave it
+-- Returns: 1, or 0 where the check has been shelved anew meanwhile: that entry stays
+local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
+if due ~= ARGV[2] then
+  return 0
+end
+redis.call('ZREM', KEYS[2], ARGV[1])
+redis.call('DEL', KEYS[1])
+return 1
