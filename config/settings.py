@@ -155,12 +155,10 @@ class Settings(BaseSettings):
         hide_input_in_errors=True,
     )
 
-    #: the store: tokens, parked checks, counters
+    #: the store: tokens, parked checks, counters; this URL and the next two may hold a password
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
     #: any broker that kombu speaks
-    broker_url: Annotated[str, AfterValidator(_broker_url)] = Field(
-        "", repr=False
-    )  # it may hold a password, as the other two
+    broker_url: Annotated[str, AfterValidator(_broker_url)] = Field("", repr=False)
     result_backend: str = Field("", repr=False)
     #: where the platform answers
     api_base: Annotated[str, AfterValidator(_http_url)] = "https://api.weixin.qq.com"

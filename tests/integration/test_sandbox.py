@@ -409,7 +409,7 @@ def test_nothing_that_is_secret_or_a_user_s_is_written_anywhere(receiver: Receiv
             sandbox.call(TEXT, {"content": "hushReset sandbox:reset"}, token)
         receiver.wait(trace_id)
         _, output = sandbox.stop()
-        found = [word for word in (token, SECRET, PUSH_TOKEN, KEY, "hush") if word in output]
+        found = [word for word in (token, SECRET, PUSH_TOKEN, KEY, "hush", "signature=") if word in output]
         assert found == []
 
 

@@ -1,0 +1,1 @@
+"""Applications that have their users' content checked by wxcheck."""

@@ -1,0 +1,269 @@
+"""What can drift from the code: tables, commands, links and snippets of the README in both languages, and of docs/."""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from pydantic.fields import FieldInfo
+
+import wxcheck
+from callbacks import outcomes
+from callbacks.outcomes import Outcome, Refusal
+from config import names
+from config.settings import Overrides, Settings
+from tests.support.processes import ROOT, Running
+from tests.support.system import System
+from worker import keys
+from worker.cli import main
+
+ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
+CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
+both = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["English", "Chinese"])
+
+DOCUMENTS = [
+    *ROOT.glob("README*.md"),
+    ROOT / "CHANGELOG.md",
+    ROOT / "client" / "README.md",
+    *ROOT.glob("examples/*/README.md"),
+    *(ROOT / "docs").rglob("*.md"),
+]
+
+
+def blocks(text: str, language: str = "") -> list[str]:
+    """The fenced blocks of a language, without their indentation."""
+    found = re.findall(r"^( *)```(\w*)\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
+    return [block for _, tongue, block in found if tongue == language]
+
+
+def rows(text: str) -> list[list[str]]:
+    """The cells of every row of a table, headings too."""
+    lines = re.findall(r"^\| .*\|$", text, re.MULTILINE)
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
+
+
+def section(text: str, number: int) -> str:
+    """The part below the ``number``-th heading of the second level."""
+    return re.split(r"^## ", text, flags=re.MULTILINE)[number]
+
+
+def slug(heading: str) -> str:
+    """The anchor that GitHub makes of a heading."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def default_of(field: FieldInfo) -> str:
+    default = field.get_default(call_default_factory=True)
+    if default in (None, "", {}):
+        return "–"
+    return f"`{str(default).lower() if isinstance(default, bool) else default}`"
+
+
+def bare(code: str) -> str:
+    """Code without its comments, which are in the language of the README."""
+    return ast.dump(ast.parse(code))
+
+
+def test_both_languages_have_the_same_structure() -> None:
+    assert re.findall(r"^#+(?= )", ENGLISH, re.MULTILINE) == re.findall(r"^#+(?= )", CHINESE, re.MULTILINE)
+    assert [len(row) for row in rows(ENGLISH)] == [len(row) for row in rows(CHINESE)]
+    assert blocks(ENGLISH) == blocks(CHINESE)
+    assert [bare(code) for code in blocks(ENGLISH, "python")] == [bare(code) for code in blocks(CHINESE, "python")]
+    assert re.findall(r"\((?:docs|client|examples|LICENSE)[^)]*\)", ENGLISH) == re.findall(
+        r"\((?:docs|client|examples|LICENSE)[^)]*\)", CHINESE
+    )
+
+
+@both
+def test_every_setting_is_listed_with_its_default_and_no_other(readme: str) -> None:
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (`[^`]+`|–) \|", readme, re.MULTILINE))
+    assert listed == {name.upper(): default_of(field) for name, field in Settings.model_fields.items()}
+
+
+@both
+def test_every_entry_of_apps_is_named_and_no_other(readme: str) -> None:
+    (sentence,) = re.findall(r"^(?:An entry of `APPS`|`APPS` 的每一项).*?(?:\.|。)$", readme, re.MULTILINE | re.DOTALL)
+    named = set(re.findall(r"`([a-z_]+)`", sentence))
+    assert named == set(Overrides.model_fields)
+
+
+@both
+def test_every_failure_is_listed_and_no_other(readme: str) -> None:
+    listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section(readme, 3), re.MULTILINE)
+    assert sorted(listed) == sorted(failure.__name__ for failure in wxcheck.CheckError.__subclasses__())
+
+
+@both
+def test_the_tasks_are_listed_with_their_queues_and_the_arguments_that_the_client_takes(readme: str) -> None:
+    makers: dict[str, Callable[..., Any]] = {
+        wxcheck.CHECK_TEXT: wxcheck.check_text,
+        wxcheck.CHECK_MEDIA: wxcheck.check_media,
+    }
+    queues = {wxcheck.CHECK_TEXT: wxcheck.TEXT_QUEUE, wxcheck.CHECK_MEDIA: wxcheck.MEDIA_QUEUE}
+    listed = {row[0].strip("`"): row[1:] for row in rows(readme) if row[0].strip("`") in makers}
+    assert set(listed) == set(makers)
+    for task, (queue, arguments) in listed.items():
+        assert queue == f"`{queues[task]}`"
+        parameters = [name for name in makers[task].__annotations__ if name != "return"]
+        assert re.findall(r"`([a-z_]+)`", arguments) == parameters
+    assert f"`{names.PUSH_QUEUE}`" in readme
+    assert f'"{wxcheck.SENT_AT_HEADER}"' in readme
+    assert keys.SHELF in readme
+
+
+@both
+def test_the_verdict_is_described_with_every_key(readme: str) -> None:
+    (described,) = (block for block in blocks(readme) if block.startswith('{"kind"'))
+    assert re.findall(r'"(\w+)":', described) == list(wxcheck.Verdict.__annotations__)
+
+
+@both
+def test_every_http_status_of_a_refused_push_is_listed(readme: str) -> None:
+    listed = {int(status) for row in rows(readme) for status in re.findall(r"^[2-5]\d\d\b", row[-1])}
+    assert listed == {200} | {refusal.status for refusal in Refusal.__subclasses__()}
+
+
+@both
+def test_the_outcomes_that_troubleshooting_names_exist(readme: str) -> None:
+    named = {f"`{name}`" in readme for name in ("bad_signature", "plain_refused", "undecryptable", "stale_timestamp")}
+    assert named == {True}
+    assert {"bad_signature", "plain_refused", "undecryptable", "stale_timestamp", "wrong_appid"} <= set(Outcome)
+
+
+@pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: str(path.relative_to(ROOT)))
+def test_every_relative_link_leads_somewhere(document: Path) -> None:
+    text = document.read_text(encoding="utf-8")
+    own = {slug(heading) for heading in re.findall(r"^#+ (.*)$", text, re.MULTILINE)}
+    for target in re.findall(r"\]\(([^)\s]+)\)", text):
+        path, _, anchor = target.partition("#")
+        if "://" in target:
+            continue
+        if path:
+            assert (document.parent / path).is_file(), target
+        else:
+            assert anchor in own, target
+
+
+@both
+def test_every_command_of_wxcheck_exists(readme: str) -> None:
+    named = re.findall(r"(?:^|[`/ ])wxcheck ((?:check|config|[a-z]+)(?: show)?)(?=[ `\"\n])", "\n".join(_code(readme)))
+    assert {"demo", "up", "check", "pending", "cancel", "config show"} <= set(named)
+    for command in named:
+        if command == "cannot":  # the beginning of a message
+            continue
+        found: click.Command = main
+        for word in command.split():
+            assert isinstance(found, click.Group)
+            assert word in found.commands, command
+            found = found.commands[word]
+
+
+def _code(readme: str) -> list[str]:
+    return [*blocks(readme), *re.findall(r"`[^`\n]+`", re.sub(r"```.*?```", "", readme, flags=re.DOTALL))]
+
+
+@both
+def test_the_targets_of_make_exist(readme: str) -> None:
+    makefile = (ROOT / "Makefile").read_text()
+    named = set(re.findall(r"make ([a-z]+)", "\n".join(_code(readme))))
+    assert named == {"setup", "demo", "test"}
+    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
+
+
+def test_the_table_of_the_demo_is_the_demo_s_own() -> None:
+    from local.cases import cases
+
+    (table,) = (block for block in blocks(ENGLISH) if block.startswith("┃ sent"))
+    shown = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
+    assert shown == [case.title for case in cases()]
+
+
+def test_every_counter_is_documented_and_no_other() -> None:
+    text = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
+    listed = set(re.findall(r"^\| `((?:push|finish|media|held|token)_\w+)` \|", text, re.MULTILINE))
+    scripts = "\n".join(path.read_text() for path in (ROOT / "worker" / "lua").glob("*.lua"))
+    counted = {f"push_{what}" for what in re.findall(r"(?:local )?what = '(\w+)'", scripts)}
+    counted |= set(re.findall(r"'HINCRBY', KEYS\[[2-9]\], '(\w+[a-z])'", scripts))
+    counted |= {f"media_{ended}" for ended in ("done", "timeout", "cancelled")}
+    modules = [path.read_text() for folder in ("tasks", "worker", "callbacks") for path in (ROOT / folder).glob("*.py")]
+    events = re.findall(r'counters\.count\(f?"([^"]+)"\)', "\n".join(modules))
+    counted |= {event.replace("{check.lane}", lane) for event in events for lane in ("text", "media")}
+    assert listed == counted
+
+
+def test_every_outcome_of_a_push_is_documented_with_its_status() -> None:
+    text = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
+    listed = {name: int(status) for name, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)}
+    statuses = {refusal.outcome.value: refusal.status for refusal in Refusal.__subclasses__()}
+    assert listed == {outcome.value: statuses.get(outcome.value, 200) for outcome in outcomes.Outcome}
+
+
+def test_the_index_of_the_documentation_names_every_page() -> None:
+    index = (ROOT / "docs" / "README.md").read_text(encoding="utf-8")
+    pages = [path.relative_to(ROOT / "docs") for path in (ROOT / "docs").rglob("*.md") if path.name != "README.md"]
+    assert [str(page) for page in pages if f"({page})" not in index] == []
+
+
+def test_the_snippets_run_as_they_stand(tmp_path: Path) -> None:
+    snippets = blocks(ENGLISH, "python")
+    application = [snippet for snippet in snippets if snippet.startswith("# shop.py")]
+    scripts = [snippet for snippet in snippets if not snippet.startswith("# shop.py")]
+    assert (len(application), len(scripts)) == (2, 2)
+    (tmp_path / "shop.py").write_text("\n\n".join(application), encoding="utf-8")
+    (command,) = re.findall(r"^\.venv/bin/python -c \"(import shop; .*)\"$", ENGLISH, re.MULTILINE)
+    (printed,) = re.findall(r"^\{'photo'.*$", ENGLISH, re.MULTILINE)
+    (worker_command,) = re.findall(r"^\.venv/bin/(celery -A shop .*)$", ENGLISH, re.MULTILINE)
+
+    system = System(tmp_path)
+    try:
+        system.sandbox()
+        system.endpoint()
+        system.worker()
+        shop = {"PYTHONPATH": f"{tmp_path}"}
+        worker = system.run("shop-worker", worker_command.split(), **shop)
+        worker.wait_for(" ready.")
+
+        def run(name: str, code: str) -> str:
+            script = tmp_path / f"{name}.py"
+            script.write_text(code, encoding="utf-8")
+            running: Running = system.run(name, [sys.executable, str(script)], **shop)
+            assert running.process.wait(120) == 0, running.output
+            return running.output
+
+        assert run("first", command).strip() == printed
+        assert run("client", scripts[0]).splitlines() == [
+            "pass",
+            "2",
+            "{'album': 'album-7', 'shown': [True, True]}",
+            "['pass', 'pass']",
+            "InvalidCheck media_url: no http(s) URL (cloud:); WeChat fetches the file itself, from the public internet",
+        ]
+        assert run("names", scripts[1]).strip() == "image"
+        # the errback of the first snippet, and a web server's thread in place of the main one
+        failing = "https://img.example.com/x.jpg?sandbox=unfetchable"
+        assert "MediaUnavailable" in run("failing", _IN_A_THREAD.format(url=failing))
+    finally:
+        system.close()
+
+
+_IN_A_THREAD = """
+import threading, time
+import shop
+
+def request():
+    result = shop.photo_uploaded("{url}", "photo-2")
+    check = result.parent
+    while not check.ready():
+        time.sleep(0.05)
+    print(type(check.result).__name__)
+
+thread = threading.Thread(target=request)
+thread.start()
+thread.join()
+"""

@@ -1,0 +1,261 @@
+"""The settings: every fault in one message, no secret in any."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from config.settings import Process, Settings, SettingsError, load_settings
+from tests.support.processes import ROOT
+
+KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
+HUSH = "hush5ecre7hush5ecre7hush5ecre7"
+
+
+@pytest.fixture(autouse=True)
+def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in os.environ:
+        if name.startswith("WXCHECK_"):
+            monkeypatch.delenv(name)
+    monkeypatch.chdir(tmp_path)
+
+
+def load(monkeypatch: pytest.MonkeyPatch, process: Process = "any", **variables: str) -> Settings:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"WXCHECK_{name}", value)
+    # past the cache, which is for processes whose environment stays
+    return load_settings.__wrapped__(process)
+
+
+def faults(monkeypatch: pytest.MonkeyPatch, process: Process = "any", **variables: str) -> list[str]:
+    """The faults that loading tells, in one message."""
+    with pytest.raises(SettingsError) as failure:
+        load(monkeypatch, process, **variables)
+    first, *lines, last = str(failure.value).split("\n")
+    assert first == "wxcheck cannot start, its settings are wrong:"
+    assert "README.md" in last
+    assert all(line.startswith("  - WXCHECK_") for line in lines)
+    return [line.removeprefix("  - ") for line in lines]
+
+
+def test_the_defaults_are_those_that_the_readme_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch)
+    assert settings.redis_url == settings.broker == settings.backend == "redis://127.0.0.1:6379/0"
+    assert settings.api_base == "https://api.weixin.qq.com"
+    assert settings.token_source == "stable"
+    assert (settings.text_per_minute, settings.text_per_day) == (4_000, 2_000_000)
+    assert (settings.media_per_minute, settings.media_per_day) == (2_000, 200_000)
+    assert (settings.api_timeout, settings.push_timeout, settings.max_age) == (10, 1_860, 6_600)
+    assert (settings.callback_host, settings.callback_port) == ("127.0.0.1", 8080)
+    assert settings.programs == {}
+    assert settings.default_appid is None
+
+
+def test_an_empty_variable_is_one_that_is_not_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    names = [name.upper() for name in Settings.model_fields]
+    assert load(monkeypatch, **dict.fromkeys(names, "")) == Settings(_env_file=None)
+
+
+def test_a_file_named_env_is_read_and_the_environment_outranks_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    Path(".env").write_text("WXCHECK_APPID=wxfile\nWXCHECK_API_TIMEOUT=5\nOTHER=1\n", encoding="utf-8")
+    settings = load(monkeypatch, API_TIMEOUT="6")
+    assert (settings.appid, settings.api_timeout) == ("wxfile", 6)
+
+
+def test_broker_and_backend_may_be_set_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, BROKER_URL="amqp://rabbit//", RESULT_BACKEND="redis://results/1")
+    assert (settings.broker, settings.backend) == ("amqp://rabbit//", "redis://results/1")
+
+
+def test_every_fault_is_in_one_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = faults(
+        monkeypatch,
+        "worker",
+        REDIS_URL="http://127.0.0.1/",
+        API_BASE="ftp://a",
+        APPID="wx!",
+        TOKEN_SOURCE="magic",
+        TEXT_PER_MINUTE="0",
+        MEDIA_PER_DAY="many",
+        API_TIMEOUT="-1",
+        MAX_AGE="-1",
+        API_RETRIES="-1",
+        CALLBACK_PORT="65536",
+        PUSH_PLAIN_ALLOWED="perhaps",
+        PUSH_AES_KEY="short",
+        APPS="{",
+    )
+    names = [fault.split(":")[0] for fault in told]
+    assert sorted(names) == [
+        "WXCHECK_API_BASE",
+        "WXCHECK_API_RETRIES",
+        "WXCHECK_API_TIMEOUT",
+        "WXCHECK_APPID",
+        "WXCHECK_APPS",
+        "WXCHECK_CALLBACK_PORT",
+        "WXCHECK_MAX_AGE",
+        "WXCHECK_MEDIA_PER_DAY",
+        "WXCHECK_PUSH_AES_KEY",
+        "WXCHECK_PUSH_PLAIN_ALLOWED",
+        "WXCHECK_REDIS_URL",
+        "WXCHECK_TEXT_PER_MINUTE",
+        "WXCHECK_TOKEN_SOURCE",
+    ]
+    assert "not 'magic'" in "\n".join(told)
+
+
+def test_what_is_missing_is_told_beside_what_is_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = faults(monkeypatch, "worker", APPID="wxa", API_TIMEOUT="soon")
+    assert [fault.split(":")[0].split(" ")[0] for fault in told] == ["WXCHECK_API_TIMEOUT", "WXCHECK_SECRET"]
+
+
+@pytest.mark.parametrize("variables", [{"APPID": "wx!", "SECRET": "s"}, {"APPS": "{"}])
+@pytest.mark.parametrize("process", ["worker", "endpoint"])
+def test_a_setting_that_is_wrong_is_not_said_to_be_missing_too(
+    monkeypatch: pytest.MonkeyPatch, process: Process, variables: dict[str, str]
+) -> None:
+    assert len(faults(monkeypatch, process, **variables)) == 1
+
+
+@pytest.mark.parametrize(
+    ("process", "variables", "missing"),
+    [
+        ("worker", {}, ["WXCHECK_APPID"]),
+        ("endpoint", {}, ["WXCHECK_APPID"]),
+        ("worker", {"APPID": "wxa"}, ["WXCHECK_SECRET"]),
+        ("worker", {"APPID": "wxa", "TOKEN_SOURCE": "none"}, []),
+        ("worker", {"APPID": "wxa", "TOKEN_SOURCE": "cloudbase"}, ["WXCHECK_CLOUDBASE_TOKEN_FILE"]),
+        ("worker", {"APPID": "wxa", "TOKEN_SOURCE": "classic"}, ["WXCHECK_SECRET"]),
+        ("endpoint", {"APPID": "wxa"}, ["WXCHECK_PUSH_TOKEN"]),
+        ("endpoint", {"APPID": "wxa", "PUSH_TOKEN": "t"}, []),
+        ("worker", {"APPS": '{"wxa": {"secret": "s"}, "wxb": {}}'}, ["WXCHECK_APPS.wxb.secret"]),
+        ("endpoint", {"APPS": '{"wxa": {"secret": "s"}}'}, ["WXCHECK_APPS.wxa.push_token"]),
+    ],
+)
+def test_each_process_says_what_it_lacks(
+    monkeypatch: pytest.MonkeyPatch, process: Process, variables: dict[str, str], missing: list[str]
+) -> None:
+    if missing:
+        assert [fault.split(" ")[0] for fault in faults(monkeypatch, process, **variables)] == missing
+    else:
+        load(monkeypatch, process, **variables)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("PUSH_AES_KEY", HUSH),
+        ("PUSH_AES_KEY_PREVIOUS", HUSH),
+        ("PUSH_AES_KEY", HUSH + "=" * 13),
+        ("REDIS_URL", f"http://:{HUSH}@127.0.0.1/"),
+        ("API_BASE", f"ftp://a:{HUSH}@b"),
+        ("APPS", f'{{"wxa": "{HUSH}"'),
+        ("APPS", json.dumps({"wxa": HUSH})),
+        ("APPS", json.dumps({"wxa": {"secret": [HUSH]}})),
+        ("APPS", json.dumps({"wxa": {"push_aes_key": HUSH}})),
+        ("APPS", json.dumps({"wxa": {"secrets": HUSH}})),
+        ("APPS", json.dumps([HUSH])),
+        ("APPS", json.dumps(HUSH)),
+    ],
+)
+def test_a_fault_of_what_may_be_a_secret_is_told_without_its_value(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    told = "\n".join(faults(monkeypatch, **{name: value}))
+    assert f"WXCHECK_{name}" in told
+    assert "hush" not in told
+
+
+def test_no_secret_is_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
+    key = HUSH.ljust(43, "A")
+    entry = {"secret": HUSH, "push_token": HUSH, "push_aes_key": key, "push_aes_key_previous": key}
+    settings = load(
+        monkeypatch,
+        APPID="wxa",
+        **{name.upper(): value for name, value in entry.items()},
+        APPS=json.dumps({"wxb": entry}),
+        REDIS_URL=f"redis://:{HUSH}@127.0.0.1/0",
+        BROKER_URL=f"amqp://a:{HUSH}@rabbit//",
+        RESULT_BACKEND=f"redis://:{HUSH}@127.0.0.1/1",
+    )
+    shown = [repr(settings), str(settings), repr(settings.programs), repr(settings.programs["wxb"])]
+    shown += [repr(settings.programs["wxb"].aes_keys), f"{settings.apps['wxb']}"]
+    assert [text for text in shown if "hush" in text] == []
+
+
+def test_settings_do_not_change_once_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, APPID="wxa")
+    with pytest.raises(ValidationError):
+        settings.appid = "wxb"
+
+
+def apps(**entries: dict[str, Any]) -> str:
+    return json.dumps(entries)
+
+
+def test_the_default_mini_program_is_appid_or_the_only_one_of_apps(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert load(monkeypatch, APPS=apps(wxa={})).default_appid == "wxa"
+    assert load(monkeypatch, APPS=apps(wxa={}, wxb={})).default_appid is None
+    assert load(monkeypatch, APPID="wxc").default_appid == "wxc"
+    assert list(load(monkeypatch).programs) == ["wxc", "wxa", "wxb"]
+
+
+def test_an_entry_of_apps_inherits_quotas_but_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(
+        monkeypatch,
+        APPID="wxa",
+        SECRET=HUSH,
+        PUSH_TOKEN=HUSH,
+        PUSH_AES_KEY=KEY,
+        PUSH_AES_KEY_PREVIOUS=KEY,
+        PUSH_PLAIN_ALLOWED="true",
+        TEXT_PER_MINUTE="100",
+        MEDIA_PER_DAY="7",
+        APPS=apps(wxb={"text_per_minute": 5}, wxc={"secret": "other", "push_plain_allowed": False}),
+    )
+    mine, second, third = (settings.programs[appid] for appid in ("wxa", "wxb", "wxc"))
+    assert (second.text_per_minute, second.media_per_day, second.text_per_day) == (5, 7, 2_000_000)
+    assert (mine.text_per_minute, third.text_per_minute) == (100, 100)
+    assert (second.push_plain_allowed, third.push_plain_allowed) == (True, False)
+    assert (second.secret, second.push_token, second.aes_keys) == (None, None, [])
+    assert third.secret is not None
+    assert third.secret.get_secret_value() == "other"
+    assert [key.get_secret_value() for key in mine.aes_keys] == [KEY, KEY]
+
+
+def test_an_entry_of_apps_may_complete_the_default_mini_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, "worker", APPID="wxa", APPS=apps(wxa={"secret": "s"}, wxb={"secret": "s"}))
+    assert settings.default_appid == "wxa"
+    assert list(settings.programs) == ["wxa", "wxb"]
+
+
+@pytest.mark.parametrize(
+    "key",
+    ["", "a" * 42, "a" * 44, "a" * 42 + "=", "a" * 42 + "汉", "a" * 42 + "!", "a" * 42 + "\n"],
+)
+def test_an_aes_key_has_43_letters_and_digits(key: str) -> None:
+    with pytest.raises(ValidationError, match="43 letters and digits"):
+        Settings(_env_file=None, push_aes_key=key)
+
+
+@pytest.mark.parametrize("command", [["-m", "celery", "-A", "worker", "worker"], ["-m", "callbacks"]])
+def test_a_process_that_cannot_start_prints_all_that_it_lacks_and_no_traceback(command: list[str]) -> None:
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
+    environment |= {"WXCHECK_APPID": "wxa", "WXCHECK_CALLBACK_PORT": "many", "WXCHECK_PUSH_AES_KEY": HUSH}
+    ended = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False
+    )
+    output = ended.stdout + ended.stderr
+    assert ended.returncode != 0
+    missing = "WXCHECK_PUSH_TOKEN" if "callbacks" in command else "WXCHECK_SECRET"
+    for name in ("WXCHECK_CALLBACK_PORT", "WXCHECK_PUSH_AES_KEY", missing):
+        assert output.count(f"- {name}") == 1, output
+    assert "Traceback" not in output
+    assert "hush" not in output
