@@ -83,7 +83,7 @@ class Observed:
         ]
         self.workers = [
             system.worker("threads", "-P", "threads", "-c", "4", "--loglevel=DEBUG"),
-            system.worker("prefork", "-P", "prefork", "-c", "2", "--loglevel=DEBUG"),
+            system.worker("prefork", "-P", "processes", "-c", "2", "--loglevel=DEBUG"),
         ]
         self.processes += self.workers
         self.events = Events(system)
@@ -117,7 +117,7 @@ class Observed:
     def keep_token(self) -> None:
         token = self.system.redis.hget(f"wxcheck:token:{APPID}", "value")
         assert token
-        self.tokens.add(token)
+        self.tokens.add(str(token))
 
 
 @pytest.fixture

@@ -45,6 +45,18 @@ def system(system: System) -> System:
     return system
 
 
+def on_shelf_until(system: System, result: Any) -> float:
+    at = system.redis.zscore("wxcheck:shelf", result.id)
+    assert at is not None
+    return at
+
+
+def held_until(system: System, lane: str) -> float:
+    until = system.redis.get(f"wxcheck:hold:{APPID}:{lane}")
+    assert until is not None
+    return float(until)
+
+
 def held(store: Any, result: Any) -> dict[str, Any]:
     """Waits until a check is on the shelf; its message."""
     eventually(lambda: store.zscore("wxcheck:shelf", result.id), f"{result.id} is on the shelf")
@@ -66,11 +78,11 @@ def test_a_minute_quota_holds_the_lane_to_the_next_minute_and_the_check_comes_ba
 ) -> None:
     result = send(system.app, content("44991*1", "risky"))
     assert held(system.redis, result)["rest"]["retries"] == 0
-    until = float(system.redis.get(f"wxcheck:hold:{APPID}:{lane}"))
+    until = held_until(system, lane)
     assert (until - CLOCK_MARGIN) % 60 == 0
     assert 0 < until - time.time() <= 60.5
     assert 0 < system.redis.pttl(f"wxcheck:hold:{APPID}:{lane}") <= 60_500
-    assert system.redis.zscore("wxcheck:shelf", result.id) >= until - 0.001
+    assert on_shelf_until(system, result) >= until - 0.001
     assert system.counters()[f"held_{lane}"] == 1
     assert not result.ready()
 
@@ -101,7 +113,7 @@ def test_a_check_that_meets_a_held_lane_is_not_sent(
     held(system.redis, second)
     assert system.calls(path) == 1
     # one after the other at the lane's rate, not all in the first moment
-    apart = system.redis.zscore("wxcheck:shelf", second.id) - system.redis.zscore("wxcheck:shelf", first.id)
+    apart = on_shelf_until(system, second) - on_shelf_until(system, first)
     assert apart == pytest.approx(60 / (4_000 if lane == "text" else 2_000), rel=0.01)
     open_lanes(system.redis)
     assert [verdict_of(first)["suggest"], verdict_of(second)["suggest"]] == ["pass", "risky"]
@@ -146,7 +158,7 @@ def test_a_day_quota_holds_the_lane_to_midnight_in_shanghai(system: System) -> N
     result = send_text(system.app, words("45009*1", "risky"))
     message = held(system.redis, result)
     assert message["rest"]["retries"] == 0
-    until = float(system.redis.get(f"wxcheck:hold:{APPID}:text")) - CLOCK_MARGIN
+    until = held_until(system, "text") - CLOCK_MARGIN
     opening = datetime.fromtimestamp(until, SHANGHAI)
     assert (opening.hour, opening.minute, opening.second) == (0, 0, 0)
     assert 0 < until + CLOCK_MARGIN - time.time() <= 86_400.5

@@ -71,8 +71,9 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
     return join
 
 
-def changed(system: System, **fields: float) -> None:
-    system.redis.hset(keys.token(FAKE), mapping=fields)
+def changed(system: System, **fields: Any) -> None:
+    for name, value in fields.items():
+        system.redis.hset(keys.token(FAKE), name, value)
 
 
 def test_a_token_is_fetched_once_while_it_lives(system: System) -> None:

@@ -108,15 +108,23 @@ def test_arguments_are_kept_out_of_what_a_message_shows(check: Signature) -> Non
 
 
 def test_a_check_says_since_when_it_waits() -> None:
+    check = check_text("a")
     before = time.time()
-    first = check_text("a")
-    sent_at = first.options["headers"][wxcheck.SENT_AT_HEADER]
-    assert before <= sent_at <= time.time()
     with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
-        first._app = app
-        first.apply_async()
+        check._app = app
+        check.apply_async(headers={"x_tenant": "t-1"})
         message = app.amqp.queues["wxcheck.text"](connection.default_channel).get(no_ack=True)
-    assert message.headers[wxcheck.SENT_AT_HEADER] == sent_at
+    assert before <= message.headers[wxcheck.SENT_AT_HEADER] <= time.time()
+    assert message.headers["x_tenant"] == "t-1"
+
+
+def test_a_check_that_says_itself_since_when_it_waits_is_believed() -> None:
+    check = check_text("a").set(headers={wxcheck.SENT_AT_HEADER: 17.5})
+    with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
+        check._app = app
+        check.apply_async()
+        message = app.amqp.queues["wxcheck.text"](connection.default_channel).get(no_ack=True)
+    assert message.headers[wxcheck.SENT_AT_HEADER] == 17.5
 
 
 def test_a_check_in_a_chain_survives_being_sent_as_json() -> None:

@@ -27,14 +27,14 @@ def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
 
 
-def load(monkeypatch: pytest.MonkeyPatch, process: Process = "any", **variables: str) -> Settings:
+def load(monkeypatch: pytest.MonkeyPatch, process: Process = "any", /, **variables: str) -> Settings:
     for name, value in variables.items():
         monkeypatch.setenv(f"WXCHECK_{name}", value)
     # past the cache, which is for processes whose environment stays
     return load_settings.__wrapped__(process)
 
 
-def faults(monkeypatch: pytest.MonkeyPatch, process: Process = "any", **variables: str) -> list[str]:
+def faults(monkeypatch: pytest.MonkeyPatch, process: Process = "any", /, **variables: str) -> list[str]:
     """The faults that loading tells, in one message."""
     with pytest.raises(SettingsError) as failure:
         load(monkeypatch, process, **variables)
@@ -193,7 +193,7 @@ def test_no_secret_is_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_settings_do_not_change_once_they_are_read(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch, APPID="wxa")
     with pytest.raises(ValidationError):
-        settings.appid = "wxb"
+        settings.appid = "wxb"  # type: ignore[misc]  # that is what is tried
 
 
 def apps(**entries: dict[str, Any]) -> str:
