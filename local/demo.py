@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 import sys
 import time
@@ -24,7 +23,7 @@ from local.errors import LocalError
 from local.interrupt import Interrupted, interruptible
 from local.outcome import Outcome, Sent, send
 from local.platform_stats import platform_stats
-from local.stack import Stack
+from local.stack import Stack, drop_celery_variables
 
 Tell = Callable[[str], None]
 
@@ -63,6 +62,7 @@ def run_demo() -> int:
 
 def _run(console: Console) -> int:
     started = time.monotonic()
+    drop_celery_variables()
     console.print("wxcheck demo: everything on this machine, with a stand-in for WeChat's platform")
     with (
         _progress(console) as tell,
@@ -125,8 +125,6 @@ def _check_everything(stack: Stack, tell: Tell) -> tuple[list[Sent], list[Outcom
 @contextmanager
 def _application(stack: Stack) -> Iterator[Celery]:
     """A Celery app that knows broker and backend, as any application that uses wxcheck's client has one."""
-    for name in [name for name in os.environ if name.startswith("CELERY_")]:
-        del os.environ[name]  # Celery takes CELERY_BROKER_URL before what it is told here
     with Celery("wxcheck-demo", broker=stack.broker, backend=stack.backend) as app:
         app.set_default()
         try:

@@ -33,6 +33,12 @@ FLOWER_PORT = 5555
 _STORE, _PLATFORM, _OTHERS = 0, 1, 2
 
 
+def drop_celery_variables() -> None:
+    """Forgets CELERY_BROKER_URL and its like, an application's most likely: Celery would go there instead of here."""
+    for name in [name for name in os.environ if name.upper().startswith("CELERY_")]:
+        del os.environ[name]
+
+
 class Stack:
     """The processes of a local system, as a context: inside it all of them are ready, after it none is left.
 
@@ -125,9 +131,9 @@ class Stack:
 
     def _inherited(self) -> dict[str, str]:
         """What each process gets of this one's environment."""
-        # by CELERY_BROKER_URL and its like Celery would go elsewhere than where all the others are
-        unwanted = ("CELERY_", PREFIX) if self._isolated else ("CELERY_",)
-        inherited = {name: value for name, value in os.environ.items() if not name.upper().startswith(unwanted)}
+        inherited = dict(os.environ)
+        if self._isolated:
+            inherited = {name: value for name, value in inherited.items() if not name.upper().startswith(PREFIX)}
         for name in ("NO_PROXY", "no_proxy"):  # all that is here talks to this machine
             inherited[name] = ",".join(filter(None, [inherited.get(name), HOST, "localhost"]))
         inherited["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))

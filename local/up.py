@@ -14,7 +14,7 @@ from config.settings import load_settings
 from local.errors import LocalError
 from local.interrupt import Interrupted, interruptible
 from local.processes import ROOT
-from local.stack import Stack
+from local.stack import Stack, drop_celery_variables
 
 #: seconds between two looks at whether every process still runs
 _LOOK = 0.5
@@ -39,6 +39,7 @@ def run_up() -> int:
 
 
 def _run(console: Console) -> NoReturn:
+    drop_celery_variables()
     settings = load_settings()
     sandbox = not settings.programs
     console.print("wxcheck up: " + ("with a stand-in for WeChat's platform" if sandbox else settings.api_base))

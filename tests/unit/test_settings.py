@@ -22,7 +22,7 @@ HUSH = "hush5ecre7hush5ecre7hush5ecre7"
 @pytest.fixture(autouse=True)
 def nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in os.environ:
-        if name.startswith("WXCHECK_"):
+        if name.startswith(("WXCHECK_", "CELERY_")):
             monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
 
@@ -171,6 +171,15 @@ def test_a_fault_of_what_may_be_a_secret_is_told_without_its_value(
     told = "\n".join(faults(monkeypatch, **{name: value}))
     assert f"WXCHECK_{name}" in told
     assert "hush" not in told
+
+
+def test_a_variable_that_celery_would_take_in_place_of_ours_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:6379/0")
+    load(monkeypatch)  # the same as ours
+    monkeypatch.setenv("CELERY_BROKER_URL", "redis://:pass@elsewhere/0")
+    with pytest.raises(SettingsError, match="CELERY_BROKER_URL is set.*in place of WXCHECK_BROKER_URL") as failure:
+        load(monkeypatch)
+    assert "pass@" not in str(failure.value)
 
 
 def test_no_secret_is_in_a_repr(monkeypatch: pytest.MonkeyPatch) -> None:
