@@ -177,7 +177,7 @@ def test_a_variable_that_celery_would_take_in_place_of_ours_is_a_fault(monkeypat
     monkeypatch.setenv("CELERY_RESULT_BACKEND", "redis://127.0.0.1:6379/0")
     load(monkeypatch)  # the same as ours
     monkeypatch.setenv("CELERY_BROKER_URL", "redis://:pass@elsewhere/0")
-    with pytest.raises(SettingsError, match="CELERY_BROKER_URL is set.*in place of WXCHECK_BROKER_URL") as failure:
+    with pytest.raises(SettingsError, match=r"CELERY_BROKER_URL is set.*in place of WXCHECK_BROKER_URL") as failure:
         load(monkeypatch)
     assert "pass@" not in str(failure.value)
 
