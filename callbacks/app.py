@@ -16,14 +16,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from callbacks.body import EarlyAnswer, read_body
+from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
 from callbacks.messages import media_verdict
 from callbacks.metrics import Metrics
-from callbacks.outcomes import Incomplete, Outcome, Refusal, TooLarge, UnknownAppid
+from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
-from callbacks.verification import check_url, open_push
+from callbacks.verification import check_query, check_url, open_push
 from config.settings import MiniProgram, Settings
 
 #: what the workers have counted, by the event's name; may block, may fail
@@ -110,9 +110,12 @@ class _Endpoint:
         return Response(self._metrics.exposition(events), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _take(self, request: Request) -> Outcome:
+        check_announced(request)
         program = self._program(request)
-        body = await read_body(request)
-        message = open_push(program, request.query_params.multi_items(), body, time.time())
+        params, now = request.query_params.multi_items(), time.time()
+        body = await read_body(request, check_query(program, params, now))
+        request.state.body_was_read = True
+        message = open_push(program, params, body, now)
         verdict = media_verdict(message)
         if verdict is None:
             return Outcome.NOT_A_VERDICT
@@ -138,7 +141,8 @@ class _Endpoint:
             refusal.outcome,
             f"{what} refused with {refusal.status}: {refusal}; appid {appid}. Remedy: {refusal.remedy}.",
         )
-        answer = EarlyAnswer if isinstance(refusal, TooLarge | Incomplete) else PlainTextResponse
+        read = request.method != "POST" or getattr(request.state, "body_was_read", False)
+        answer = PlainTextResponse if read else EarlyAnswer
         return answer(refusal.outcome, refusal.status)
 
     async def _state(self, server: Probe[None]) -> tuple[str, str]:

@@ -8,33 +8,37 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from callbacks.outcomes import Incomplete, TooLarge
+from callbacks.outcomes import BadSignature, Incomplete, TooLarge
+from callbacks.verification import MAX_BODY
 
-#: bytes; the platform's pushes are a few thousand
-MAX_BODY = 1 << 20
 #: seconds from the end of the head to the end of the body
 BODY_SECONDS = 10
 #: seconds for which the rest of a body that is too large is thrown away after the answer
 _LINGER_SECONDS = 1
 
 
-async def read_body(request: Request) -> bytes:
-    """The body of ``request``.
-
-    Raises:
-        TooLarge: it is, or says that it is, larger than ``MAX_BODY``. The rest is not read.
-        Incomplete: it did not come within ``BODY_SECONDS``.
-    """
+def check_announced(request: Request) -> None:
+    """Raises TooLarge where the body says that it is larger than ``MAX_BODY``."""
     announced = request.headers.get("content-length", "0")
     if announced.isdecimal() and int(announced) > MAX_BODY:
         raise TooLarge(f"the body is announced with more than {MAX_BODY} bytes")
+
+
+async def read_body(request: Request, limit: int) -> bytes:
+    """The body of ``request``, of ``limit`` bytes at the most; the rest of a longer one is not read.
+
+    Raises:
+        TooLarge, BadSignature: it has more; the latter where only a stranger's is bounded so.
+        Incomplete: it did not come within ``BODY_SECONDS``.
+    """
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
             async for chunk in request.stream():
                 body += chunk
-                if len(body) > MAX_BODY:
-                    raise TooLarge(f"the body has more than {MAX_BODY} bytes")
+                if len(body) > limit:
+                    refusal = TooLarge if limit == MAX_BODY else BadSignature
+                    raise refusal(f"the body has more than {limit} bytes")
     except TimeoutError:
         raise Incomplete(f"the body did not come within {BODY_SECONDS} s") from None
     except ClientDisconnect:
@@ -43,7 +47,7 @@ async def read_body(request: Request) -> bytes:
 
 
 class EarlyAnswer(PlainTextResponse):
-    """An answer before the body has been read; the connection is closed after it.
+    """An answer to a request whose body was not read to its end; the connection is closed after it.
 
     A server that closes while bytes are still coming in resets the connection, and the client may never see the
     answer. So what comes is thrown away for a moment first.

@@ -20,8 +20,10 @@ Params = Sequence[tuple[str, str]]
 
 #: seconds between a request's timestamp and now, either way; within it a request could be repeated
 MAX_SKEW = 600
-#: bytes of a body that is parsed before anything was verified; the platform always sends a signature, and far less
-MAX_UNSIGNED = 65_536
+#: bytes of a body at the most
+MAX_BODY = 1 << 20
+#: bytes of one that is read before anything was verified; the platform's are a few thousand
+MAX_UNSIGNED = 16_384
 
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
@@ -38,6 +40,22 @@ def check_url(program: MiniProgram, params: Params, now: float) -> str:
     return _one(params, "echostr")
 
 
+def check_query(program: MiniProgram, params: Params, now: float) -> int:
+    """How many bytes of a push are worth reading, by what its query proves: strangers get no megabyte.
+
+    Raises:
+        BadSignature, StaleTimestamp: it is not the platform's, or not of now (seconds since the epoch).
+    """
+    timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
+    given = {name for name, _ in params}
+    # Secure mode has this signature as well. It proves nothing about the body, but keeps strangers from the parser
+    signed = "signature" in given or "msg_signature" not in given
+    if signed:
+        _check_signature(program, _one(params, "signature"), timestamp, nonce)
+    _check_age(timestamp, now)
+    return MAX_BODY if signed else MAX_UNSIGNED
+
+
 def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> Message:
     """The message that the platform pushed to ``program``: of an encrypted push only what was decrypted.
 
@@ -49,13 +67,8 @@ def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> 
         Malformed: it is neither JSON nor XML.
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
-    given = {name for name, _ in params}
-    # Secure mode has this signature as well. It proves nothing about the body, but keeps strangers from the parser
-    if "signature" in given or "msg_signature" not in given:
-        _check_signature(program, _one(params, "signature"), timestamp, nonce)
-    elif len(body) > MAX_UNSIGNED:
+    if len(body) > check_query(program, params, now):
         raise BadSignature(f"the query has no signature, and the body more than {MAX_UNSIGNED} bytes")
-    _check_age(timestamp, now)
     outer = parse(body)
     if "Encrypt" in outer:
         encrypted = outer["Encrypt"]

@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlencode
 
 import httpx
 import pytest
@@ -506,7 +507,7 @@ def test_a_body_that_does_not_come_in_time_is_answered_400(broker: Valkey, monke
     monkeypatch.setattr(body_module, "BODY_SECONDS", 0.3)
     with endpoint(broker.url) as client:
         with closing(http.client.HTTPConnection("127.0.0.1", client.base_url.port or 0, timeout=10)) as slow:
-            slow.putrequest("POST", f"/wechat/push/{PLAIN_APPID}")
+            slow.putrequest("POST", f"/wechat/push/{PLAIN_APPID}?{urlencode(signed())}")
             slow.putheader("Content-Length", "100")
             slow.endheaders(b"{")
             answer = slow.getresponse()
@@ -514,10 +515,26 @@ def test_a_body_that_does_not_come_in_time_is_answered_400(broker: Valkey, monke
         assert counted(client, "incomplete") == 1
 
 
+@pytest.mark.parametrize(
+    ("params", "size"),
+    [({}, 100), ({**signed(), "signature": "0" * 40}, 100), ({"msg_signature": "0" * 40}, 20_000)],
+    ids=["unsigned", "wrongly signed", "large, and only its body signed"],
+)
+def test_a_strangers_body_is_not_waited_for(served: httpx.Client, params: dict[str, str], size: int) -> None:
+    query = urlencode({"timestamp": str(int(time.time())), "nonce": "n", **params})
+    with closing(http.client.HTTPConnection("127.0.0.1", served.base_url.port or 0, timeout=5)) as stranger:
+        stranger.putrequest("POST", f"/wechat/push?{query}")
+        stranger.putheader("Content-Length", "1000000")
+        stranger.endheaders(b" " * size)
+        answer = stranger.getresponse()
+        assert answer.status == 403
+
+
 def test_a_client_that_leaves_half_way_is_counted_and_harms_nothing(broker: Valkey, caplog: Any) -> None:
     with endpoint(broker.url) as client:
         with closing(socket.create_connection(("127.0.0.1", client.base_url.port or 0))) as gone:
-            gone.sendall(f"POST /wechat/push/{PLAIN_APPID} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
+            path = f"/wechat/push/{PLAIN_APPID}?{urlencode(signed())}"
+            gone.sendall(f"POST {path} HTTP/1.1\r\nHost: x\r\nContent-Length: 9\r\n\r\n{{".encode())
             time.sleep(0.2)
         eventually(lambda: counted(client, "incomplete") == 1)
     assert not [record for record in caplog.records if record.levelno > logging.WARNING]
