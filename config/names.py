@@ -6,7 +6,7 @@ PUSH_QUEUE = "wxcheck.push"
 
 #: the endpoint enqueues it for each push: ``appid``, ``push``, ``received_at`` (seconds since the epoch)
 RECEIVE_PUSH = "wxcheck.receive_push"
-#: ends a parked check, under the check's own task id: ``appid``, ``trace_id``, ``outcome``
+#: ends a parked check, under the check's own task id: ``appid``, ``trace_id``, ``kind``
 FINISH = "wxcheck.finish"
 #: cancels a check that waits for its push: ``task_id``
 CANCEL = "wxcheck.cancel"

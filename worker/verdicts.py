@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal, cast
 
 from worker.answers import Answer, integer
@@ -15,6 +16,9 @@ OTHER = 21000
 #: errcode of a failure that says no code of its own
 UNKNOWN = -1
 
+
+#: as the endpoint takes them
+_TRACE_ID = re.compile(r"[!-~]{1,128}")
 
 #: version 1 pushes a code without a message
 _V1_FAILURES = {-1008: "the file could not be downloaded"}
@@ -115,7 +119,7 @@ def _result(data: dict[str, Any]) -> tuple[Suggest, int] | None:
 
 def _trace_id(data: dict[str, Any]) -> str | None:
     trace_id = data.get("trace_id")
-    return trace_id if isinstance(trace_id, str) and trace_id else None
+    return trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None
 
 
 def _detail(data: dict[str, Any]) -> list[dict[str, Any]]:

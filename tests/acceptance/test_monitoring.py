@@ -18,7 +18,7 @@ import requests
 from celery.result import AsyncResult
 
 from local.ports import free_port
-from tests.support.processes import PATIENCE, ROOT, eventually
+from tests.support.processes import PATIENCE, eventually
 from tests.support.system import System
 
 CELERY = str(Path(sys.executable).parent / "celery")
@@ -132,10 +132,10 @@ def test_flower_lists_the_quotas_of_the_checks_on_the_workers_page(system: Syste
 
 def celery_command(system: System, *arguments: str) -> str:
     """What ``celery -A worker …`` prints."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
     command = [CELERY, "-A", "worker", *arguments]
-    environment = {**inherited, **system.environment}
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60, check=False)
+    environment = {**os.environ, **system.environment}
+    cwd = system.directory
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
 

@@ -22,7 +22,7 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 
 from local.ports import free_port
-from tests.support.processes import PATIENCE, ROOT, Running, eventually
+from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.system import APPID, QUEUES, System
 
 BIN = Path(sys.executable).parent
@@ -135,11 +135,10 @@ def test_every_process_starts_by_its_command_works_with_the_others_and_stops_on_
 
 
 def wxcheck_command(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
     return subprocess.run(
         [WXCHECK, *arguments],
-        cwd=ROOT,
-        env={**inherited, **system.environment},
+        cwd=system.directory,
+        env={**os.environ, **system.environment},
         capture_output=True,
         text=True,
         timeout=PATIENCE,
@@ -170,8 +169,8 @@ NAMED = ("PUSH_AES_KEY", "REDIS_URL", "API_TIMEOUT", "CALLBACK_PORT", "TOKEN_SOU
 def test_bad_settings_stop_a_process_with_one_message_that_names_every_fault(
     command: list[str], tmp_path: Path
 ) -> None:
-    running = Running("wrong", command, BAD, tmp_path)
-    assert running.process.wait(30) != 0
+    with Running("wrong", command, BAD, tmp_path) as running:
+        assert running.process.wait(30) != 0
     for name in NAMED:
         assert running.output.count(f"WXCHECK_{name}: ") == 1, running.output
     assert running.output.count("wxcheck cannot start") == 1
@@ -188,8 +187,8 @@ def test_bad_settings_stop_a_process_with_one_message_that_names_every_fault(
 def test_a_process_without_what_it_needs_says_what_is_missing(
     command: list[str], missing: list[str], tmp_path: Path
 ) -> None:
-    running = Running("wanting", command, {}, tmp_path)
-    assert running.process.wait(30) != 0
+    with Running("wanting", command, {}, tmp_path) as running:
+        assert running.process.wait(30) != 0
     for words in missing:
         assert f"WXCHECK_{words}" in running.output
     assert running.output.count("wxcheck cannot start") == 1
@@ -200,8 +199,8 @@ def test_a_process_without_what_it_needs_says_what_is_missing(
     ("command", "missing"), [(WORKER, "SECRET"), (ENDPOINT, "PUSH_TOKEN")], ids=["worker", "endpoint"]
 )
 def test_a_process_asks_only_for_the_secrets_that_it_uses(command: list[str], missing: str, tmp_path: Path) -> None:
-    running = Running("wanting", command, {"WXCHECK_APPID": APPID}, tmp_path)
-    assert running.process.wait(30) != 0
+    with Running("wanting", command, {"WXCHECK_APPID": APPID}, tmp_path) as running:
+        assert running.process.wait(30) != 0
     assert re.findall(r"WXCHECK_(\w+) is missing", running.output) == [missing]
 
 

@@ -107,6 +107,11 @@ class Observed:
             assert answer.status_code == 200, path
             self.told[f"Flower's {path.split('?')[0]} {when}"] = answer.text
 
+    def sees_both_checks_run(self) -> bool:
+        self.inspect("while checks run")
+        active = self.told["inspect active while checks run"]
+        return wxcheck.CHECK_TEXT in active and wxcheck.CHECK_MEDIA in active
+
     def inspect(self, when: str) -> None:
         """Keeps what ``celery inspect`` tells."""
         inspection = self.system.app.control.inspect(timeout=1)
@@ -199,10 +204,10 @@ def check_everything(observed: Observed) -> list[AsyncResult]:
     observed.keep_token()
 
     # enough of them that either worker runs both kinds, slow enough to be looked at
-    slow = [send_text(system.app, text(f"slow={SLOW}")) for _ in range(6)]
-    slow += [send_media(system.app, url(f"slow={SLOW}")) for _ in range(6)]
+    slow = [send_text(system.app, text(f"slow={SLOW}")) for _ in range(10)]
+    slow += [send_media(system.app, url(f"slow={SLOW}")) for _ in range(10)]
     time.sleep(0.5)
-    observed.inspect("while checks run")
+    eventually(observed.sees_both_checks_run, "inspect meets a check of either kind while it runs")
     observed.look_at_flower("while checks run", [])
 
     system.invalidate_tokens()
@@ -270,5 +275,3 @@ def test_what_users_wrote_and_what_is_secret_is_shown_nowhere(observed: Observed
         assert "DEBUG" in worker.output
         for task in (wxcheck.CHECK_TEXT, wxcheck.CHECK_MEDIA, "wxcheck.receive_push"):
             assert f"Task {task}[" in worker.output
-    for task in (wxcheck.CHECK_TEXT, wxcheck.CHECK_MEDIA):
-        assert task in observed.told["inspect active while checks run"]

@@ -42,9 +42,10 @@ while True:
 
 #: starts three processes, prints their ids and the directory, and waits
 PARENT = f"""
-import os, re, sys, time
+import os, re, signal, sys, time
 from pathlib import Path
 from local.processes import Processes
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with Processes(os.environ, grace=2) as processes:
     for name, code in (("slow", {SLOW!r}), ("stubborn", {STUBBORN!r})):
         processes.start(name, [sys.executable, "-c", code], environment={{}}, cwd=Path.cwd())

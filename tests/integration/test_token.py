@@ -275,7 +275,10 @@ def apart(system: System) -> Iterator[tuple[Celery, str]]:
     """Another database of the same Redis, so that no worker of other tests takes a check: a client, and its URL."""
     url = system.redis_url.removesuffix("/0") + "/4"
     app = plain_client(url)
+    started = len(system.started)
     yield app, url
+    for worker in system.started[started:]:
+        worker.stop()  # else it would take the next test's checks, where this one failed before its end
     app.backend.result_consumer.subscribed_to.clear()
     app.close()
     with app.backend.client as client:
@@ -307,14 +310,15 @@ def test_four_cold_workers_that_need_a_token_in_the_same_moment_cost_one_token_c
 
 def test_a_token_that_dies_under_load_costs_at_most_two_more_calls_and_no_check(system: System) -> None:
     system.tell_sandbox(answer_seconds=[0.1, 0.2])
-    results = [send_text(system.app, words("risky")) for _ in range(300)]
-    eventually(lambda: system.calls(TEXT_PATH) >= 60, "the checks are under way")
+    verdict_of(send_text(system.app, words("risky")))  # the token is there
+    results = [send_text(system.app, words("risky")) for _ in range(150)]
     system.invalidate_tokens()
+    results += [send_text(system.app, words("risky")) for _ in range(150)]  # these at least meet a dead one
     assert [verdict_of(result)["suggest"] for result in results] == ["risky"] * 300
     assert system.calls(STABLE_TOKEN_PATH) <= 1 + 2
     refused = system.sandbox_stats()["answers"][TEXT_PATH].get("40001", 0)
     assert refused >= 1
-    assert system.calls(TEXT_PATH) == 300 + refused
+    assert system.calls(TEXT_PATH) == 301 + refused
 
 
 def test_a_token_that_dies_again_and_again_costs_a_call_each(system: System) -> None:

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Self
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -25,23 +26,31 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE
 
 
 class Running:
-    """``python -m ARGUMENTS…`` in the root of the repository, in a process group of its own."""
+    """``python -m ARGUMENTS…`` (or a command by its path), in a process group of its own.
+
+    Not in the root of the repository: a developer's own ``.env`` there must not reach a test.
+    """
 
     def __init__(self, name: str, arguments: list[str], environment: dict[str, str], directory: Path) -> None:
         self.name = name
         self._log = directory / f"{name}.log"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
         command = arguments if arguments[0].startswith("/") else [sys.executable, "-m", *arguments]
         with self._log.open("wb") as log:
             self.process = subprocess.Popen(
                 command,
-                cwd=ROOT,
-                env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
+                cwd=directory,
+                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
 
     @property
     def output(self) -> str:

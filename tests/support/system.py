@@ -30,6 +30,7 @@ class System:
     def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
         self._stack = ExitStack()
+        self.started: list[Running] = []
         redis_port, sandbox_port, endpoint_port = free_port(), free_port(), free_port()
         self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self.endpoint_url = f"http://127.0.0.1:{endpoint_port}"
@@ -48,11 +49,14 @@ class System:
             "WXCHECK_CALLBACK_PORT": str(endpoint_port),
             "WXCHECK_API_TIMEOUT": "3",
             "WXCHECK_RETRY_DELAY": "0.1",
-            # a developer's own .env must not reach a test
             **{f"WXCHECK_{name}": value for name, value in settings.items()},
         }
-        self.run("redis", embedded.command)
-        eventually(lambda: answers(self.redis_url), "Redis answers")
+        running = self.run("redis", embedded.command)
+        try:
+            eventually(lambda: answers(self.redis_url), "Redis answers")
+        except BaseException:
+            running.kill()
+            raise
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
         self._stack.callback(self.redis.close)
         self.app = plain_client(self.redis_url)
@@ -62,6 +66,7 @@ class System:
         """Starts a process; ``environment`` adds to the system's own."""
         running = Running(name, arguments, {**self.environment, **environment}, self.directory)
         self._stack.callback(running.stop)
+        self.started.append(running)
         return running
 
     def sandbox(self, *arguments: str) -> Running:
