@@ -26,6 +26,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import SettingsError as SourceError
 
 PREFIX = "WXCHECK_"
 
@@ -281,6 +282,10 @@ def load_settings(process: Process = "any") -> Settings:
         settings = Settings()
     except ValidationError as error:
         settings, faults = _mend(error)
+    except (OSError, UnicodeDecodeError, SourceError) as error:
+        # the text of a decoding error quotes what it could not decode
+        why = error.strerror if isinstance(error, OSError) else "no UTF-8"
+        raise SettingsError(f"wxcheck cannot start: .env or a file of secrets cannot be read: {why}") from None
     told = {fault.split(":")[0] for fault in faults}
     faults += [fault for fault in settings.faults(process) if not _follows(fault, told)]
     if faults:

@@ -25,19 +25,22 @@ class Interrupted(BaseException):
 def interruptible() -> Iterator[None]:
     """Within it the first SIGINT or SIGTERM raises Interrupted in the main thread; further ones change nothing.
 
-    The clean-up that the first one sets off is bounded, so that nobody needs the second one.
+    The clean-up that the first one sets off is bounded, so that nobody needs the second one. Where it came inside of a
+    finalizer, out of which Python lets no exception, it is raised at the end.
     """
-    came = False
+    came: int | None = None
 
     def raise_once(number: int, _: FrameType | None) -> None:
         nonlocal came
-        if not came:
-            came = True
+        if came is None:
+            came = number
             raise Interrupted(number)
 
     before = {number: signal.signal(number, raise_once) for number in (signal.SIGINT, signal.SIGTERM)}
     try:
         yield
+        if came is not None:
+            raise Interrupted(came)
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)

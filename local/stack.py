@@ -27,8 +27,6 @@ _REDIS_TIMEOUT = 5.0
 #: seconds for one look at whether a server answers
 _ANSWER = 2.0
 
-FLOWER_PORT = 5555
-
 #: ended in this order, the highest first: a worker's last steps need the platform and the store
 _STORE, _PLATFORM, _OTHERS = 0, 1, 2
 
@@ -216,7 +214,7 @@ class Stack:
         return lambda: _says_ready(self.processes.log(name))
 
     def _start_flower(self) -> Callable[[], bool]:
-        port = FLOWER_PORT if is_free(HOST, FLOWER_PORT) else free_port()
+        port = free_port()
         self.flower_url = f"http://{HOST}:{port}"
         self._start_process("flower", "celery", "-A", "worker", "flower", f"--port={port}", f"--address={HOST}")
         return lambda: _answers_200(f"{self.flower_url}/healthcheck")

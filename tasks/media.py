@@ -28,6 +28,11 @@ def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
     """Sends a picture or a sound and parks the rest of its chain until the push comes, which finishes it under the
     same task id; takes what :func:`wxcheck.check_media` takes, the URL first."""
     check = media_check(args, kwargs, self.runtime.settings)
+    try:
+        if self.runtime.parking.is_parked(self.request.id):
+            raise Ignore
+    except STORE_AWAY:
+        self.give_back()
     answer = self.ask(check)
     try:
         trace_id = accepted_trace_id(answer)

@@ -97,6 +97,10 @@ class Parking:
             raise TraceIdTaken(trace_id)
         return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
 
+    def is_parked(self, task_id: str) -> bool:
+        """Whether a check waits already: its message was delivered again, and must not be sent again."""
+        return bool(self._redis.exists(keys.task(task_id)))
+
     def push(self, appid: str, push: dict[str, Any]) -> tuple[str, Parked | None]:
         """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
         first case the check whose finish is to be published, unless that is on its way."""

@@ -57,6 +57,16 @@ def test_a_url_is_told_without_its_password(url: str, told: str) -> None:
     assert without_password(url) == told
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+def test_a_signal_that_comes_within_a_finalizer_is_not_lost() -> None:
+    class Finalized:
+        def __del__(self) -> None:
+            signal.raise_signal(signal.SIGTERM)
+
+    with pytest.raises(Interrupted), interruptible():
+        Finalized()
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_the_first_signal_interrupts_and_further_ones_do_not(number: signal.Signals) -> None:
     before = signal.getsignal(number)
