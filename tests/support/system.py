@@ -51,12 +51,8 @@ class System:
             "WXCHECK_RETRY_DELAY": "0.1",
             **{f"WXCHECK_{name}": value for name, value in settings.items()},
         }
-        running = self.run("redis", embedded.command)
-        try:
-            eventually(lambda: answers(self.redis_url), "Redis answers")
-        except BaseException:
-            running.kill()
-            raise
+        self._redis_command = embedded.command
+        self.server = self.start_redis()
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
         self._stack.callback(self.redis.close)
         self.app = plain_client(self.redis_url)
@@ -67,6 +63,16 @@ class System:
         running = Running(name, arguments, {**self.environment, **environment}, self.directory)
         self._stack.callback(running.stop)
         self.started.append(running)
+        return running
+
+    def start_redis(self) -> Running:
+        """Starts the Redis, again where it was killed; what it held is gone then."""
+        running = self.run("redis", self._redis_command)
+        try:
+            eventually(lambda: answers(self.redis_url), "Redis answers")
+        except BaseException:
+            running.kill()
+            raise
         return running
 
     def sandbox(self, *arguments: str) -> Running:
