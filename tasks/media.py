@@ -67,6 +67,7 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
         task.give_back()
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
+    logger.info("parked task_id=%s appid=%s trace_id=%s", task_id, check.appid, trace_id)
     if pushed:
         task.finish(Parked(check.appid, trace_id, task_id, rest))
     raise Ignore

@@ -30,7 +30,8 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
     except STORE_AWAY:
         self.give_back()
     trace_id, seconds = push["trace_id"], time.time() - received_at
-    logger.info("push_%s appid=%s trace_id=%s after %.3f s in the queue", what, appid, trace_id, seconds)
+    task_id = parked.task_id if parked is not None else None
+    logger.info("push_%s appid=%s trace_id=%s task_id=%s: %.3f s in the queue", what, appid, trace_id, task_id, seconds)
     if parked is not None:
         self.finish(parked)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import sys
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NoReturn, get_args
@@ -12,7 +13,7 @@ from celery.exceptions import TimeoutError as ResultTimeout
 from kombu.exceptions import OperationalError
 from redis import RedisError
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from config.names import CANCEL, PUSH_QUEUE
 from config.settings import PREFIX, Settings, load_settings
@@ -21,6 +22,7 @@ from wxcheck import CheckError, Scene, check_media, check_text
 if TYPE_CHECKING:
     from celery import Celery
 
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 SOUND = (".mp3", ".aac", ".ac3", ".wma", ".flac", ".ogg", ".opus", ".wav", ".m4a")
 
 
@@ -60,7 +62,11 @@ def up() -> None:
 @click.option("--openid", help="With --scene: version 2 of the platform's API.")
 @click.option("--scene", type=click.Choice([str(scene) for scene in get_args(Scene)]), help="1 profile … 4 social log.")
 @click.option("--appid", help="The Mini Program, where it is not the default one.")
-@click.option("--timeout", type=float, default=None, help="Seconds to wait for the verdict; default: PUSH_TIMEOUT.")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0, min_open=True),
+    help="Seconds to wait for the verdict; default: 60 for a text, PUSH_TIMEOUT and 60 for a file.",
+)
 @click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
 def check(
     text_or_url: str,
@@ -83,23 +89,25 @@ def check(
     """
     _app()
     user: dict[str, Any] = {"openid": openid, "scene": int(scene) if scene else None, "appid": appid}
-    if text_or_url.startswith(("http://", "https://")) and not as_text:
+    # also one that WeChat cannot fetch: taken for a text, a mistyped URL would pass
+    is_file = not as_text and _URL.fullmatch(text_or_url) is not None
+    if is_file:
         kind = media or ("audio" if text_or_url.split("?")[0].lower().endswith(SOUND) else "image")
         signature = check_media(text_or_url, kind, **user)  # type: ignore[arg-type]
     else:
         signature = check_text(text_or_url, **user)
-    wait = timeout if timeout is not None else load_settings().push_timeout + 60
+    wait = timeout or (load_settings().push_timeout + 60 if is_file else 60)
     try:
         result = signature.apply_async()
         verdict = result.get(timeout=wait)
     except CheckError as failure:
         _fail(f"{type(failure).__name__}: {failure}")
     except ResultTimeout:
-        _fail(
-            f"no verdict within {wait:.0f} s (task {result.id}). Is a worker running, and does the push URL reach it?"
-        )
-    except (OperationalError, RedisError) as error:
-        _fail(f"broker or result backend: {type(error).__name__}: {error}")
+        late = f"no verdict within {wait:.0f} s. Does a worker consume {signature.options['queue']}"
+        push = f", and does the push URL reach the endpoint? It waits on; to end that: wxcheck cancel {result.id}"
+        _fail(late + (push if is_file else "?"))
+    except (OperationalError, RedisError, RuntimeError) as error:  # the last is Celery's for a backend that stays away
+        _fail(f"broker or result backend: {type(error).__name__}: {' '.join(str(error).split())}")
     if as_json:
         click.echo(json.dumps(verdict, ensure_ascii=False))
     else:
@@ -124,11 +132,11 @@ def pending(limit: int, as_json: bool) -> None:
     if not waiting:
         click.echo("No check waits for its push.")
         return
-    table = Table("state", "appId", "trace_id", "task id", "until")
+    rows = []
     for check in waiting:
         due = datetime.fromtimestamp(check.due).astimezone().isoformat(" ", "seconds")
-        table.add_row(check.state, check.appid, check.trace_id, check.task_id or "", due)
-    Console().print(table)
+        rows.append([check.task_id or "-", check.state, due, check.appid, check.trace_id])
+    _print_table(["task id", "state", "until", "appId", "trace_id"], rows)
 
 
 @main.command()
@@ -164,10 +172,8 @@ def show(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({name: {"value": value, "set": was_set} for name, value, was_set in rows}))
         return
-    table = Table("setting", "value", "from")
-    for name, value, was_set in rows:
-        table.add_row(name, value, "environment or .env" if was_set else "default")
-    Console().print(table)
+    shown = [[name, value, "environment or .env" if was_set else "default"] for name, value, was_set in rows]
+    _print_table(["setting", "value", "from"], shown)
 
 
 def _shown(settings: Settings) -> list[tuple[str, str]]:
@@ -179,9 +185,22 @@ def _shown(settings: Settings) -> list[tuple[str, str]]:
         if name == "apps":
             value = ", ".join(value) or None  # each entry holds secrets
         elif name in ("redis_url", "broker_url", "result_backend"):
-            value = maybe_sanitize_url(value)
+            value = maybe_sanitize_url(value or settings.redis_url)
         shown.append((name, "" if value is None else str(value)))
     return shown
+
+
+def _print_table(heads: list[str], rows: list[list[str]]) -> None:
+    """A table in a terminal; elsewhere lines with tabs, for other programs. Nothing is cut off."""
+    console = Console()
+    if not console.is_terminal:
+        for row in [heads, *rows]:
+            click.echo("\t".join(row))
+        return
+    table = Table(*[Column(head, overflow="fold", no_wrap=number == 0) for number, head in enumerate(heads)])
+    for row in rows:
+        table.add_row(*row)
+    console.print(table)
 
 
 def _app() -> Celery:

@@ -128,7 +128,7 @@ class CheckRefused(CheckError):
         self.rid = rid
 
     def __str__(self) -> str:
-        rid = f" (rid {self.rid})" if self.rid else ""
+        rid = f" (rid {self.rid})" if self.rid and self.rid not in self.errmsg else ""
         return f"the platform refused the check: {self.errcode} {self.errmsg}{rid}"
 
 

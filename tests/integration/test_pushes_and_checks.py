@@ -11,6 +11,7 @@ from celery import chain
 
 import wxcheck
 from tests.support.checks import (
+    MEDIA_PATH,
     V2,
     failure_of,
     media_push,
@@ -46,6 +47,19 @@ def published_chain(system: System, url: str) -> tuple[Any, Any]:
     check = system.app.signature(wxcheck.CHECK_MEDIA, args=(url,), queue=wxcheck.MEDIA_QUEUE)
     last = chain(check, system.app.signature("application.publish", queue="application")).apply_async()
     return last.parent, last
+
+
+def test_a_check_that_waits_is_not_sent_again_when_its_message_is_delivered_again(system: System) -> None:
+    check = system.app.signature(wxcheck.CHECK_MEDIA, args=(picture("delay=1.5"),), queue=wxcheck.MEDIA_QUEUE)
+    follow_up = system.app.signature("application.publish", queue="application")
+    result = check.clone().apply_async(link=follow_up)
+    waiting(result)
+    eventually(lambda: system.redis.exists(f"wxcheck:task:{result.id}"), "it is parked")
+    check.clone().apply_async(task_id=result.id, link=follow_up)
+    assert verdict_of(result)["suggest"] == "pass"
+    eventually(lambda: runs(system), "the follow-up runs")
+    assert system.calls(MEDIA_PATH) == 1
+    assert len(runs(system)) == 1
 
 
 def test_a_push_that_comes_before_its_trace_id_is_stored_is_kept_for_its_check(system: System) -> None:
