@@ -106,9 +106,7 @@ def _sockets(settings: Settings) -> dict[str, Any]:
     elif settings.broker.startswith(("amqp", "pyamqp")):
         # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it
         transport = {"read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT, "confirm_publish": True}
-    redis_broker = "unacked_key" in transport
     return {
-        "broker_transport": "worker.transport:Transport" if redis_broker else None,
         "broker_transport_options": transport,
         "broker_connection_timeout": CONNECT_TIMEOUT,
         "redis_socket_timeout": SOCKET_TIMEOUT,

@@ -11,6 +11,7 @@ from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
 from worker.logs import keep_quiet
 from worker.sweeper import Sweeper
+from worker.transport import use_transport
 
 
 def _settings() -> Settings:
@@ -27,6 +28,7 @@ app.config_from_object(celery_configuration(_settings()))
 
 app.steps["worker"].add(Sweeper)
 keep_quiet()
+use_transport()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types

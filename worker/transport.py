@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import redis
+from kombu.transport import TRANSPORT_ALIASES
 from kombu.transport.redis import Channel as RedisChannel
 from kombu.transport.redis import Transport as RedisTransport
 
@@ -27,3 +28,12 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
     """``redis://`` and ``rediss://`` brokers."""
 
     Channel = Channel
+
+
+def use_transport() -> None:
+    """Makes this process use it for each Redis broker; to be called before the first connection.
+
+    By its alias: a transport that is set by name changes the URL of the broker, and Flower's page of it knows no such.
+    """
+    for scheme in ("redis", "rediss"):
+        TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
