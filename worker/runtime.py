@@ -20,7 +20,6 @@ from worker.token import Tokens
 
 if TYPE_CHECKING:
     from celery import Celery
-    from redis import Redis
 
 
 @dataclass(frozen=True)
@@ -28,7 +27,6 @@ class Runtime:
     """One object of each kind for a process; all may be used from any thread."""
 
     settings: Settings
-    redis: Redis
     counters: Counters
     lanes: Lanes
     shelf: Shelf
@@ -43,11 +41,9 @@ def runtime() -> Runtime:
     redis = connect_store(settings, SOCKET_TIMEOUT)
     lanes = Lanes(redis)
     http = Http(settings.api_base, settings.api_timeout)
-
     tokens = Tokens(redis, TokenCalls(http, settings), lanes, settings.api_timeout)
     return Runtime(
         settings=settings,
-        redis=redis,
         counters=Counters(redis),
         lanes=lanes,
         shelf=Shelf(redis),

@@ -67,7 +67,3 @@ class Shelf:
     def returned(self, held: Held) -> None:
         """Says that the check is back in its queue. It may have been shelved anew since; then it stays here."""
         self._returned(keys=[keys.shelved(held.task_id), keys.SHELF], args=[held.task_id, held.lease])
-
-    def size(self) -> int:
-        """How many checks are held."""
-        return self._redis.zcard(keys.SHELF)
