@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test lint types lock clean
+.PHONY: setup demo test bench-quota bench-quota-full lint types lock clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,14 @@ demo: setup
 
 test: lint types
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+# how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (3 hours);
+# more options by BENCH="--only wxcheck --faults none", and with python -m bench.quota --help
+bench-quota: setup
+	@$(BIN)/python -m bench.quota --scale short --jobs 3 $(BENCH)
+
+bench-quota-full: setup
+	@$(BIN)/python -m bench.quota --scale full --json build/bench-quota.json --markdown build/bench-quota.md $(BENCH)
 
 lint: setup
 	$(BIN)/ruff check .

@@ -39,13 +39,14 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     }
 
 
-def _queues() -> dict[str, Any]:
-    def queue(name: str) -> Queue:
-        # exactly as Celery declares a queue that a client names only, or RabbitMQ would refuse one of the two
-        return Queue(name, Exchange(name), routing_key=name)
+def queue_named(name: str) -> Queue:
+    """A queue, exactly as Celery declares one that a client names only, or RabbitMQ would refuse one of the two."""
+    return Queue(name, Exchange(name), routing_key=name)
 
+
+def _queues() -> dict[str, Any]:
     return {
-        "task_queues": [queue(name) for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)],
+        "task_queues": [queue_named(name) for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)],
         "task_routes": {
             CHECK_TEXT: {"queue": TEXT_QUEUE},
             CHECK_MEDIA: {"queue": MEDIA_QUEUE},
@@ -66,7 +67,7 @@ def _delivery(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # the workers wait for the network most of the time; threads cost a fraction of processes and share connections
         "worker_pool": "threads",
-        "worker_concurrency": 32,
+        "worker_concurrency": 64,
         # a chord counts its parts and a chain reads its results over the longest time that a check may wait
         "result_expires": int(DAY + settings.push_timeout + settings.max_age),
         # results of chords are read by whichever worker finishes the last part; a broker's blip must not fail them

@@ -33,6 +33,9 @@ PREFIX = "WXCHECK_"
 #: where containers get secrets as files, named as the variable: ``/run/secrets/wxcheck_secret``
 _SECRETS_DIR = Path("/run/secrets")
 
+#: seconds; a call that nobody answered counts against the quota for so much longer, in a store of a fixed size
+LONGEST_CALL = 38
+
 Process = Literal["worker", "endpoint", "any"]
 
 
@@ -82,6 +85,7 @@ def _json(value: object) -> object:
 
 AesKey = Annotated[SecretStr, AfterValidator(_aes_key)]
 Limit = Annotated[int, Field(gt=0)]
+Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 
@@ -108,6 +112,8 @@ class Overrides(BaseModel):
     text_per_day: Limit | None = None
     media_per_minute: Limit | None = None
     media_per_day: Limit | None = None
+    #: share of the day's quota that is kept back from checks of low priority
+    day_reserve: Share | None = None
 
 
 class MiniProgram(Overrides):
@@ -119,6 +125,9 @@ class MiniProgram(Overrides):
     text_per_day: Limit
     media_per_minute: Limit
     media_per_day: Limit
+    day_reserve: Share = 0
+    #: the rates that its entry of ``APPS`` says, which none that is set for all overrides upwards
+    own_rates: frozenset[str] = frozenset()
 
     @property
     def aes_keys(self) -> list[SecretStr]:
@@ -136,7 +145,10 @@ _SHARED = (
     "text_per_day",
     "media_per_minute",
     "media_per_day",
+    "day_reserve",
 )
+#: the rates of an entry of ``APPS``, where it has its own
+_RATES = ("text_per_minute", "media_per_minute")
 
 
 #: may be or hold a secret: a fault is told without the value
@@ -184,9 +196,11 @@ class Settings(BaseSettings):
     text_per_day: Limit = 2_000_000
     media_per_minute: Limit = 2_000
     media_per_day: Limit = 200_000
+    #: share of the day's quota that is kept back from checks of low priority (a backfill): 0.2 leaves a fifth to users
+    day_reserve: Share = 0
 
     #: seconds for one call to the platform, from connecting to the last byte of the answer
-    api_timeout: Seconds = 10
+    api_timeout: Annotated[float, Field(gt=0, le=LONGEST_CALL, allow_inf_nan=False)] = 10
     #: how often a call that failed is tried again before the check fails with PlatformUnavailable
     api_retries: Annotated[int, Field(ge=0)] = 4
     #: seconds before the first of them; each further one waits about twice as long, up to a minute
@@ -214,7 +228,8 @@ class Settings(BaseSettings):
         for appid, entry in self.apps.items():
             inherited = self._programs[appid].model_dump() if appid in self._programs else shared
             said = entry.model_dump(exclude_none=True)
-            self._programs[appid] = MiniProgram(**{**inherited, **said, "appid": appid})
+            own_rates = frozenset(name for name in _RATES if name in said)
+            self._programs[appid] = MiniProgram(**{**inherited, **said, "appid": appid, "own_rates": own_rates})
         return self
 
     @property

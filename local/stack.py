@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import requests
 
 from config.settings import PREFIX, Settings
+from config.store import connect, vouch
 from local.errors import PortTaken, RedisSilent
 from local.ports import free_port, is_free
 from local.processes import ROOT, Processes
@@ -163,6 +164,10 @@ class Stack:
         if self._isolated or not given_redis:
             self.environment[f"{PREFIX}REDIS_URL"] = url
         self._tell(f"redis is ready at {self.redis_url}")
+        if self._sandbox:
+            # it is as new as this stack, so nothing was sent to it lately
+            with connect(url, _REDIS_TIMEOUT, retries=1) as client:
+                vouch(client, DEMO_ENVIRONMENT["WXCHECK_APPID"])
 
     def _await_given_redis(self, url: str) -> None:
         deadline = time.monotonic() + _REDIS_TIMEOUT

@@ -113,7 +113,7 @@ def _authenticate(state: State, request: Request, path: str, given: Any) -> str:
 async def _quota(state: State, request: Request) -> dict[str, Any]:
     if request.method != "POST":
         raise Refused(43002)
-    appid = caller_of(state, request, QUOTA_PATH)
+    appid = caller_of(state, request, QUOTA_PATH, open_interface=state.options.open_interface)
     body, _ = read_body(await read_request(request))
     path = body.get("cgi_path")
     if path not in (TEXT_PATH, MEDIA_PATH, STABLE_TOKEN_PATH, CLASSIC_TOKEN_PATH, QUOTA_PATH):

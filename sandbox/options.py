@@ -42,7 +42,7 @@ class Options(BaseModel):
     )
     ip_refused: bool = Field(False, description="the token endpoints answer 40164")
     cloudbase_token: SecretStr | None = Field(None, description="what `cloudbase_access_token` has to be")
-    open_interface: bool = Field(False, description="the checks need no token (cloud hosting)")
+    open_interface: bool = Field(False, description="checks and quota/get need no token (cloud hosting)")
 
     # -- quotas of one appId -----------------------------------------------------------------------------------------
     text_per_minute: Count | None = Field(None, description="null: as the Mini Program's settings say")

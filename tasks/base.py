@@ -2,7 +2,7 @@
 
 Beside a verdict there are three outcomes:
 
-*snooze*  the quota is used up: the check goes on the shelf and comes back, with no attempt lost
+*snooze*  the quota is used up: the check goes back to its queue, with no attempt lost
 *retry*   a fault that passes: the check is tried again later, a bounded number of times
 *refuse*  permanent: the check fails by name
 """
@@ -15,14 +15,17 @@ import time
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from celery import Task
-from celery.exceptions import Ignore, Reject
+from celery.exceptions import Ignore, Reject, Retry
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
 from worker.answers import Answer, TokenRefused, Unanswered
+from worker.consumer import Flows
 from worker.errcodes import OK, Meaning, meaning
-from worker.lanes import Snooze
-from worker.messages import HIDDEN, message_of
+from worker.messages import message_of
+from worker.permit import Snooze
+from worker.quota import BACKFILL_PRIORITY, STORE_PAUSE
+from worker.request import HeldBack
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import SENT_AT_HEADER, CheckError, CheckRefused, PlatformUnavailable, StaleCheck
 
@@ -38,8 +41,10 @@ logger = logging.getLogger(__name__)
 
 #: seconds that a retry waits at most
 LONGEST_DELAY = 60
-#: seconds before a message goes back to the broker, or a step is tried again, because the store is away
-STORE_PAUSE = 1
+#: seconds
+DAY = 86_400
+#: seconds over which the checks come back that were kept back from the day's reserve
+RESERVE_SPREAD = 5
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back
 STORE_ATTEMPTS = 10
 #: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
@@ -74,7 +79,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         return step()
 
     def give_back(self) -> NoReturn:
-        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        """Gives the message back to its queue: the store is away, and without it nothing can be done."""
         time.sleep(STORE_PAUSE)
         raise Reject("the store is away", requeue=True)
 
@@ -89,24 +94,27 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
 class CheckTask(WxcheckTask):
     """A task that calls the platform."""
 
+    def give_back(self) -> NoReturn:
+        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        self._hold_back("store", STORE_PAUSE)
+
     def ask(self, check: Check) -> Answer:
         """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
 
         Raises:
             StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
             Ignore, Retry: it comes back later.
-            Reject: the store is away; it goes back to its queue.
+            HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
         """
         try:
             self._refuse_stale(check)
             try:
-                self.runtime.lanes.enter(check.appid, check.lane)
-                answer = self.runtime.platform.call(check)
+                answer = self.runtime.platform.call(check, low=self._is_low())
             except TokenRefused as refused:
                 answer = refused.answer
                 if meaning(answer.errcode) is Meaning.RENEW:
                     # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
-                    raise self.runtime.lanes.stop(check.appid, answer) from None
+                    raise self.runtime.quota.stop(check.appid, answer) from None
             except Unanswered as unanswered:
                 self.try_again(check, unanswered.reason, taken=unanswered.taken)
             except Snooze as snooze:
@@ -136,21 +144,37 @@ class CheckTask(WxcheckTask):
                 raise PlatformUnavailable(answer.errcode)
             case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY as held:
                 self.runtime.counters.count(f"held_{check.lane}")
-                self._snooze(check, self.runtime.lanes.hold(check.appid, check.lane, held, answer))
+                self._snooze(check, self.runtime.quota.hold(check.appid, check.lane, held, answer))
             case Meaning.RETRY:
                 self.try_again(check, answer.errcode, taken=False)
             case Meaning.STOP:
-                raise self.runtime.lanes.stop(check.appid, answer)
+                raise self.runtime.quota.stop(check.appid, answer)
             case _:
                 raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
 
+    def _is_low(self) -> bool:
+        """Whether the check is a backfill, which users' posts come before."""
+        priority = (self.request.delivery_info or {}).get("priority")
+        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
+
     def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
-        """Lays the check on the shelf until its lane opens."""
-        program = self.runtime.settings.programs[check.appid]
-        per_minute = program.text_per_minute if check.lane == "text" else program.media_per_minute
-        message = message_of(self, sent_at=time.time())
-        self.runtime.shelf.put(check.appid, check.lane, self.request.id, message, snooze.until, 60 / per_minute)
+        """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
+        if snooze.why != "reserve":
+            self._hold_back(snooze.why, snooze.seconds, check.appid)
+        # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
+        now = time.time()
+        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD)
         raise Ignore
+
+    def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
+        if not Flows.running:
+            # nobody stops the queue (pools of greenlets): at least it does not run hot
+            time.sleep(min(seconds, STORE_PAUSE))
+        raise HeldBack(why, seconds, appid)
+
+    def _shelve(self, until: float, retries: int = 0) -> None:
+        message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
+        self.runtime.shelf.put(self.request.id, message, until)
 
     def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
         """Retries the check later, while it has retries left.
@@ -168,8 +192,8 @@ class CheckTask(WxcheckTask):
         # jitter: what failed together must not come back together
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
         try:
-            self.retry(exc=failure, countdown=countdown, max_retries=retries, **HIDDEN)
-        except Reject as rejected:
-            # the broker did not take the retry, and Celery would drop the check for that
-            raise Reject(rejected.reason, requeue=True) from None
-        raise failure  # not reached: retry() always raises
+            self._shelve(time.time() + countdown, retries=1)
+        except STORE_AWAY:
+            self.give_back()
+        # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
+        raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)

@@ -17,12 +17,14 @@ class Unanswered(Exception):
     """A call without a usable answer; the message says in a few words what came instead.
 
     ``taken``: whether the platform may have taken the call all the same.
+    ``over``: whether nothing of it can arrive any more, for something came back.
     """
 
-    def __init__(self, reason: str, *, taken: bool) -> None:
+    def __init__(self, reason: str, *, taken: bool, over: bool = False) -> None:
         super().__init__(reason)
         self.reason = reason
         self.taken = taken
+        self.over = over
 
 
 @dataclass(frozen=True)
@@ -59,17 +61,17 @@ def read_answer(status: int, body: bytes) -> Answer:
         Unanswered: a fault of the server (HTTP 5xx), or no JSON object with an ``errcode``.
     """
     if status >= 500:
-        raise Unanswered(f"HTTP {status}", taken=True)
+        raise Unanswered(f"HTTP {status}", taken=True, over=True)
     try:
         data = json.loads(body.decode("utf-8"))
     except (ValueError, RecursionError):
-        raise Unanswered(f"HTTP {status} without JSON", taken=True) from None
+        raise Unanswered(f"HTTP {status} without JSON", taken=True, over=True) from None
     if not isinstance(data, dict):
-        raise Unanswered(f"HTTP {status} with JSON that is no object", taken=True)
+        raise Unanswered(f"HTTP {status} with JSON that is no object", taken=True, over=True)
     data = {_CAMEL_CASE.get(name, name): value for name, value in data.items()}
     errcode = integer(data.get("errcode", 0 if "access_token" in data else None))
     if errcode is None:
-        raise Unanswered(f"HTTP {status} without an errcode", taken=True)
+        raise Unanswered(f"HTTP {status} without an errcode", taken=True, over=True)
     return Answer(errcode, str(data.get("errmsg", ""))[:MAX_ERRMSG], data)
 
 

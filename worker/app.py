@@ -9,7 +9,9 @@ from celery.signals import worker_init
 
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
+from worker.consumer import Flows, LaneAMQP
 from worker.logs import keep_quiet
+from worker.rate_command import use_rate_command
 from worker.sweeper import Sweeper
 from worker.transport import use_transport
 
@@ -23,12 +25,14 @@ def _settings() -> Settings:
         raise
 
 
-app = Celery("wxcheck")
+app = Celery("wxcheck", amqp=LaneAMQP)
 app.config_from_object(celery_configuration(_settings()))
 
 app.steps["worker"].add(Sweeper)
+app.steps["consumer"].add(Flows)
 keep_quiet()
 use_transport()
+use_rate_command()
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types

@@ -30,6 +30,7 @@ OPENID_CHARACTERS = 128
 
 TEXT_PATH = "/wxa/msg_sec_check"
 MEDIA_PATH = "/wxa/media_check_async"
+PATHS: dict[Lane, str] = {"text": TEXT_PATH, "media": MEDIA_PATH}
 
 _MEDIA_TYPES: dict[object, tuple[int, Kind]] = {
     "audio": (1, "audio"),

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker import keys
+from config import keys
 
 if TYPE_CHECKING:
     from redis import Redis

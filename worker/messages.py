@@ -6,21 +6,32 @@ began: what ``Task.replace()`` does at once, split in time.
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from kombu.utils import json
 
-from wxcheck import SENT_AT_HEADER
+from config.celery import queue_named
+from wxcheck import CHECK_MEDIA, CHECK_TEXT, SENT_AT_HEADER
 
 if TYPE_CHECKING:
     from celery import Celery, Task
     from celery.app.task import Context
+    from kombu import Message
 
 #: nothing of a message's arguments is shown in events, logs and Flower
 HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 
 #: of the run that was, not of the one to come
 _OF_THIS_RUN = ("expires", "time_limit", "soft_time_limit")
+
+#: where a check has its appId that names none of its arguments (:mod:`worker.checks`)
+APPID_POSITION = {CHECK_TEXT: 6, CHECK_MEDIA: 4}
+
+#: what is published anew with a message as it was received ...
+_PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode")
+#: ... and what was said of its way, or is over: a body is no longer compressed, a countdown has run out
+_OF_ITS_WAY = ("compression", "redelivered", "eta")
 
 
 def rest_of(request: Context) -> dict[str, Any]:
@@ -48,12 +59,13 @@ def decode_rest(encoded: str) -> tuple[dict[str, Any], str]:
     return rest, rest.pop("kind")
 
 
-def message_of(task: Task, sent_at: float) -> dict[str, Any]:
+def message_of(task: Task, sent_at: float, retries: int) -> dict[str, Any]:
     """The message that ``task`` runs, to be published again by :func:`publish_again`.
 
-    ``sent_at`` (since the epoch) is noted as its age where its sender did not say any.
+    ``sent_at`` (since the epoch) is noted as its age where its sender did not say any; ``retries``: of the next run.
     """
     rest = rest_of(task.request)
+    rest["retries"] = retries
     rest["headers"].setdefault(SENT_AT_HEADER, sent_at)
     return {
         "name": task.name,
@@ -64,9 +76,64 @@ def message_of(task: Task, sent_at: float) -> dict[str, Any]:
     }
 
 
+def eta_of(message: Message) -> float | None:
+    """When a message that was sent with a countdown is due, in seconds since the epoch."""
+    eta = (message.headers or {}).get("eta")
+    if not isinstance(eta, str):
+        return None
+    try:
+        at = datetime.fromisoformat(eta)
+    except ValueError:
+        return None  # Celery says what is wrong with it
+    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+
+
+def appid_of(message: Message, default: str | None) -> str | None:
+    """The appId that a check is for, as far as its message can be read."""
+    try:
+        args, kwargs = json.loads(message.body)[:2]
+        appid = kwargs.get("appid")
+        position = APPID_POSITION[message.headers["task"]]
+        if appid is None and len(args) > position:
+            appid = args[position]
+    except (ValueError, TypeError, KeyError, AttributeError):
+        return default  # the task says what is wrong with it
+    return appid if isinstance(appid, str) else default
+
+
+def raw_message(message: Message, queue: str) -> dict[str, Any]:
+    """A message as it was received, to be published on ``queue`` by :func:`publish_again`."""
+    return {
+        "queue": queue,
+        "body": message.body if isinstance(message.body, str) else bytes(message.body).decode("utf-8"),
+        "headers": {name: value for name, value in message.headers.items() if name not in _OF_ITS_WAY},
+        "properties": {name: message.properties[name] for name in _PROPERTIES if name in message.properties},
+        "content_type": message.content_type,
+        "content_encoding": message.content_encoding,
+    }
+
+
 def publish_again(app: Celery, message: dict[str, Any]) -> None:
     """Puts a message back on its queue, with no attempt lost; raises as :func:`publish` does."""
+    if "body" in message:
+        _publish_raw(app, message)
+        return
     publish(app, message["name"], message["queue"], message["rest"], message["args"], message["kwargs"])
+
+
+def _publish_raw(app: Celery, message: dict[str, Any]) -> None:
+    queue = queue_named(message["queue"])
+    with app.producer_or_acquire() as producer:
+        producer.publish(
+            message["body"],
+            exchange=queue.exchange,
+            routing_key=queue.routing_key,
+            declare=[queue],
+            headers=message["headers"],
+            content_type=message["content_type"],
+            content_encoding=message["content_encoding"],
+            **message["properties"],
+        )
 
 
 def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any = (), kwargs: Any = None) -> None:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
-from worker import keys
+from config import keys
 from worker.scripts import script
 
 if TYPE_CHECKING:

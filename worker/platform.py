@@ -1,107 +1,32 @@
-"""Calls the platform over HTTP. The only module that does.
-
-``requests``, one session a thread (a session is not safe to share), kept alive, a time-out on each call.
-No exception from below ever leaves here: its text would hold the URL, and with it the token.
-"""
+"""The platform as the rest of the worker sees it: tokens are fetched, checks are sent."""
 
 from __future__ import annotations
 
 import json
-import threading
+import logging
 import time
 from typing import TYPE_CHECKING
 
-import requests
-import urllib3.exceptions
-from requests.adapters import HTTPAdapter
-
-from worker.answers import Answer, TokenRefused, Unanswered, integer, read_answer
+from worker.answers import Answer, TokenRefused, Unanswered, integer
+from worker.checks import PATHS
 from worker.errcodes import OK, Meaning, meaning
+from worker.permit import Snooze
+from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
     from config.settings import Settings
     from worker.checks import Check, Lane
+    from worker.http import Http
+    from worker.permit import Permit
+    from worker.quota import Quota
     from worker.token import Tokens
 
-#: bytes; the longest real answer is a few KB
-MAX_ANSWER = 1 << 20
-_CHUNK = 1 << 16
 
+logger = logging.getLogger(__name__)
 
-class Http:
-    """Sends single requests to the platform.
-
-    ``timeout`` (seconds) bounds connecting, the wait for the answer's head, and, from the call's start on, its body.
-    """
-
-    def __init__(self, base: str, timeout: float) -> None:
-        self._base = base
-        self._timeout = timeout
-        self._local = threading.local()
-
-    def post(self, path: str, params: dict[str, str], body: bytes) -> Answer:
-        """POSTs ``body`` (raw UTF-8 JSON).
-
-        Raises:
-            Unanswered: no usable answer within the time-out.
-        """
-        return self._exchange("POST", path, params, body)
-
-    def get(self, path: str, params: dict[str, str]) -> Answer:
-        """GETs ``path``; raises as :meth:`post` does."""
-        return self._exchange("GET", path, params, None)
-
-    def _exchange(self, method: str, path: str, params: dict[str, str], body: bytes | None) -> Answer:
-        deadline = time.monotonic() + self._timeout
-        try:
-            with self._session.request(
-                method,
-                self._base + path,
-                params=params,
-                data=body,
-                headers={"Content-Type": "application/json; charset=utf-8"} if body is not None else None,
-                timeout=self._timeout,
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return read_answer(response.status_code, _read(response, deadline))
-        except requests.ConnectTimeout:
-            raise Unanswered("no connection within the time-out", taken=False) from None
-        except requests.Timeout:
-            raise Unanswered("no answer within the time-out", taken=True) from None
-        except requests.ConnectionError as error:
-            # the text of the error holds the URL with the token: only its kind is told
-            refused = "NewConnectionError" in repr(error) or "NameResolutionError" in repr(error)
-            reason = "no connection" if refused else "connection lost"
-            raise Unanswered(reason, taken=not refused) from None
-        except urllib3.exceptions.ReadTimeoutError:
-            raise Unanswered("no answer within the time-out", taken=True) from None
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            # what reading the body raises is urllib3's own
-            raise Unanswered(f"call failed with {type(error).__name__}", taken=True) from None
-
-    @property
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()
-            adapter = HTTPAdapter(pool_connections=2, pool_maxsize=2, max_retries=0)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            self._local.session = session
-        return session
-
-
-def _read(response: requests.Response, deadline: float) -> bytes:
-    """The whole body, within bounds: a time-out of requests counts from byte to byte, not over all."""
-    body = bytearray()
-    while chunk := response.raw.read1(_CHUNK, decode_content=True):
-        body += chunk
-        if len(body) > MAX_ANSWER:
-            raise Unanswered(f"an answer of more than {MAX_ANSWER} bytes", taken=True)
-        if time.monotonic() > deadline:
-            raise Unanswered("no answer within the time-out", taken=True)
-    return bytes(body)
+QUOTA_PATH = "/cgi-bin/openapi/quota/get"
+#: permits that a check lets go by because its process stood still, before it comes back later
+LATE = 3
 
 
 class TokenCalls:
@@ -177,23 +102,73 @@ class Credential:
 
 
 class Platform:
-    """The platform as checks see it: a call goes out with a live token, and comes back as an answer."""
+    """The platform as checks see it: a call goes out with a permit and a live token, and comes back as an answer."""
 
-    def __init__(self, http: Http, credential: Credential) -> None:
+    def __init__(self, http: Http, credential: Credential, quota: Quota, settings: Settings) -> None:
         self._http = http
         self._credential = credential
+        self._quota = quota
+        self._settings = settings
 
-    def call(self, check: Check) -> Answer:
+    def call(self, check: Check, *, low: bool) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
+
+        ``low``: whether the check is of low priority.
 
         Raises:
             Unanswered: no usable answer; its ``taken`` says whether the call may have been taken all the same.
             TokenRefused: the platform gave no access token.
-            CheckRefused, Snooze: another process has just learnt so, while this one waited for the token.
+            Snooze: the quota leaves no call now.
+            CheckRefused: the platform refuses this appId altogether.
         """
         parameters = self._credential.parameters(check.appid, check.lane)
-        answer = self._http.post(check.path, parameters, check.body)
+        answer = self._send(check, parameters, low=low)
         if meaning(answer.errcode) is Meaning.RENEW:
             parameters = self._credential.renew(check.appid, check.lane, parameters)
-            answer = self._http.post(check.path, parameters, check.body)
+            answer = self._send(check, parameters, low=low)
         return answer
+
+    def used_today(self, appid: str, lane: Lane) -> int | None:
+        """How many calls of a lane the platform counts for today; None where it does not say so.
+
+        Source: ``POST /cgi-bin/openapi/quota/get``, right to about 1 %.
+        """
+        body = json.dumps({"cgi_path": PATHS[lane]}).encode()
+        try:
+            answer = self._http.post(QUOTA_PATH, self._credential.parameters(appid, lane), body)
+        except (Unanswered, TokenRefused, Snooze, CheckRefused) as error:
+            logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
+            return None
+        told = answer.data.get("quota")
+        used = integer(told.get("used")) if isinstance(told, dict) else None
+        if answer.errcode != OK or used is None:
+            logger.warning("quota_not_told appid=%s lane=%s: errcode %d", appid, lane, answer.errcode)
+            return None
+        return used
+
+    def _send(self, check: Check, parameters: dict[str, str], *, low: bool) -> Answer:
+        """One call, at the moment that its permit is for."""
+        permit = self._permit(check, low=low)
+        try:
+            left = min(self._settings.api_timeout, permit.over_by - time.monotonic())
+            answer = self._http.post(check.path, parameters, check.body, timeout=left)
+        except Unanswered as unanswered:
+            if unanswered.over:
+                self._quota.answered(permit)
+            elif not unanswered.taken:
+                self._quota.unused(permit)
+            # else it may still arrive, and counts until its time-out
+            raise
+        self._quota.answered(permit)
+        return answer
+
+    def _permit(self, check: Check, *, low: bool) -> Permit:
+        program = self._settings.programs[check.appid]
+        for _ in range(LATE):
+            permit = self._quota.take(program, check.lane, low=low)
+            time.sleep(max(0.0, permit.send_at - time.monotonic()))
+            if time.monotonic() <= permit.begin_by:
+                return permit
+            # this process stood still; the calls of others have its place in time now
+            self._quota.unused(permit)
+        raise Snooze(0.0, "late")

@@ -4,9 +4,22 @@ from __future__ import annotations
 
 from typing import Any
 
+from celery.exceptions import Ignore
 from celery.worker.request import Request
+from celery.worker.state import task_ready
 
 from worker.messages import HIDDEN
+
+
+class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
+    """The message goes back to its queue, at the place that it had, with no attempt lost.
+
+    Raised by a task, which may run in another process than the consumer; so it holds plain values: why,
+    for how many seconds, and for whose checks.
+    """
+
+    def __init__(self, why: str, seconds: float, appid: str | None = None) -> None:
+        super().__init__(why, seconds, appid)
 
 
 class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
@@ -18,6 +31,20 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
         self._kwargsrepr = HIDDEN["kwargsrepr"]
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        """Hands a message that is held back to the flow that it came from (:mod:`worker.flow`)."""
+        held = getattr(exc_info.exception, "exc", exc_info.exception)
+        if not isinstance(held, HeldBack) or self.acknowledged:  # type: ignore[has-type]
+            return super().on_failure(exc_info, *args, **kwargs)
+        task_ready(self)
+        flow = getattr(self.message, "flow", None)
+        if flow is None:
+            self.reject(requeue=True)
+        else:
+            self.acknowledged = True
+            flow.held_back(self.message, *held.args)
+        return None
 
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False
         """What ``inspect active`` and Flower's page of a worker tell of it."""

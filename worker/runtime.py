@@ -11,15 +11,20 @@ from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
 from config.store import connect_store
 from worker.counters import Counters
-from worker.lanes import Lanes
+from worker.crowds import Crowds
+from worker.http import Http
 from worker.messages import decode_rest, publish
 from worker.parking import Parked, Parking
-from worker.platform import Credential, Http, Platform, TokenCalls
+from worker.platform import Credential, Platform, TokenCalls
+from worker.quota import Quota
+from worker.rates import Rates
 from worker.shelf import Shelf
 from worker.token import Tokens
 
 if TYPE_CHECKING:
     from celery import Celery
+
+    from worker.checks import Lane
 
 
 @dataclass(frozen=True)
@@ -28,7 +33,9 @@ class Runtime:
 
     settings: Settings
     counters: Counters
-    lanes: Lanes
+    quota: Quota
+    rates: Rates
+    crowds: Crowds
     shelf: Shelf
     parking: Parking
     platform: Platform
@@ -39,16 +46,31 @@ def runtime() -> Runtime:
     """The runtime of this process."""
     settings = load_settings()
     redis = connect_store(settings, SOCKET_TIMEOUT)
-    lanes = Lanes(redis)
+    rates = Rates(redis)
+    quota = Quota(
+        connect_store(settings, SOCKET_TIMEOUT, retries=0),
+        rates,
+        settings.api_timeout,
+        lambda appid, lane: platform.used_today(appid, lane),
+    )
     http = Http(settings.api_base, settings.api_timeout)
-    tokens = Tokens(redis, TokenCalls(http, settings), lanes, settings.api_timeout)
+
+    def look(appid: str, lane: Lane) -> None:
+        snooze = quota.look(settings.programs[appid], lane)
+        if snooze is not None and snooze.why == "held":
+            raise snooze
+
+    tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
+    platform = Platform(http, Credential(settings, tokens), quota, settings)
     return Runtime(
         settings=settings,
         counters=Counters(redis),
-        lanes=lanes,
+        quota=quota,
+        rates=rates,
+        crowds=Crowds(redis),
         shelf=Shelf(redis),
         parking=Parking(redis, settings.push_timeout),
-        platform=Platform(http, Credential(settings, tokens)),
+        platform=platform,
     )
 
 

@@ -1,7 +1,8 @@
-"""Where checks wait whose lane is closed: in Redis, in no worker's memory and in no slot, with no attempt lost.
+"""Where checks wait that are to come back at a time of their own: in Redis, in no worker's memory and in no slot.
 
-Each goes back to its queue when its lane opens, one after the other at the lane's rate. Any number of sweepers may
-take them: one that dies with a check in hand loses its lease, and the check comes up again.
+These are retries, checks that were sent with a countdown, and checks of low priority for which the day has no calls
+left. Each goes back to its queue when its time has come. Any number of sweepers may take them: one that dies with a
+check in hand loses its lease, and the check comes up again.
 """
 
 from __future__ import annotations
@@ -10,13 +11,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from kombu.utils import json
 
-from worker import keys
+from config import keys
 from worker.scripts import script
 
 if TYPE_CHECKING:
     from redis import Redis
-
-    from worker.checks import Lane
 
 #: seconds in which a check that was taken off must be back in its queue
 LEASE = 60
@@ -40,16 +39,9 @@ class Shelf:
         self._wake = script(redis, "wake")
         self._returned = script(redis, "returned")
 
-    def put(self, appid: str, lane: Lane, task_id: str, message: dict[str, Any], until: float, spacing: float) -> float:
-        """Lays ``message`` (JSON values) on the shelf till its turn after ``until``; when that is (since the epoch).
-
-        ``spacing``: seconds between two checks of the lane.
-        """
-        at = self._shelve(
-            keys=[keys.shelved(task_id), keys.SHELF, keys.wake(appid, lane)],
-            args=[task_id, json.dumps(message), until, spacing],
-        )
-        return float(at)
+    def put(self, task_id: str, message: dict[str, Any], until: float) -> None:
+        """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch)."""
+        self._shelve(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, json.dumps(message), until])
 
     def due(self, limit: int) -> list[Held]:
         """At most ``limit`` checks whose time has come; say :meth:`returned` of each that is back in its queue."""

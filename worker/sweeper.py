@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 
 from worker.messages import publish_again
+from worker.rate_command import show_rates
 from worker.runtime import publish_finish, runtime
 
 if TYPE_CHECKING:
@@ -91,6 +92,8 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
                     if heartbeat is not None:
                         heartbeat.touch()
+                show_rates(app)
+                runtime().quota.keep_time(runtime().settings.programs)
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:

@@ -11,15 +11,16 @@ import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
-from worker import keys
+from config import keys
 from worker.answers import TokenRefused, Unanswered
 from worker.scripts import script
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from redis import Redis
 
     from worker.checks import Lane
-    from worker.lanes import Lanes
 
 logger = logging.getLogger(__name__)
 
@@ -46,9 +47,12 @@ class TokenSource(Protocol):
 class Tokens:
     """Hands out the shared token and takes back what the platform refused."""
 
-    def __init__(self, redis: Redis, source: TokenSource, lanes: Lanes, call_timeout: float) -> None:
+    def __init__(
+        self, redis: Redis, source: TokenSource, look: Callable[[str, Lane], object], call_timeout: float
+    ) -> None:
         self._source = source
-        self._lanes = lanes
+        #: raises what others have learnt of a lane
+        self._look = look
         #: a renewal may take one call; after that another process may try
         self._lease = call_timeout + 5
         self._take = script(redis, "token_take")
@@ -72,7 +76,7 @@ class Tokens:
                 fence, old = rest
                 return self._renew(appid, fence, old)
             # the one that renews may just have learnt that the platform refuses this appId
-            self._lanes.enter(appid, lane)
+            self._look(appid, lane)
             time.sleep(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the processes, protects nothing
         raise Unanswered(f"access token: none within {self._lease:.0f} s", taken=False)
 

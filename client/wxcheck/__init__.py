@@ -31,7 +31,10 @@ from celery.signals import before_task_publish
 __all__ = [
     "CHECK_MEDIA",
     "CHECK_TEXT",
+    "HIGH_PRIORITY",
+    "LOW_PRIORITY",
     "MEDIA_QUEUE",
+    "NORMAL_PRIORITY",
     "SENT_AT_HEADER",
     "TEXT_QUEUE",
     "WAITING",
@@ -64,6 +67,10 @@ WAITING = "WAITING"
 #: Message header: when the check was sent, in seconds since the epoch. A v2 check that is older than ``MAX_AGE`` fails
 #: with :class:`StaleCheck`. Where this module is imported it is added; who enqueues by name alone may add it.
 SENT_AT_HEADER = "wxcheck_sent_at"
+
+#: Priorities of checks where the broker is Redis, whose highest is 0: urgent, as every check that says none by itself
+#: (these signatures say normal), and a backfill, which leaves ``DAY_RESERVE`` of the day's quota to the others.
+HIGH_PRIORITY, NORMAL_PRIORITY, LOW_PRIORITY = 0, 3, 9
 
 Kind = Literal["text", "image", "audio"]
 Suggest = Literal["pass", "review", "risky"]
@@ -248,6 +255,7 @@ def _signature(task: str, queue: str, **arguments: Any) -> Signature:
         kwargs={name: value for name, value in arguments.items() if value is not None},
         options={
             "queue": queue,
+            "priority": NORMAL_PRIORITY,
             # what users wrote stays out of events, logs and Flower
             "argsrepr": "(…)",
             "kwargsrepr": "{…}",

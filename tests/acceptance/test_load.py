@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from celery import Celery, chain
 
+from config import keys
 from tests.support.processes import eventually
 from tests.support.system import APPID, System
 
@@ -30,8 +31,8 @@ def system(tmp_path: Path) -> Iterator[System]:
         system.sandbox()
         system.endpoint()
         # Apart, and with less room for checks than for pushes, so that no push waits for a slot: one that the platform
-        # sends early does then come before its check is parked.
-        system.worker("checks", "-c", "4", queues="wxcheck.text,wxcheck.media")
+        # sends early does then come before its check is parked. A third of the slots is for media.
+        system.worker("checks", "-c", "12", queues="wxcheck.text,wxcheck.media")
         system.worker("pushes", queues="wxcheck.push")
         system.application()
         yield system
@@ -57,15 +58,16 @@ def send(system: System) -> None:
 
 
 def left_over(system: System) -> dict[str, object]:
-    """What is in the store beside counters, tokens, results and marks of ended checks that expire by themselves."""
+    """What is in the store beside counters, tokens, permits, results and marks of ended checks, which expire."""
     store = system.redis
+    permits = (keys.quota(APPID, "media"), keys.ring(APPID, "media"))
     left: dict[str, object] = {}
     for key in store.scan_iter("wxcheck:*", count=1000):
         if key.startswith("wxcheck:check:"):
             state, lifetime = store.hget(key, "state"), store.ttl(key)
             if state != "ended" or lifetime <= 0:
                 left[key] = (state, lifetime)
-        elif key not in ("wxcheck:counters", f"wxcheck:token:{APPID}"):
+        elif key not in ("wxcheck:counters", "wxcheck:lanes", f"wxcheck:token:{APPID}", *permits):
             left[key] = store.type(key)
     for key in ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application", "celery", "unacked", "unacked_index"):
         if store.exists(key):

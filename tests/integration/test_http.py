@@ -12,8 +12,8 @@ from contextlib import closing, contextmanager
 import pytest
 
 from worker.answers import Unanswered
+from worker.http import MAX_ANSWER, Http
 from worker.logs import keep_quiet
-from worker.platform import MAX_ANSWER, Http
 
 TOKEN = "TOKEN-that-nobody-may-see"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

@@ -13,11 +13,15 @@ from typing import Any
 import pytest
 import redis
 
+from config import keys
+from config.settings import MiniProgram
+from config.store import vouch
 from tests.support.system import System
-from worker import keys
 from worker.counters import Counters
-from worker.lanes import Lanes, Snooze
+from worker.crowds import Crowds
 from worker.parking import Parking, TraceIdTaken
+from worker.quota import Quota
+from worker.rates import Rates
 from worker.shelf import Shelf
 
 APPID = "wx1"
@@ -228,18 +232,20 @@ def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, stor
     assert len(parking.waiting(1)) == 1
 
 
-def test_held_checks_come_back_one_after_the_other_at_the_lanes_rate(store: redis.Redis) -> None:
+def test_a_check_on_the_shelf_comes_back_when_its_time_has_come_and_not_before(store: redis.Redis) -> None:
     shelf = Shelf(store)
-    times = [shelf.put(APPID, "text", f"task-{number}", {"n": number}, until=4e9, spacing=0.5) for number in range(3)]
-    assert times == [4e9, 4e9 + 0.5, 4e9 + 1]
-    assert shelf.due(10) == []
-    assert shelf.put(APPID, "media", "other", {}, until=4e9, spacing=0.5) == 4e9
+    now = store.time()[0]
+    shelf.put("task-1", {"n": 1}, until=now - 1)
+    shelf.put("task-2", {"n": 2}, until=now + 1000)
+    shelf.put("task-3", {"n": 3}, until=now - 2)
+    assert [held.message["n"] for held in shelf.due(10)] == [3, 1]
+    assert store.zscore(keys.SHELF, "task-2") == now + 1000
 
 
 def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> None:
     shelf = Shelf(store)
     for number in range(10):
-        shelf.put(APPID, "text", f"task-{number}", {"n": number}, until=1, spacing=0.01)
+        shelf.put(f"task-{number}", {"n": number}, until=1)
     taken = [held for due in together(5, lambda _: shelf.due(100)) for held in due]
     assert sorted(held.message["n"] for held in taken) == list(range(10))
     shelf.returned(taken[0])
@@ -248,9 +254,9 @@ def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> 
 
 def test_a_check_that_is_held_again_at_once_stays_on_the_shelf(store: redis.Redis) -> None:
     shelf = Shelf(store)
-    shelf.put(APPID, "text", "task-1", {"n": 1}, until=1, spacing=1)
+    shelf.put("task-1", {"n": 1}, until=1)
     (held,) = shelf.due(10)
-    shelf.put(APPID, "text", "task-1", {"n": 2}, until=1, spacing=0)  # its lane is still closed
+    shelf.put("task-1", {"n": 2}, until=1)  # it failed at once
     shelf.returned(held)
     assert [again.message for again in shelf.due(10)] == [{"n": 2}]
 
@@ -258,38 +264,51 @@ def test_a_check_that_is_held_again_at_once_stays_on_the_shelf(store: redis.Redi
 def test_a_held_message_may_hold_what_celery_makes_of_json(store: redis.Redis) -> None:
     message = {"when": datetime(2026, 1, 2, tzinfo=UTC), "id": uuid.uuid4()}
     shelf = Shelf(store)
-    shelf.put(APPID, "text", "task-1", message, until=1, spacing=1)
+    shelf.put("task-1", message, until=1)
     assert [held.message for held in shelf.due(10)] == [message]
 
 
 def test_a_held_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
     shelf = Shelf(store)
-    shelf.put(APPID, "text", "task-1", {"n": 1}, until=1, spacing=1)
+    shelf.put("task-1", {"n": 1}, until=1)
     assert [held.message for held in shelf.due(10)] == [{"n": 1}]
     assert shelf.due(10) == []
     come_due(store, keys.SHELF)
     assert [held.message for held in shelf.due(10)] == [{"n": 1}]
 
 
-def test_a_closed_lane_lets_nothing_in_until_it_opens(store: redis.Redis) -> None:
-    lanes = Lanes(store)
-    store.set(keys.hold(APPID, "text"), "4000000000")
-    with pytest.raises(Snooze) as snooze:
-        lanes.enter(APPID, "text")
-    assert snooze.value.until == 4e9
-    lanes.enter(APPID, "media")
-    lanes.enter("wx2", "text")
-    store.set(keys.hold(APPID, "text"), "1")
-    lanes.enter(APPID, "text")
+def test_the_appids_with_a_queue_of_their_own_are_known_to_all(store: redis.Redis) -> None:
+    crowds, others = Crowds(store), Crowds(store)
+    assert others.members("text") == set()
+    for appid in ("wx1", "wx2", "wx1"):
+        crowds.add("text", appid)
+    assert others.members("text") == {"wx1", "wx2"}
+    assert others.members("media") == set()
+    others.remove("text", "wx1")
+    others.remove("text", "wx1")
+    assert crowds.members("text") == {"wx2"}
 
 
 def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Parking, store: redis.Redis) -> None:
     parking.park(APPID, "t1", "task-1", "{}")
     parking.push(APPID, {**PUSH, "trace_id": "t2"})
-    Shelf(store).put(APPID, "text", "task-1", {}, until=1, spacing=1)
+    Shelf(store).put("task-1", {}, until=1)
+    Crowds(store).add("text", APPID)
+    Rates(store).declare("text", 600)
+    vouch(store, APPID)
+    program = MiniProgram(
+        appid=APPID,
+        push_plain_allowed=False,
+        text_per_minute=600,
+        text_per_day=600,
+        media_per_minute=600,
+        media_per_day=600,
+    )
+    Quota(store, Rates(store), 3, lambda *_: None).take(program, "text")
     named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.task("task-1"), keys.shelved("task-1")}
-    named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.wake(APPID, "text")}
-    assert set(store.scan_iter("*")) <= named
+    named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.crowded("text"), keys.RATES, keys.LANES}
+    named |= {keys.quota(APPID, "text"), keys.ring(APPID, "text")}
+    assert named - {keys.COUNTERS} <= set(store.scan_iter("*")) <= named
 
 
 def test_outcomes_are_json_values(parking: Parking, store: redis.Redis) -> None:

@@ -17,7 +17,9 @@ import redis
 from celery import Celery
 
 import wxcheck
+from config import keys
 from config.settings import Settings
+from config.store import vouch
 from tests.support.checks import (
     CLASSIC_TOKEN_PATH,
     STABLE_TOKEN_PATH,
@@ -29,11 +31,13 @@ from tests.support.checks import (
 )
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_client
-from worker import keys
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.checks import text_check
-from worker.lanes import Lanes
-from worker.platform import Credential, Http, Platform, TokenCalls
+from worker.http import Http
+from worker.permit import Snooze
+from worker.platform import QUOTA_PATH, Credential, Platform, TokenCalls
+from worker.quota import Quota
+from worker.rates import Rates
 from worker.token import Tokens
 
 FAKE = "wxnobodychecks00"
@@ -54,8 +58,12 @@ class Source:
         return answer
 
 
+def nothing_known(appid: str, lane: str) -> None:
+    """No other process has learnt anything of a lane that would make waiting for its token vain."""
+
+
 def tokens(system: System, source: Source) -> Tokens:
-    return Tokens(system.redis, source, Lanes(system.redis), call_timeout=3)
+    return Tokens(system.redis, source, nothing_known, call_timeout=3)
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -166,6 +174,28 @@ def test_a_renewal_that_fails_while_the_old_token_lives_uses_the_old_one(system:
     assert source.calls == 2
 
 
+@pytest.mark.parametrize("known", [Snooze(20.0, "held"), wxcheck.CheckRefused(40125, "invalid appsecret", None)])
+def test_who_waits_for_a_token_stops_waiting_when_the_lane_is_known_to_be_closed(
+    system: System, known: Exception
+) -> None:
+    source, looks = Source(), []
+
+    def look(appid: str, lane: str) -> None:
+        looks.append((appid, lane))
+        if source.calls and len(looks) > 2:
+            raise known
+
+    renewing = in_thread(lambda: tokens(system, source).get(FAKE, "text"))
+    eventually(lambda: source.calls, "another process renews it")
+    with pytest.raises(type(known)) as failure:
+        Tokens(system.redis, source, look, call_timeout=3).get(FAKE, "media")
+    assert failure.value is known
+    assert looks == [(FAKE, "media")] * 3
+    source.answers.put(("one", 7200))
+    assert renewing() == "one"
+    assert source.calls == 1
+
+
 def test_a_refused_token_is_renewed_once_however_many_were_refused(system: System) -> None:
     source = Source()
     source.answers.put(("old", 7200))
@@ -237,8 +267,10 @@ def recorder() -> Iterator[Recorder]:
 def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Platform, Settings]:
     settings = Settings(_env_file=None, api_base=recorder.url, appid=FAKE, secret=SECRET, **more)
     http = Http(settings.api_base, 3)
-    shared = Tokens(system.redis, TokenCalls(http, settings), Lanes(system.redis), 3)
-    return Platform(http, Credential(settings, shared)), settings
+    shared = Tokens(system.redis, TokenCalls(http, settings), nothing_known, 3)
+    vouch(system.redis, FAKE)
+    quota = Quota(system.redis, Rates(system.redis), 3, lambda *_: None)
+    return Platform(http, Credential(settings, shared), quota, settings), settings
 
 
 def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
@@ -247,7 +279,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
     caller, settings = platform(system, recorder)
     check = text_check(['汉字 🙂 \\ " é\n'], {}, settings)
     for _ in range(3):
-        assert caller.call(check).errcode == 0
+        assert caller.call(check, low=False).errcode == 0
     (method, path, body), *calls = recorder.requests
     assert (method, path) == ("POST", "/cgi-bin/stable_token")
     asked = json.loads(body)
@@ -263,7 +295,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
 
 def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, recorder: Recorder) -> None:
     caller, settings = platform(system, recorder, token_source="classic")
-    caller.call(text_check(["a"], {}, settings))
+    caller.call(text_check(["a"], {}, settings), low=False)
     method, path, _ = recorder.requests[0]
     parts = urlsplit(path)
     assert (method, parts.path) == ("GET", "/cgi-bin/token")
@@ -275,6 +307,9 @@ def apart(system: System) -> Iterator[tuple[Celery, str]]:
     """Another database of the same Redis, so that no worker of other tests takes a check: a client, and its URL."""
     url = system.redis_url.removesuffix("/0") + "/4"
     app = plain_client(url)
+    with redis.Redis.from_url(url, decode_responses=True) as store:
+        for appid in (APPID, OTHER_APPID):
+            vouch(store, appid)
     started = len(system.started)
     yield app, url
     for worker in system.started[started:]:
@@ -294,10 +329,10 @@ def test_four_cold_workers_that_need_a_token_in_the_same_moment_cost_one_token_c
     for worker in workers:
         worker.wait_for(" ready.")
     with redis.Redis.from_url(url, decode_responses=True) as store:
-        # as if another process fetched it: all of them wait, in every thread, and go on together
+        # as if another process fetched it: all of them wait, and go on together
         store.hset(keys.token(APPID), "renewing_until", time.time() + 60)
         results = [send_text(app, words("risky")) for _ in range(80)]
-        eventually(lambda: store.llen("wxcheck.text") <= 80 - 32, "every thread has a check")
+        eventually(lambda: store.llen("wxcheck.text") <= 80 - 4 * 4, "four threads of each have a check")
         store.hdel(keys.token(APPID), "renewing_until")
     assert {verdict_of(result)["suggest"] for result in results} == {"risky"}
     assert system.calls(STABLE_TOKEN_PATH) == 1
@@ -413,5 +448,5 @@ def test_cloud_hosting_needs_no_token_at_all(system: System, apart: tuple[Celery
         "none", queues="wxcheck.text", WXCHECK_REDIS_URL=url, WXCHECK_TOKEN_SOURCE="none", WXCHECK_SECRET=""
     )
     assert verdict_of(send_text(app, words("risky")))["suggest"] == "risky"
-    assert set(system.sandbox_stats()["calls"]) == {TEXT_PATH}
+    assert set(system.sandbox_stats()["calls"]) - {QUOTA_PATH} == {TEXT_PATH}
     assert worker.stop() == 0

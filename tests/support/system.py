@@ -11,6 +11,7 @@ import redis
 import requests
 from celery import Celery
 
+from config.store import vouch
 from local.ports import free_port
 from local.redis_server import answers, embedded_redis
 from tests.support.processes import Running, eventually
@@ -54,6 +55,9 @@ class System:
         self._redis_command = embedded.command
         self.server = self.start_redis()
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        # Redis and platform are new
+        vouch(self.redis, APPID)
+        vouch(self.redis, OTHER_APPID)
         self._stack.callback(self.redis.close)
         self.app = plain_client(self.redis_url)
         self._stack.callback(self.app.close)
@@ -119,13 +123,23 @@ class System:
 
     def counters(self) -> dict[str, int]:
         """What the cluster counted."""
-        return {event: int(number) for event, number in self.redis.hgetall("wxcheck:counters").items()}
+        return {str(event): int(number) for event, number in self.redis.hgetall("wxcheck:counters").items()}
 
     def forget(self) -> None:
-        """Empties the store, but for what a broker keeps in it: the next test meets no token, hold or mark."""
-        keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith("wxcheck:unacked")]
+        """Empties the store, but for what a broker keeps in it: the next test meets no token, hold or mark.
+
+        The permits stay: without them nothing would be sent for more than a minute.
+        """
+        kept = ("wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
+        keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept)]
         if keys:
             self.redis.delete(*[key for key in keys if self.redis.type(key) != "list" and key not in QUEUES])
+        self.open_lanes()
+
+    def open_lanes(self) -> None:
+        """Brings the time forward to when every lane is open."""
+        for key in self.redis.scan_iter("wxcheck:quota:*}"):
+            self.redis.hdel(key, "held", "why", "cut", "cut_until", "stopped", "refusal")
 
     def close(self) -> None:
         # results unsubscribe when they are collected, at the latest when the process ends, and Redis is gone by then

@@ -52,6 +52,7 @@ def test_the_defaults_are_those_that_the_readme_promises(monkeypatch: pytest.Mon
     assert settings.token_source == "stable"
     assert (settings.text_per_minute, settings.text_per_day) == (4_000, 2_000_000)
     assert (settings.media_per_minute, settings.media_per_day) == (2_000, 200_000)
+    assert settings.day_reserve == 0
     assert (settings.api_timeout, settings.push_timeout, settings.max_age) == (10, 1_860, 6_600)
     assert (settings.callback_host, settings.callback_port) == ("127.0.0.1", 8080)
     assert settings.programs == {}
@@ -237,6 +238,32 @@ def test_an_entry_of_apps_inherits_quotas_but_no_secret(monkeypatch: pytest.Monk
     assert third.secret is not None
     assert third.secret.get_secret_value() == "other"
     assert [key.get_secret_value() for key in mine.aes_keys] == [KEY, KEY]
+
+
+def test_an_entry_of_apps_has_the_common_reserve_or_its_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    settings = load(monkeypatch, APPID="wxa", DAY_RESERVE="0.2", APPS=apps(wxb={"day_reserve": 0.5}, wxc={}))
+    assert [settings.programs[appid].day_reserve for appid in ("wxa", "wxb", "wxc")] == [0.2, 0.5, 0.2]
+
+
+def test_the_rates_that_an_entry_of_apps_has_of_its_own_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries = apps(wxa={"media_per_minute": 9}, wxb={"text_per_minute": 5, "text_per_day": 7}, wxc={"secret": "s"})
+    settings = load(monkeypatch, APPID="wxa", TEXT_PER_MINUTE="100", APPS=entries)
+    own = {appid: set(program.own_rates) for appid, program in settings.programs.items()}
+    assert own == {"wxa": {"media_per_minute"}, "wxb": {"text_per_minute"}, "wxc": set()}
+
+
+@pytest.mark.parametrize("value", ["1", "-0.1", "nan", "half"])
+def test_a_reserve_is_a_share_below_one(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    (told,) = faults(monkeypatch, DAY_RESERVE=value)
+    assert told.startswith("WXCHECK_DAY_RESERVE: ")
+    assert value in told
+
+
+@pytest.mark.parametrize("value", ["0", "38.5", "inf"])
+def test_a_call_may_take_38_seconds_at_most(monkeypatch: pytest.MonkeyPatch, value: str) -> None:
+    (told,) = faults(monkeypatch, API_TIMEOUT=value)
+    assert told.startswith("WXCHECK_API_TIMEOUT: ")
+    assert load(monkeypatch, API_TIMEOUT="38").api_timeout == 38
 
 
 def test_an_entry_of_apps_may_complete_the_default_mini_program(monkeypatch: pytest.MonkeyPatch) -> None:

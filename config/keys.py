@@ -9,8 +9,19 @@ COUNTERS = "wxcheck:counters"
 #: (seconds since the epoch, Redis' clock)
 DUE = "wxcheck:due"
 
-#: sorted set: task id of each check that is held back, by the time when it goes back to its queue
+#: sorted set: task id of each check that comes back later, by the time when it goes back to its queue
 SHELF = "wxcheck:shelf"
+
+#: hash: which lanes this Redis has seen (a field each), ``run`` and ``since``: how long it has been watched
+LANES = "wxcheck:lanes"
+
+#: hash: the rate of each lane that was set at run time, ``calls a minute@version``
+RATES = "wxcheck:rates"
+
+
+def crowded(lane: str) -> str:
+    """Set: the appIds whose checks wait in a queue of their own."""
+    return f"wxcheck:crowded:{lane}"
 
 
 def check(member: str) -> str:
@@ -33,7 +44,7 @@ def task(task_id: str) -> str:
 
 
 def shelved(task_id: str) -> str:
-    """String, JSON: the message of a check that is held back."""
+    """String, JSON: the message of a check that comes back later."""
     return f"wxcheck:shelved:{task_id}"
 
 
@@ -48,16 +59,18 @@ def token(appid: str) -> str:
     return f"wxcheck:token:{appid}"
 
 
-def hold(appid: str, lane: str) -> str:
-    """String: until when the platform's quota keeps a lane closed, in seconds since the epoch. It expires then."""
-    return f"wxcheck:hold:{appid}:{lane}"
+def quota(appid: str, lane: str) -> str:
+    """Hash: the permits of a lane, and what it is held by (``worker/lua/quota_take.lua``). It stays.
+
+    ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` and ``skew`` (the lane's own time, and what
+    Redis' clock lacks of it), ``slot`` (the next send time), ``tail`` (the oldest bucket that counts), ``sum`` (permits
+    that count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent before), ``held`` and ``why``
+    (until when the platform's quota closes it), ``stopped`` and ``refusal`` (until when, and why, its appId is not
+    called), ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and ``version`` (the rate)
+    """
+    return f"wxcheck:quota:{{{appid}:{lane}}}"
 
 
-def wake(appid: str, lane: str) -> str:
-    """String: when the next held check of a lane may go back to its queue, in seconds since the epoch. It expires."""
-    return f"wxcheck:wake:{appid}:{lane}"
-
-
-def stopped(appid: str) -> str:
-    """String, JSON: why the platform refuses this appId altogether. It expires, so that it is tried again."""
-    return f"wxcheck:stopped:{appid}"
+def ring(appid: str, lane: str) -> str:
+    """String: permits by the fortieth of a second that their calls were answered in, or will be at the latest."""
+    return f"wxcheck:quota:{{{appid}:{lane}}}:ring"

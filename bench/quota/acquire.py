@@ -1,0 +1,131 @@
+"""``python -m bench.quota.acquire``: what one permit costs Redis, and what a lane keeps there.
+
+A Redis of its own; a pool that is full, as it is under a backlog: a permit comes whenever one of a minute ago ends. The
+window is a minute of Redis' own clock in the real thing; here the clock is a key that the bench moves, so that it need
+not take minutes.
+"""
+
+from __future__ import annotations
+
+import os
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from redis import Redis
+
+from bench.quota.redis_load import connect, version
+from config import keys
+from config.store import vouch
+from local.ports import free_port
+from local.processes import Processes
+from local.redis_server import embedded_redis
+from worker.quota import LOOK_AHEAD, START, WINDOW
+
+N, PER_DAY = 4_000, 2_000_000
+CALL_TIMEOUT = 10.0
+#: seconds that a call takes, and the permits that are measured
+ANSWER = 0.2
+MEASURED = 4_000
+#: seconds since the epoch at which the virtual time begins
+START_TIME = 1_800_000_000
+_CLOCK = "bench:clock"
+_MICRO = 1_000_000
+
+
+class Cost(NamedTuple):
+    """Of a permit in steady state, by Redis' own count."""
+
+    appids: int
+    microseconds: float
+    most_bytes: int
+
+
+def main() -> None:
+    print(f"window of {WINDOW:.0f} s, {N} calls in it, answers after {ANSWER} s, permits settled one call later")
+    with Processes(os.environ) as processes:
+        server = embedded_redis(free_port(), processes.directory)
+        processes.start("redis", server.command, environment={}, cwd=processes.directory)
+        processes.wait_until("redis", server.answers, 20)
+        with connect(server.url) as client:
+            print(version(client))
+            print(f"{'appIds':>8} {'µs a permit':>12} {'bytes a lane, at most':>22}")
+            for appids in (1, 1_000):
+                cost = measure(client, appids)
+                print(f"{cost.appids:>8} {cost.microseconds:>12.1f} {cost.most_bytes:>22}")
+
+
+def measure(client: Redis, appids: int) -> Cost:
+    """The cost of a permit for one appId whose pool is full, beside so many others that have been used."""
+    client.flushdb()
+    lane = Lane(client, "wx0")
+    lane.fill()
+    others = [Lane(client, f"wx{number}") for number in range(1, appids)]
+    for other in others:
+        for _ in range(3):
+            other.permit()
+    client.config_resetstat()
+    taken = 0
+    while taken < MEASURED:
+        taken += lane.permit()
+    stats: dict[str, Any] = client.info("commandstats")
+    return Cost(appids, stats["cmdstat_evalsha"]["usec_per_call"], max(one.bytes() for one in (lane, *others)))
+
+
+class Lane:
+    """One lane in a time of its own; every call settles the permit whose answer has come."""
+
+    def __init__(self, client: Redis, appid: str) -> None:
+        self.client = client
+        self.appid = appid
+        self.now = START_TIME * _MICRO
+        self.epoch = 0
+        #: bucket, when its answer comes, day
+        self.under_way: list[tuple[int, int, int]] = []
+        vouch(client, appid)
+        text = (files("worker.lua") / "quota_take.lua").read_text(encoding="utf-8")
+        self.script = client.register_script(
+            text.replace("redis.call('TIME')", f"redis.call('HMGET', '{_CLOCK}', 's', 'us')")
+        )
+
+    def fill(self) -> None:
+        """Until permits come only as those of a minute ago end, and the whole ring is in use."""
+        end = self.now + int(3 * WINDOW * _MICRO)
+        while self.now < end:
+            self.permit()
+
+    def permit(self) -> int:
+        """Takes a permit, or stays away as long as it is told; how many it took."""
+        seconds, microseconds = divmod(self.now, _MICRO)
+        self.client.hset(_CLOCK, mapping={"s": seconds, "us": microseconds})
+        settled: list[str | int] = []
+        while self.under_way and self.under_way[0][1] <= self.now:
+            bucket, answered, day = self.under_way.pop(0)
+            settled += (bucket, self.now - answered, day)
+        args: list[str | int] = [
+            *("take", N, PER_DAY, 0, 0, _micro(WINDOW), _micro(CALL_TIMEOUT + START), _micro(LOOK_AHEAD)),
+            *(self.now + 1_000, self.epoch, 0, 0, 0),
+        ]
+        verdict, wait, _now, self.epoch, day, _used, last = self.script(
+            keys=[keys.quota(self.appid, "text"), keys.ring(self.appid, "text")], args=args + settled
+        )
+        if verdict == "wait":
+            self.now += wait + 1
+            return 0
+        if verdict != "send":
+            raise RuntimeError(f"quota_take said {verdict!r} to a bench that expects permits: is the lane vouched for?")
+        # the backlog's next process calls at once, as far ahead as it may look
+        self.under_way.append((last, self.now + wait + _micro(ANSWER), day))
+        return 1
+
+    def bytes(self) -> int:
+        """Of the lane's hash and ring, with their names."""
+        names = (keys.quota(self.appid, "text"), keys.ring(self.appid, "text"))
+        return sum(self.client.memory_usage(name, samples=0) or 0 for name in names)
+
+
+def _micro(seconds: float) -> int:
+    return int(seconds * _MICRO)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,521 @@
+"""How workers fetch checks: as permits come, and what comes in vain keeps its place. Small quotas make it visible."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import signal
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pytest
+import redis
+from celery.result import AsyncResult
+
+import wxcheck
+from config import keys
+from config.store import vouch
+from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
+from tests.support.processes import Running, eventually
+from tests.support.queues import headers, on_shelf, queued, unacknowledged
+from tests.support.recorder import Arrival, Recorder
+from tests.support.system import APPID, OTHER_APPID, QUEUES, SECRET, System, plain_client
+
+#: seconds; nothing of a held lane is in anybody's hands for longer
+IN_HAND = 5
+OWN_QUEUE = f"wxcheck.text.{APPID}"
+TWO_PROGRAMS = json.dumps({OTHER_APPID: {"secret": SECRET}})
+
+_databases = itertools.count()
+
+
+class Place:
+    """A database of a running Redis, with workers of its own and a platform that records what arrives."""
+
+    def __init__(self, system: System, recorder: Recorder) -> None:
+        self._system = system
+        self.platform = recorder
+        self.url = f"{system.redis_url.removesuffix('/0')}/{1 + next(_databases) % 15}"
+        self.store: redis.Redis = redis.Redis.from_url(self.url, decode_responses=True)
+        self.store.flushdb()
+        for appid in (APPID, OTHER_APPID):
+            vouch(self.store, appid)
+        self.app = plain_client(self.url)
+        self._workers: list[Running] = []
+
+    def worker(self, name: str, *arguments: str, queues: str = QUEUES, **settings: str) -> Running:
+        """Checks for one Mini Program, where ``APPS`` does not name more."""
+        environment = {"API_BASE": self.platform.url, "REDIS_URL": self.url, "APPS": "", **settings}
+        named = {f"WXCHECK_{setting}": value for setting, value in environment.items()}
+        # the worker may not get ready, and is to be ended all the same
+        before = len(self._system.started)
+        try:
+            return self._system.worker(name, *arguments, queues=queues, **named)
+        finally:
+            self._workers += self._system.started[before:]
+
+    def texts(self, count: int, name: str = "text", **options: Any) -> list[AsyncResult]:
+        """Sends texts by name, at once: ``text-0``, ``text-1``, …"""
+        arguments = {key: options.pop(key) for key in ("appid", "openid", "scene") if key in options}
+        return [
+            self.app.send_task(
+                wxcheck.CHECK_TEXT,
+                kwargs={"content": f"{name}-{number}", **arguments},
+                queue=wxcheck.TEXT_QUEUE,
+                **options,
+            )
+            for number in range(count)
+        ]
+
+    def open_lanes(self) -> None:
+        for key in self.store.scan_iter("wxcheck:quota:*}"):
+            self.store.hdel(key, "held", "why", "cut", "cut_until", "opens")
+
+    def held(self, lane: str = "text", appid: str = APPID) -> bool:
+        return bool(self.store.hexists(keys.quota(appid, lane), "held"))
+
+    def close(self) -> None:
+        for worker in self._workers:
+            worker.kill()
+        self.app.backend.result_consumer.subscribed_to.clear()
+        self.app.close()
+        self.store.flushdb()
+        self.store.close()
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    system = System(tmp_path_factory.mktemp("flow"))
+    try:
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture
+def place(base: System) -> Iterator[Place]:
+    with Recorder() as recorder:
+        place = Place(base, recorder)
+        try:
+            yield place
+        finally:
+            place.close()
+
+
+def arrived(place: Place, count: int, path: str = TEXT_PATH) -> None:
+    eventually(lambda: len(place.platform.contents(path=path)) >= count, f"{count} checks arrive")
+
+
+def numbers(contents: list[str]) -> list[int]:
+    return [int(content.rpartition("-")[2]) for content in contents]
+
+
+def waiting(place: Place, results: list[AsyncResult], queue: str = wxcheck.TEXT_QUEUE) -> list[int]:
+    """Which of the checks wait in ``queue``, the next one first."""
+    of = {result.id: number for number, result in enumerate(results)}
+    return [of[task_id] for task_id in queued(place.store, queue)]
+
+
+# -- what goes back ----------------------------------------------------------------------------------------------------
+
+
+def test_messages_that_are_given_back_keep_their_order(place: Place) -> None:
+    place.platform.errcode = lambda _: 44991
+    results = place.texts(30)
+    place.worker("worker", TEXT_PER_MINUTE="1200")
+    eventually(lambda: place.held(), "the lane is held")
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    assert waiting(place, results) == list(range(30))
+    refused = len(place.platform.arrivals)
+
+    place.platform.errcode = lambda _: 0
+    place.open_lanes()
+    arrived(place, refused + 30)
+    # threads that wait for their send times side by side may swap theirs, and no more
+    order = numbers(place.platform.contents()[refused:])
+    assert all(abs(number - position) <= 16 for position, number in enumerate(order)), order
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 30
+
+
+def test_what_a_killed_worker_had_in_hand_goes_before_what_waits(place: Place) -> None:
+    place.platform.seconds = 30
+    first = place.texts(1)
+    worker = place.worker("killed", "-c", "2", TEXT_PER_MINUTE="600")
+    arrived(place, 1)
+    rest = place.texts(5, name="later")
+    worker.kill()
+    place.platform.seconds = 0
+    # the time after which the broker gives them out again
+    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
+        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+    place.worker("heir", "-c", "2", TEXT_PER_MINUTE="600")
+    for result in first + rest:
+        assert verdict_of(result)["suggest"] == "pass"
+    contents = place.platform.contents()
+    # the killed one had up to two in hand, and those of them that were fetched first come first
+    assert contents[1].startswith("text-0") or contents[2].startswith("text-0"), contents
+
+
+def test_a_worker_that_is_told_to_stop_gives_back_what_waits_for_permits_in_its_order(place: Place) -> None:
+    results = place.texts(40)
+    worker = place.worker("stopped", TEXT_PER_MINUTE="300")
+    arrived(place, 5)
+    assert worker.stop() == 0
+    sent = numbers(place.platform.contents())
+    assert waiting(place, results) == [number for number in range(40) if number not in sent]
+    assert not unacknowledged(place.store)
+
+
+# -- a held lane -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("errcode", [44991, 45009])
+def test_while_a_lane_is_held_nothing_of_it_is_in_hand_and_the_others_go_on(place: Place, errcode: int) -> None:
+    place.platform.errcode = lambda arrival: errcode if arrival.path == TEXT_PATH else 0
+    results = place.texts(50)
+    place.worker("worker", TEXT_PER_MINUTE="600")
+    eventually(lambda: place.held(), "the lane is held")
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    assert waiting(place, results) == list(range(50))
+    assert place.store.zcard("wxcheck:shelf") == 0
+
+    began = time.monotonic()
+    media = send_media(place.app, "https://img.example.com/a.jpg")
+    eventually(lambda: media.state == wxcheck.WAITING, "the media check waits for its push")
+    push = {"appid": APPID, "push": media_push(media.info["trace_id"]), "received_at": time.time()}
+    place.app.send_task("wxcheck.receive_push", kwargs=push, queue="wxcheck.push", ignore_result=True)
+    assert verdict_of(media)["suggest"] == "pass"
+    assert time.monotonic() - began < IN_HAND
+
+
+def test_a_paused_queue_goes_on_within_two_seconds_once_the_hold_is_over(place: Place) -> None:
+    place.platform.errcode = lambda _: 45009
+    results = place.texts(5)
+    place.worker("worker", TEXT_PER_MINUTE="600")
+    eventually(lambda: place.held() and not unacknowledged(place.store), "the lane is held")
+    refused = len(place.platform.arrivals)
+    place.platform.errcode = lambda _: 0
+    time.sleep(1.2)  # a queue that is paused is asked for its permits, not tried
+    assert len(place.platform.arrivals) == refused
+    began = time.monotonic()
+    place.open_lanes()
+    arrived(place, refused + 1)
+    assert place.platform.arrivals[refused].at - began < 2
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 5
+
+
+# -- several Mini Programs ---------------------------------------------------------------------------------------------
+
+
+def crowded(place: Place) -> bool:
+    return bool(place.store.sismember(keys.crowded("text"), APPID))
+
+
+def refuse_first(place: Place, errcode: int = 45009) -> None:
+    place.platform.errcode = lambda arrival: errcode if arrival.appid == APPID else 0
+
+
+def test_a_held_mini_program_waits_in_a_queue_of_its_own_and_another_goes_on(place: Place) -> None:
+    refuse_first(place)
+    mixed = [
+        (place.texts(1, name=f"held-{number}")[0], place.texts(1, name="free", appid=OTHER_APPID)[0])
+        for number in range(40)
+    ]
+    place.worker("worker", TEXT_PER_MINUTE="3000", APPS=TWO_PROGRAMS)
+    began = time.monotonic()
+    for _, free in mixed:
+        assert verdict_of(free)["suggest"] == "pass"
+    assert time.monotonic() - began < 10
+    held = [result for result, _ in mixed]
+    eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "the held ones wait in their queue")
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    assert waiting(place, held, OWN_QUEUE) == list(range(40))
+    assert crowded(place)
+    assert place.store.zcard("wxcheck:shelf") == 0
+
+    place.platform.errcode = lambda _: 0
+    place.open_lanes()
+    for result, _ in mixed:
+        assert verdict_of(result)["suggest"] == "pass"
+    eventually(lambda: not crowded(place), "the queue is given up")
+    assert queued(place.store, OWN_QUEUE) == []
+    # and what comes then goes the plain way
+    assert verdict_of(place.texts(1)[0])["suggest"] == "pass"
+
+
+def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_serves_it(place: Place) -> None:
+    refuse_first(place)
+    results = place.texts(40)
+    first = place.worker("first", TEXT_PER_MINUTE="600", APPS=TWO_PROGRAMS)
+    eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "they wait in their queue")
+    place.platform.errcode = lambda _: 0
+    place.open_lanes()
+    eventually(lambda: results[0].ready(), "they are being sent")
+    first.kill()
+    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
+        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+    place.worker("second", TEXT_PER_MINUTE="6000", APPS=TWO_PROGRAMS)
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
+
+
+# -- the shelf ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("send", "path"), [(send_text, TEXT_PATH), (send_media, MEDIA_PATH)], ids=["text", "media"])
+def test_a_check_with_a_countdown_waits_on_the_shelf_and_comes_back_once(place: Place, send: Any, path: str) -> None:
+    name, queue, argument = {
+        TEXT_PATH: (wxcheck.CHECK_TEXT, wxcheck.TEXT_QUEUE, {"content": "later"}),
+        MEDIA_PATH: (wxcheck.CHECK_MEDIA, wxcheck.MEDIA_QUEUE, {"media_url": "https://later/", "media_type": 2}),
+    }[path]
+    place.worker("worker")
+    began, now = time.monotonic(), time.time()
+    # by name alone, as with each message that a stranger's program sends
+    soon = place.app.send_task(name, kwargs=argument, queue=queue, countdown=3)
+    much_later = place.app.send_task(name, kwargs=argument, queue=queue, countdown=700)
+    by_time = place.app.send_task(
+        name, kwargs=argument, queue=queue, eta=datetime.now(ZoneInfo("Asia/Shanghai")) + timedelta(hours=5)
+    )
+    for result, seconds in ((soon, 3), (much_later, 700), (by_time, 5 * 3600)):
+        eventually(lambda result=result: on_shelf(place.store, result.id), f"{result.id} is on the shelf", 2.5)
+        assert (on_shelf(place.store, result.id) or 0) - now == pytest.approx(seconds, abs=2)
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    arrived(place, 1, path)
+    assert place.platform.arrivals[0].at - began >= 3
+    eventually(lambda: on_shelf(place.store, soon.id) is None, "it is off the shelf")
+    time.sleep(1.5)
+    assert len(place.platform.arrivals) == 1
+    assert on_shelf(place.store, much_later.id)
+    assert queued(place.store, queue) == []
+
+
+def test_a_check_with_a_countdown_keeps_its_chain_its_headers_and_its_priority(place: Place) -> None:
+    follow_up = place.app.signature("application.publish", queue="application")
+    check = place.app.signature(wxcheck.CHECK_TEXT, args=("later",), queue=wxcheck.TEXT_QUEUE)
+    check.set(countdown=1.5, priority=3)
+    place.worker("worker", queues=wxcheck.TEXT_QUEUE)
+    last = (check | follow_up).apply_async(headers={"x_tenant": "t-9"})
+    eventually(lambda: on_shelf(place.store, last.parent.id), "it is on the shelf")
+    eventually(lambda: queued(place.store, "application"), "its chain goes on")
+    assert queued(place.store, "application") == [last.id]
+    message = headers(place.store, "application", last.id)
+    assert (message["parent_id"], message["root_id"]) == (last.parent.id, last.parent.id)
+    raw = json.loads(place.store.lrange("application", 0, -1)[0]) if place.store.exists("application") else None
+    assert raw is None or raw["properties"]["priority"] in (0, 3)
+
+
+def test_retries_wait_on_the_shelf_count_and_end(place: Place) -> None:
+    place.platform.errcode = lambda _: -1
+    place.worker("worker", API_RETRIES="2", RETRY_DELAY="1")
+    (result,) = place.texts(1)
+    seen = []
+    for attempt in (1, 2):
+        arrived(place, attempt)
+        eventually(lambda: on_shelf(place.store, result.id), "it is on the shelf")
+        message = json.loads(place.store.get(keys.shelved(result.id)) or "{}")
+        seen.append(message["rest"]["retries"])
+        eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+        # its time comes
+        place.store.zadd("wxcheck:shelf", {result.id: 1}, xx=True)
+    assert seen == [1, 2]
+    failure = failure_of(result)
+    assert (type(failure), failure.args) == (wxcheck.PlatformUnavailable, (-1,))
+    assert len(place.platform.arrivals) == 3
+    eventually(lambda: not list(place.store.scan_iter("wxcheck:shel*")), "the shelf is empty")
+
+
+# -- priority ----------------------------------------------------------------------------------------------------------
+
+
+def test_low_priority_beyond_the_reserve_waits_for_the_next_day_and_the_rest_passes(place: Place) -> None:
+    place.worker("worker", TEXT_PER_DAY="6", DAY_RESERVE="0.5", TEXT_PER_MINUTE="6000")
+    low = [place.texts(1, name=f"low-{number}", priority=6 + number % 4)[0] for number in range(3)]
+    assert [verdict_of(result)["suggest"] for result in low] == ["pass"] * 3
+    kept_back = [place.texts(1, name="back", priority=priority)[0] for priority in (6, 9)]
+    shanghai = ZoneInfo("Asia/Shanghai")
+    for result in kept_back:
+        eventually(lambda result=result: on_shelf(place.store, result.id), "it is on the shelf")
+        opening = datetime.fromtimestamp(on_shelf(place.store, result.id) or 0, shanghai)
+        assert (opening.hour, opening.minute) == (0, 0)
+        assert 0 < (on_shelf(place.store, result.id) or 0) - time.time() <= 86_400 + 10
+        assert opening.second <= 10
+    normal = [place.texts(1, priority=priority)[0] for priority in (0, 3, 5)]
+    assert [verdict_of(result)["suggest"] for result in normal] == ["pass"] * 3
+    # the day is over for everybody now: these wait in the queue
+    over = place.texts(1)[0]
+    time.sleep(1)
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    assert queued(place.store, wxcheck.TEXT_QUEUE) == [over.id]
+    assert len(place.platform.arrivals) == 6
+
+
+@pytest.mark.parametrize("priority", [6, 9])
+def test_high_priority_overtakes_what_waits_and_is_sent_within_two_seconds(place: Place, priority: int) -> None:
+    place.texts(300, name="low", priority=priority)
+    for number in range(300):
+        place.app.send_task(
+            wxcheck.CHECK_MEDIA,
+            kwargs={"media_url": f"https://img.example.com/{number}", "media_type": 2},
+            queue=wxcheck.MEDIA_QUEUE,
+            priority=priority,
+            ignore_result=True,
+        )
+    place.worker("worker", TEXT_PER_MINUTE="300", MEDIA_PER_MINUTE="300")
+    arrived(place, 8)
+    arrived(place, 8, MEDIA_PATH)
+    began = time.monotonic()
+    place.texts(1, name="high", priority=0)
+    place.app.send_task(
+        wxcheck.CHECK_MEDIA,
+        kwargs={"media_url": "https://img.example.com/high", "media_type": 2},
+        queue=wxcheck.MEDIA_QUEUE,
+        priority=0,
+    )
+
+    def high() -> list[Arrival]:
+        return [arrival for arrival in list(place.platform.arrivals) if "high" in arrival.content]
+
+    eventually(lambda: len(high()) == 2, "both are sent", 20)
+    assert [round(arrival.at - began, 2) for arrival in high() if arrival.at - began >= 2] == []
+    assert len(place.platform.arrivals) < 100
+
+
+# -- operators ---------------------------------------------------------------------------------------------------------
+
+
+def shown_rates(place: Place, name: str) -> list[str]:
+    """As ``inspect registered`` tells, which Flower reads too."""
+    said = place.app.control.inspect([f"{name}@{os.uname().nodename}"], timeout=5).registered("rate_limit") or {}
+    return sorted(line for lines in said.values() for line in lines if line.startswith("wxcheck.check_"))
+
+
+def test_a_rate_that_is_set_at_one_worker_holds_for_all_until_it_is_reset(place: Place) -> None:
+    host = os.uname().nodename
+    apps = json.dumps({OTHER_APPID: {"secret": SECRET, "text_per_minute": 60}})
+    settings = {"TEXT_PER_MINUTE": "6000", "APPS": apps}
+    place.worker("one", **settings)
+    place.worker("two", **settings)
+
+    def set_rate(rate: str) -> Any:
+        (answer,) = place.app.control.rate_limit(
+            "wxcheck.check_text", rate, reply=True, destination=[f"one@{host}"], timeout=5
+        )
+        return answer[f"one@{host}"]
+
+    assert "ok" in set_rate("120/m")
+    place.worker("three", **settings)  # ... also for one that starts later
+    shown = ["wxcheck.check_media [rate_limit=2000/m]", "wxcheck.check_text [rate_limit=120/m]"]
+    for name in ("one", "two", "three"):
+        eventually(lambda name=name: shown_rates(place, name) == shown, f"{name} shows the rate", 10)
+
+    results = place.texts(6)
+    results += place.texts(1, appid=OTHER_APPID)
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 7
+    at = [arrival.at for arrival in place.platform.arrivals if arrival.appid == APPID]
+    assert at[-1] - at[0] >= 5 * 60 / 120 / 1.05 - 0.2
+    # an appId's own rate that is lower stays as it is
+    assert place.store.hget(keys.quota(APPID, "text"), "n") == "120"
+    assert place.store.hget(keys.quota(OTHER_APPID, "text"), "n") == "60"
+
+    for rubbish in ("fast", "1/y", "0.1/m", "-1/m", "nan/m", "inf/m"):
+        said = set_rate(rubbish)
+        assert "ok" not in said
+        assert rubbish in said["error"], said
+    assert [name for name in ("one", "two", "three") if shown_rates(place, name) != shown] == []
+
+    assert "ok" in set_rate("0")
+    shown[1] = "wxcheck.check_text [rate_limit=6000/m]"
+    for name in ("one", "two", "three"):
+        eventually(lambda name=name: shown_rates(place, name) == shown, f"{name} shows the rate", 10)
+    time.sleep(1)
+    results = place.texts(30, name="quick")
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 30
+    at = [arrival.at for arrival in place.platform.arrivals if arrival.content.startswith("quick")]
+    assert max(at) - min(at) < 5
+
+
+@pytest.mark.parametrize("apps", ["", TWO_PROGRAMS], ids=["one Mini Program", "two"])
+def test_a_queue_is_cancelled_and_added_again_by_remote_control(place: Place, apps: str) -> None:
+    place.worker("worker", TEXT_PER_MINUTE="6000", APPS=apps)
+    host = f"worker@{os.uname().nodename}"
+
+    def active() -> list[str]:
+        said = place.app.control.inspect([host], timeout=5).active_queues() or {}
+        # a busy worker may be too late with its answer
+        return sorted(queue["name"] for queue in said.get(host, []))
+
+    eventually(lambda: active() == ["wxcheck.media", "wxcheck.push", "wxcheck.text"], "all three queues are listed")
+    assert verdict_of(place.texts(1)[0])["suggest"] == "pass"
+    (answer,) = place.app.control.cancel_consumer(wxcheck.TEXT_QUEUE, reply=True, destination=[host], timeout=5)
+    assert "ok" in answer[host]
+    # the worker answers before it has done it
+    eventually(lambda: active() == ["wxcheck.media", "wxcheck.push"], "the queue is cancelled")
+    results = place.texts(5)
+    media = send_media(place.app, "https://img.example.com/a.jpg")
+    eventually(lambda: media.state == wxcheck.WAITING, "the other lane goes on", IN_HAND)
+    assert queued(place.store, wxcheck.TEXT_QUEUE) == [result.id for result in results]
+    (answer,) = place.app.control.add_consumer(wxcheck.TEXT_QUEUE, reply=True, destination=[host], timeout=5)
+    assert "ok" in answer[host]
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 5
+    assert active() == ["wxcheck.media", "wxcheck.push", "wxcheck.text"]
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_worker_goes_on_when_the_store_has_stood_still(place: Place, base: System) -> None:
+    results = place.texts(40)
+    worker = place.worker("worker", TEXT_PER_MINUTE="600")
+    arrived(place, 5)
+    os.kill(base.server.process.pid, signal.SIGSTOP)
+    try:
+        time.sleep(3)
+        count = len(place.platform.arrivals)
+        time.sleep(0.5)
+        # nothing is sent without a permit
+        assert len(place.platform.arrivals) == count
+    finally:
+        os.kill(base.server.process.pid, signal.SIGCONT)
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
+    assert len(place.platform.arrivals) == 40
+    assert worker.process.poll() is None
+
+
+def test_a_worker_goes_on_when_the_store_was_killed_and_has_forgotten_everything(place: Place, base: System) -> None:
+    place.texts(40)
+    worker = place.worker("worker", TEXT_PER_MINUTE="600")
+    arrived(place, 5)
+    base.server.kill()
+    time.sleep(1)
+    base.server = base.start_redis()
+    results = place.texts(5, name="after")
+    eventually(lambda: place.store.hexists(keys.quota(APPID, "text"), "opens"), "the worker has found the lane new")
+    time.sleep(1)
+    # what was sent before the end counts, and nobody knows how much that was
+    assert [content for content in place.platform.contents() if content.startswith("after")] == []
+    eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
+    place.open_lanes()
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 5
+    assert worker.process.poll() is None
+
+
+# -- other pools -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("pool", [("-P", "solo"), ("-P", "processes", "-c", "2")], ids=["solo", "processes"])
+def test_other_pools_keep_the_rate_too_and_lose_nothing(place: Place, pool: tuple[str, ...]) -> None:
+    results = place.texts(20)
+    worker = place.worker("worker", *pool, TEXT_PER_MINUTE="300")
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 20
+    contents = place.platform.contents()
+    assert sorted(contents) == sorted(f"text-{number}" for number in range(20))
+    at = sorted(arrival.at for arrival in place.platform.arrivals)
+    assert at[-1] - at[0] >= 19 * 60 / 300 / 1.05 - 0.3
+    place.platform.errcode = lambda _: 45009
+    (held,) = place.texts(1)
+    eventually(lambda: place.held() and not unacknowledged(place.store), "it is held", IN_HAND)
+    assert queued(place.store, wxcheck.TEXT_QUEUE) == [held.id]
+    assert worker.stop() == 0

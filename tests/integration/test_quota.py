@@ -1,0 +1,613 @@
+"""The quota of a lane, on a real Redis, in a time that only the test lets pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+
+import pytest
+import redis
+
+from config import keys
+from tests.integration.test_quota_model import (
+    APPID,
+    MIDNIGHT,
+    SECOND,
+    Process,
+    World,
+    embedded,
+    mini_program,
+)
+from worker.answers import Answer
+from worker.errcodes import Meaning
+from worker.permit import Permit, Snooze
+from worker.quota import LOOK_AHEAD, LOOK_AHEAD_LOW, START, WINDOW
+from worker.rates import Rates
+from wxcheck import CheckRefused
+
+CALL_TIMEOUT = 10.0
+#: seconds for which nothing is sent after what was sent is forgotten
+PAUSE = WINDOW + LOOK_AHEAD + CALL_TIMEOUT + START
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[redis.Redis]:
+    with embedded() as client:
+        yield client
+
+
+@pytest.fixture
+def world(client: redis.Redis) -> Iterator[World]:
+    """A world whose lane is known to be new."""
+    world = World(client)
+    world.vouch()
+    yield world
+    world.close()
+
+
+def process(world: World, n: int = 60, *, per_day: int = 1_000_000, reserve: float = 0.0, offset: int = 0) -> Process:
+    return world.process(program=mini_program(n, per_day, reserve), offset=offset, call_timeout=CALL_TIMEOUT)
+
+
+def wait(world: World, seconds: float) -> None:
+    world.pass_time(round(seconds * SECOND))
+
+
+def until(world: World, worker: Process, permit: Permit) -> None:
+    """Waits until ``permit`` may be sent."""
+    world.pass_time(worker.true(permit.send_at) - world.now)
+
+
+def call(world: World, worker: Process, *, seconds: float = 0.0, low: bool = False) -> None:
+    """One call, sent at once and answered after ``seconds``."""
+    permit = worker.take(low=low)
+    until(world, worker, permit)
+    wait(world, seconds)
+    worker.answered(permit)
+
+
+def fill(world: World, worker: Process, calls: int) -> None:
+    """So many calls, as fast as they may be sent, each answered at once."""
+    while calls:
+        try:
+            call(world, worker)
+            calls -= 1
+        except Snooze as snooze:
+            wait(world, snooze.seconds)
+
+
+# pacing
+
+
+def test_permits_are_spaced_a_little_closer_than_the_rate_and_never_burst(world: World) -> None:
+    worker = process(world, 600)
+    sends = [worker.true(worker.take().send_at) for _ in range(4)]
+    spacing = WINDOW / 600 / 1.05
+    assert sends == pytest.approx([world.now + number * spacing * SECOND for number in range(4)], abs=5)
+    wait(world, 30)  # nothing is saved up
+    sends = [worker.true(worker.take().send_at) for _ in range(3)]
+    assert sends == pytest.approx([world.now + number * spacing * SECOND for number in range(3)], abs=5)
+
+
+def test_what_has_no_place_within_the_look_ahead_is_told_how_long_to_stay_away(world: World) -> None:
+    worker = process(world, 60)
+    spacing = WINDOW / 60 / 1.05
+    worker.take()
+    snooze = worker.snoozed()
+    assert snooze.why == "minute"
+    assert snooze.seconds == pytest.approx(spacing - LOOK_AHEAD, abs=0.001)
+    wait(world, snooze.seconds)
+    assert worker.true(worker.take().send_at) == pytest.approx(world.now + LOOK_AHEAD * SECOND, abs=5)
+
+
+def test_low_priority_looks_less_far_ahead(world: World) -> None:
+    worker = process(world, 230)  # a permit each 0.25 s
+    worker.take(low=True)
+    assert worker.snoozed(low=True).seconds == pytest.approx(WINDOW / 230 / 1.05 - LOOK_AHEAD_LOW, abs=0.001)
+    worker.take()
+
+
+def test_a_look_takes_nothing(world: World) -> None:
+    worker = process(world, 60)
+    assert [worker.look() for _ in range(3)] == [None] * 3
+    assert world.state("used") == 0
+    worker.take()
+    snooze = worker.look()
+    assert snooze is not None
+    assert snooze.why == "minute"
+    assert world.state("used") == 1
+
+
+def test_a_permit_says_until_when_the_call_may_begin_and_when_it_must_be_over(world: World) -> None:
+    worker = process(world, 600, offset=777)
+    worker.take()
+    worker.out, worker.back = 100_000, 200_000
+    before = worker.clock(world.now)
+    permit = worker.take()
+    wait_ = permit.send_at - worker.clock(world.now)
+    assert permit.begin_by == pytest.approx(before + wait_ + START)
+    assert permit.over_by == pytest.approx(before + wait_ + START + CALL_TIMEOUT)
+
+
+# the pool
+
+
+def test_with_the_pool_full_the_next_permit_comes_when_the_oldest_answer_is_60_seconds_old(world: World) -> None:
+    worker = process(world, 10)
+    call(world, worker, seconds=4)
+    answered = world.now
+    fill(world, worker, 9)
+    snooze = worker.snoozed()
+    assert snooze.why == "minute"
+    opens = world.now + (snooze.seconds + LOOK_AHEAD) * SECOND
+    assert answered + WINDOW * SECOND <= opens <= answered + (WINDOW + 0.1) * SECOND
+
+
+@pytest.mark.parametrize("early", [0.09, 0.03, 0.01, 0.001])
+def test_who_comes_just_before_a_permit_ends_waits_for_its_end(world: World, early: float) -> None:
+    worker = process(world, 1)
+    call(world, worker, seconds=4)
+    answered = world.now
+    worker.look()
+    world.pass_time(answered + (WINDOW - early) * SECOND - world.now)
+    assert worker.true(worker.take().send_at) >= answered + WINDOW * SECOND
+
+
+def test_a_call_that_nobody_answered_counts_until_60_seconds_after_its_time_out(world: World) -> None:
+    worker = process(world, 1)
+    sent = worker.true(worker.take().send_at)
+    snooze = worker.snoozed()
+    opens = world.now + (snooze.seconds + LOOK_AHEAD) * SECOND
+    bound = sent + (WINDOW + CALL_TIMEOUT + START) * SECOND
+    assert bound <= opens <= bound + 0.1 * SECOND
+
+
+def test_an_unused_permit_goes_back_to_the_pool(world: World) -> None:
+    worker = process(world, 1)
+    permit = worker.take()
+    worker.unused(permit)
+    wait(world, 58)  # its place in time has passed
+    assert isinstance(worker.take(), Permit)
+
+
+def test_a_backlog_uses_what_the_bound_leaves(world: World) -> None:
+    worker = process(world, 60)
+    fill(world, worker, 60)
+    start = world.now
+    calls = 300
+    fill(world, worker, calls)
+    # 60 s and, on average, half a bucket
+    assert calls / 60 / ((world.now - start) / SECOND / 60) >= 60 / 60.11
+
+
+def test_what_ends_rides_on_the_next_call_to_redis_and_only_once(world: World) -> None:
+    worker = process(world, 600)
+    permit = worker.take()
+    worker.answered(permit)
+    worker.look()
+    assert worker.said[-1].args[13:] == [permit.bucket, 0, permit.day]
+    worker.look()
+    assert worker.said[-1].args[13:] == []
+
+
+def test_settlements_are_not_sent_again_after_a_broken_connection(world: World) -> None:
+    worker = process(world, 600)
+    for breaks in ("before", "after"):
+        permit = worker.take()
+        worker.answered(permit)
+        worker.breaks = breaks
+        worker.look()
+        assert worker.said[-1].args[13:] == []
+    # what Redis has not seen counts on; what it has seen counts from the answer
+    assert world.state("sum") == 2
+
+
+def test_at_most_64_settlements_are_sent_at_once(world: World) -> None:
+    worker = process(world, 6000)
+    permits = []
+    for _ in range(70):
+        wait(world, 0.01)
+        permits.append(worker.take())
+    for permit in permits:
+        worker.answered(permit)
+    worker.look()
+    assert len(worker.said[-1].args) == 13 + 64 * 3
+    worker.look()
+    assert len(worker.said[-1].args) == 13 + 6 * 3
+
+
+def test_a_bucket_that_is_full_hands_on_to_the_next_one(world: World) -> None:
+    worker = process(world, 1_000_000)
+    permit = worker.take()
+    ring = keys.ring(APPID, "text")
+    world.redis.setrange(ring, permit.bucket % world.redis.strlen(ring), b"\xff")  # type: ignore[arg-type]
+    world.redis.hset(keys.quota(APPID, "text"), "sum", 255)
+    assert worker.take().bucket == permit.bucket + 1
+    assert world.state("sum") == 256
+
+
+# the day
+
+
+def test_the_days_quota_used_up_closes_the_lane_until_midnight_in_shanghai(world: World) -> None:
+    worker = process(world, 600, per_day=3)
+    fill(world, worker, 3)
+    snooze = worker.snoozed()
+    assert snooze.why == "day"
+    assert world.now + snooze.seconds * SECOND == pytest.approx(MIDNIGHT + SECOND / 2, abs=5)
+    wait(world, snooze.seconds - 0.001)
+    assert worker.snoozed().why == "day"
+    wait(world, 0.001)
+    worker.take()
+    assert world.state("used") == 1
+
+
+def test_calls_around_midnight_count_for_both_days(client: redis.Redis) -> None:
+    world = World(client, MIDNIGHT - 12 * SECOND)
+    world.vouch()
+    worker = process(world, 600, per_day=5)
+    call(world, worker)  # answered long before midnight
+    wait(world, 1)
+    unanswered = worker.take()
+    until(world, worker, unanswered)
+    world.pass_time(MIDNIGHT - 200_000 - world.now)
+    call(world, worker)
+    world.pass_time(MIDNIGHT + SECOND - world.now)
+    worker.take()
+    # the one that may still arrive, the one of 0.2 s before midnight, and this one
+    assert world.state("used") == 3
+    world.close()
+
+
+def test_a_share_of_the_day_is_kept_back_from_low_priority_only(world: World) -> None:
+    worker = process(world, 600, per_day=10, reserve=0.3)
+    for _ in range(7):
+        call(world, worker, low=True)
+        wait(world, 1)
+    snooze = worker.snoozed(low=True)
+    assert snooze.why == "reserve"
+    assert world.now + snooze.seconds * SECOND == pytest.approx(MIDNIGHT + SECOND / 2, abs=5)
+    fill(world, worker, 3)
+    assert worker.snoozed().why == "day"
+
+
+def test_an_unused_permit_does_not_count_for_the_day(world: World) -> None:
+    worker = process(world, 600, per_day=2)
+    for _ in range(10):
+        worker.unused(worker.take())
+        wait(world, 1)
+    call(world, worker)
+    call(world, worker)
+    assert worker.snoozed().why == "day"
+
+
+def test_the_platforms_count_is_gone_by_where_it_is_higher(world: World) -> None:
+    world.counted = 7
+    worker = process(world, 600, per_day=10)
+    fill(world, worker, 4)  # the first one is not among the 7, or it is
+    assert worker.snoozed().why == "day"
+
+
+# loss
+
+
+def test_after_the_loss_of_its_state_a_lane_pauses_for_a_window_a_look_ahead_and_a_time_out(world: World) -> None:
+    worker = process(world, 600)
+    call(world, worker)
+    world.lose_state()
+    snooze = worker.snoozed()
+    assert snooze.why == "pause"
+    assert snooze.seconds == pytest.approx(PAUSE)
+    wait(world, PAUSE - 0.001)
+    assert worker.snoozed().why == "pause"
+    wait(world, 0.001)
+    worker.take()
+
+
+@pytest.mark.parametrize("lost", [keys.quota(APPID, "text"), keys.ring(APPID, "text")])
+@pytest.mark.parametrize("low", [False, True])
+def test_the_loss_of_one_key_pauses_the_lane_whoever_sees_it(world: World, lost: str, low: bool) -> None:
+    call(world, process(world, 600))
+    world.redis.delete(lost)
+    snooze = process(world, 600).snoozed(low=low)
+    assert snooze.why == "pause"
+    assert snooze.seconds >= PAUSE
+
+
+def test_another_run_of_redis_pauses_the_lane(world: World) -> None:
+    worker = process(world, 600)
+    call(world, worker)
+    world.run += 1
+    snooze = worker.snoozed()
+    assert (snooze.why, snooze.seconds) == ("pause", PAUSE)
+    assert world.state("used") == 1
+    wait(world, PAUSE)
+    worker.take()
+
+
+def test_the_pause_says_itself_in_the_log(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    worker = process(world, 600)
+    call(world, worker)
+    world.lose_state()
+    with caplog.at_level(logging.WARNING):
+        worker.snoozed()
+    assert "quota_unknown appid=wx1 lane=text" in caplog.text
+
+
+def test_a_process_that_has_used_the_lane_tells_the_day_what_was_lost(world: World) -> None:
+    worker = process(world, 600, per_day=10)
+    fill(world, worker, 9)
+    world.lose_state()
+    assert worker.snoozed().why == "pause"
+    wait(world, PAUSE)
+    worker.take()
+    wait(world, 1)
+    assert worker.snoozed().why == "day"
+
+
+def test_a_process_that_has_used_the_lane_sees_its_loss_on_a_redis_that_would_open_it(world: World) -> None:
+    worker = process(world, 600)
+    call(world, worker)
+    world.lose_state()
+    world.vouch()
+    assert worker.snoozed().why == "pause"
+
+
+def test_settlements_of_a_state_that_is_gone_are_ignored(world: World) -> None:
+    worker, other = process(world, 600), process(world, 600)
+    old = worker.take()
+    worker.answered(old)
+    wait(world, 1)
+    other.take()
+    world.run += 1
+    other.snoozed()  # the state is made anew
+    wait(world, PAUSE + 1)  # its clock may lag by a second, for it came after one in which nobody called
+    permits = [other.take() for _ in range(3)]
+    before = world.state("sum")
+    assert worker.take()
+    assert worker.said[-2].args[13:] != []  # with the call that learns of the new state
+    assert world.state("sum") == before + 1
+    # an answer to a permit of the state that is gone
+    worker.answered(old)
+    worker.look()
+    assert worker.said[-1].args[13:] == []
+    assert len(permits) == 3
+
+
+def test_a_lane_of_a_new_redis_pauses_until_it_is_vouched_for(client: redis.Redis) -> None:
+    world = World(client)
+    assert process(world).snoozed().seconds == pytest.approx(PAUSE)
+    world.lose_state()
+    world.vouch()
+    process(world).take()
+    process(world).take(lane="media")
+    world.redis.delete(keys.quota(APPID, "text"))
+    assert process(world).snoozed().why == "pause"  # vouching counts once
+    world.close()
+
+
+def test_a_lane_that_is_new_on_a_redis_that_is_long_known_opens_at_once(client: redis.Redis) -> None:
+    world = World(client)
+    world.vouch("wx0")
+    late = world.process(program=mini_program(appid="wx2"))
+    wait(world, 2 * PAUSE - 1)
+    assert late.snoozed().why == "pause"
+    wait(world, 1)
+    world.process(program=mini_program(appid="wx3")).take()
+    world.close()
+
+
+def test_the_platform_may_say_that_nothing_was_sent(client: redis.Redis) -> None:
+    world = World(client)
+    world.counted = 0
+    process(world).take()
+    world.close()
+
+
+@pytest.mark.parametrize("since_midnight", [1, 60, 120])
+def test_soon_after_midnight_the_platforms_zero_says_nothing(client: redis.Redis, since_midnight: int) -> None:
+    world = World(client, MIDNIGHT + since_midnight * SECOND)
+    world.counted = 0
+    assert process(world).snoozed().why == "pause"
+    world.close()
+
+
+# Redis' clock
+
+
+@pytest.mark.parametrize("step", [-30, -5, 0.3, 5, 30])
+def test_a_step_of_redis_clock_does_not_change_what_counts(world: World, step: float) -> None:
+    worker = process(world, 10)
+    fill(world, worker, 10)
+    seconds = worker.snoozed().seconds
+    world.ahead += int(step * SECOND)
+    assert worker.snoozed().seconds == pytest.approx(seconds, abs=0.1)
+    wait(world, seconds - 0.2)
+    assert worker.snoozed().why == "minute"
+    wait(world, 0.6)
+    worker.take()
+
+
+def test_a_process_that_is_new_does_not_take_a_step_of_the_clock_for_time_that_passed(world: World) -> None:
+    fill(world, process(world, 10), 10)
+    world.ahead += 60 * SECOND
+    assert process(world, 10).snoozed().why == "minute"
+
+
+def test_a_call_that_is_held_up_on_its_way_is_no_step(world: World) -> None:
+    worker = process(world, 600)
+    worker.take()
+    worker.out = 500_000
+    worker.take()
+    worker.out = 0
+    assert world.state("skew") == 0
+
+
+def test_a_lane_made_anew_goes_by_its_own_time(world: World) -> None:
+    """What a process remembers of the time of a state that is gone does not slow the new one."""
+    worker = process(world, 600)
+    worker.take()
+    world.ahead += 30 * SECOND  # put right: the lane's time stays behind Redis' clock
+    worker.take()
+    world.lose_state()
+    other = process(world, 600)
+    seconds = other.snoozed().seconds
+    wait(world, 30)
+    other.look()  # as each process does about once a second
+    assert worker.snoozed().seconds == pytest.approx(seconds - 30, abs=1)
+    wait(world, 30)
+    assert worker.snoozed().seconds == pytest.approx(seconds - 60, abs=1)
+
+
+# what the platform says
+
+
+@pytest.mark.parametrize(
+    ("said", "ends"),
+    [
+        (Meaning.SNOOZE_SECOND, lambda now: now + SECOND),
+        (Meaning.SNOOZE_MINUTE, lambda now: (now // (60 * SECOND) + 1) * 60 * SECOND + SECOND // 2),
+        (Meaning.SNOOZE_DAY, lambda _now: MIDNIGHT + SECOND // 2),
+    ],
+)
+def test_a_refusal_of_the_platform_holds_the_lane(world: World, said: Meaning, ends: object) -> None:
+    assert callable(ends)
+    worker = process(world, 600)
+    call(world, worker)
+    wait(world, 17.25)
+    end = ends(world.now)
+    snooze = worker.hold(said)
+    assert snooze.why == "held"
+    assert world.now + snooze.seconds * SECOND == pytest.approx(end, abs=5)
+    other = process(world, 600)
+    assert world.now + other.snoozed().seconds * SECOND == pytest.approx(end, abs=5)
+    assert other.snoozed().why == "held"
+    other.take(lane="media")
+    world.pass_time(end - world.now)
+    other.take()
+
+
+def test_a_hold_is_never_shortened(world: World) -> None:
+    worker = process(world, 600)
+    call(world, worker)
+    worker.hold(Meaning.SNOOZE_DAY)
+    assert worker.hold(Meaning.SNOOZE_MINUTE).seconds == pytest.approx((MIDNIGHT - world.now) / SECOND + 0.5)
+
+
+def test_each_hold_takes_a_tenth_of_the_rate_to_a_half_at_most_and_for_ten_minutes(world: World) -> None:
+    worker = process(world, 10)
+    wait(world, 1)
+    worker.take()
+    rates = []
+    for _ in range(7):
+        worker.hold(Meaning.SNOOZE_SECOND)
+        worker.hold(Meaning.SNOOZE_MINUTE)  # of a call that was under way: the same refusal
+        wait(world, 75)  # everything before is forgotten
+        count = 0
+        start = world.now
+        while world.now < start + 60 * SECOND:
+            try:
+                permit = worker.take()
+                until(world, worker, permit)
+                count += 1
+            except Snooze as snooze:
+                wait(world, snooze.seconds)
+        rates.append(count)
+        wait(world, 75)
+    assert rates == [9, 8, 7, 6, 5, 5, 5]
+    wait(world, 600)
+    fill(world, worker, 10)
+
+
+def test_a_day_hold_takes_nothing_of_the_rate(world: World) -> None:
+    worker = process(world, 10)
+    call(world, worker)
+    worker.hold(Meaning.SNOOZE_DAY)
+    assert world.state("cut") == 0
+
+
+def test_an_appid_that_the_platform_refuses_is_not_called_for_a_while_on_either_lane(world: World) -> None:
+    worker = process(world, 600)
+    worker.take()
+    worker.take(lane="media")
+    refused = worker.quota.stop(APPID, Answer(48001, "not authorised rid: 1-2-3", {}))
+    for lane in ("text", "media"):
+        with pytest.raises(CheckRefused) as raised:
+            process(world, 600).take(lane=lane)
+        assert raised.value.args == refused.args
+        assert raised.value.args[0] == 48001
+    wait(world, 10)
+    worker.take()
+
+
+# rates
+
+
+def test_the_rate_that_was_set_last_counts_whoever_asks(world: World) -> None:
+    old, new = process(world, 600), process(world, 600)
+    old.take()
+    new.look()
+    new.rate = (6, 1)
+    wait(world, 1)
+    new.take()
+    wait(world, 1)
+    assert old.snoozed().seconds == pytest.approx(60 / 6 / 1.05 - 1 - LOOK_AHEAD, abs=0.01)
+    new.rate = (1200, 2)
+    wait(world, 9)
+    new.take()
+    assert old.true(old.take().send_at) - world.now == pytest.approx(SECOND * 60 / 1200 / 1.05, abs=5)
+
+
+def test_a_rate_of_the_settings_counts_at_once_where_none_was_set(world: World) -> None:
+    process(world, 600).take()
+    slower = process(world, 6)
+    wait(world, 1)
+    slower.take()
+    assert slower.snoozed().seconds > 8
+
+
+def test_a_rate_that_is_declared_holds_for_later_processes_until_it_is_reset(client: redis.Redis) -> None:
+    client.flushdb()
+    program = mini_program(100)
+    Rates(client).declare("text", 30)
+    assert Rates(client).of(program, "text")[:2] == (30, 1_000_000)
+    assert Rates(client).of(program, "media")[0] == 100
+    first = Rates(client).declared("text").version
+    Rates(client).declare("text", None)
+    assert Rates(client).of(program, "text")[0] == 100
+    assert Rates(client).declared("text").version > first
+
+
+def test_an_appids_own_lower_rate_outranks_one_that_is_declared_for_all(client: redis.Redis) -> None:
+    client.flushdb()
+    own = mini_program(100).model_copy(update={"own_rates": frozenset(["text_per_minute"])})
+    Rates(client).declare("text", 300)
+    assert Rates(client).of(own, "text")[0] == 100
+    Rates(client).declare("text", 50)
+    assert Rates(client).of(own, "text")[0] == 50
+
+
+# size
+
+
+def test_the_state_of_a_lane_stays_below_8_kb_however_many_lanes_there_are(world: World) -> None:
+    def size(appid: str) -> int:
+        names = [keys.quota(appid, "text"), keys.ring(appid, "text")]
+        return sum(world.redis.memory_usage(name, samples=0) or 0 for name in names)
+
+    def use(appid: str) -> None:
+        worker = world.process(program=mini_program(4000, appid=appid))
+        for _ in range(20):
+            wait(world, 0.02)
+            worker.answered(worker.take())
+        worker.quota.stop(appid, Answer(48001, "x" * 300, {}))
+
+    use(APPID)
+    alone = size(APPID)
+    assert alone <= 8 * 1024
+    for number in range(100):
+        appid = f"wx{number:016x}"
+        world.vouch(appid)
+        use(appid)
+    assert size(APPID) == alone
+    assert max(size(f"wx{number:016x}") for number in range(100)) <= 8 * 1024

@@ -1,0 +1,685 @@
+"""The quota's Lua against a plain model of what arrives at the platform, in a time that only the test lets pass.
+
+The scripts run on a real Redis; its clock and its ``run_id`` are read from keys of the test, and each simulated process
+has a monotonic clock of its own. The model is a list of arrivals in true time.
+
+``MODEL_EXAMPLES=500`` in the environment runs it for longer, with new examples each time.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import heapq
+import itertools
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from importlib.resources import files
+from types import SimpleNamespace
+from typing import Any, NamedTuple
+
+import pytest
+import redis
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import (
+    RuleBasedStateMachine,
+    initialize,
+    invariant,
+    precondition,
+    rule,
+    run_state_machine_as_test,
+)
+
+from config import keys
+from config.settings import MiniProgram
+from config.store import vouch
+from local.ports import free_port
+from local.processes import Processes
+from local.redis_server import embedded_redis
+from worker.answers import Answer
+from worker.errcodes import Meaning
+from worker.permit import Permit, Snooze
+from worker.quota import WINDOW, Quota
+from wxcheck import CheckRefused
+
+APPID = "wx1"
+SECOND = 1_000_000
+#: 2026-01-01 00:00 in Shanghai, in microseconds since the epoch
+MIDNIGHT = 1_767_196_800 * SECOND
+DAY = 86_400 * SECOND
+#: how many examples to try of each machine, in place of the few that are always the same
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "0"))
+
+
+@contextlib.contextmanager
+def embedded() -> Iterator[redis.Redis]:
+    """A client of a Redis of one's own."""
+    with Processes(os.environ) as processes:
+        server = embedded_redis(free_port(), processes.directory)
+        processes.start("redis", server.command, environment={}, cwd=processes.directory)
+        processes.wait_until("redis", server.answers, 20)
+        with redis.Redis.from_url(server.url, decode_responses=True) as client:
+            yield client
+
+
+def virtual_source(name: str) -> str:
+    """A script that reads Redis' clock, and which Redis it is, from keys of the test."""
+    text = (files("worker.lua") / f"{name}.lua").read_text(encoding="utf-8")
+    text = text.replace("redis.call('TIME')", "redis.call('HMGET', 'test:redis', 's', 'us')")
+    return text.replace("redis.call('INFO', 'server')", "('run_id:' .. redis.call('HGET', 'test:redis', 'run'))")
+
+
+def mini_program(n: int = 10, per_day: int = 1_000_000, day_reserve: float = 0.0, appid: str = APPID) -> MiniProgram:
+    return MiniProgram(
+        appid=appid,
+        push_plain_allowed=False,
+        text_per_minute=n,
+        text_per_day=per_day,
+        media_per_minute=n,
+        media_per_day=per_day,
+        day_reserve=day_reserve,
+    )
+
+
+class World:
+    """True time, Redis with its clock, and processes with theirs. All times are integers, in microseconds."""
+
+    def __init__(self, client: redis.Redis, now: int = MIDNIGHT - DAY // 2) -> None:
+        self.redis = client
+        client.flushdb()
+        self.now = now
+        #: what Redis' clock is ahead of true time, and by how much it gains, in millionths
+        self.ahead = 0
+        self.gain = 0
+        self.run = 1
+        self.acting: Process | None = None
+        self.counted: int | None = None
+        self._later: list[tuple[int, int, Callable[[], None]]] = []
+        self._order = itertools.count()
+        self._patch = pytest.MonkeyPatch()
+        self._patch.setattr("worker.scripts._source", virtual_source)
+        virtual = SimpleNamespace(monotonic=self._monotonic, time=lambda: self.wall / SECOND)
+        self._patch.setattr("worker.quota.time", virtual)
+        self._patch.setattr("config.store.time", virtual)
+        self.tell_redis()
+
+    def close(self) -> None:
+        self._patch.undo()
+
+    @property
+    def wall(self) -> int:
+        """Redis' clock."""
+        return self.now + self.ahead
+
+    def _monotonic(self) -> float:
+        assert self.acting is not None
+        return self.acting.clock(self.now)
+
+    def pass_time(self, microseconds: float) -> None:
+        """Lets time pass, and happen what was to happen meanwhile."""
+        until = self.now + int(microseconds)
+        while self._later and self._later[0][0] <= until:
+            at, _, act = heapq.heappop(self._later)
+            self._move(at)
+            act()
+        self._move(until)
+
+    def _move(self, to: int) -> None:
+        to = max(to, self.now)
+        self.ahead += (to - self.now) * self.gain // 1_000_000
+        self.now = to
+
+    def later(self, at: int, act: Callable[[], None]) -> None:
+        heapq.heappush(self._later, (max(at, self.now), next(self._order), act))
+
+    @property
+    def last_event(self) -> int:
+        return max((at for at, _, _ in self._later), default=self.now)
+
+    def tell_redis(self) -> None:
+        seconds, microseconds = divmod(self.wall, SECOND)
+        self.redis.hset("test:redis", mapping={"s": seconds, "us": microseconds, "run": f"{self.run:040x}"})
+
+    def process(self, **options: Any) -> Process:
+        return Process(self, **options)
+
+    def vouch(self, appid: str = APPID) -> None:
+        self.tell_redis()
+        vouch(VirtualRun(self), appid)  # type: ignore[arg-type]
+
+    def lose_state(self) -> None:
+        self.redis.flushdb()
+        self.tell_redis()
+
+    def state(self, field_name: str, lane: str = "text") -> int:
+        return int(self.redis.hget(keys.quota(APPID, lane), field_name) or 0)
+
+
+class VirtualRun:
+    """A client of a Redis that is the run which the test says."""
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._world.redis, name)
+
+    def info(self, _section: str) -> dict[str, str]:
+        return {"run_id": f"{self._world.run:040x}"}
+
+
+class Said(NamedTuple):
+    """A reply of ``quota_take``, and what was asked."""
+
+    want: str
+    args: list[Any]
+    reply: list[Any]
+
+
+class Process:
+    """A worker process: a Quota that reaches Redis late, and not always."""
+
+    def __init__(
+        self, world: World, program: MiniProgram | None = None, *, offset: int = 0, call_timeout: float = 10
+    ) -> None:
+        self.world = world
+        self.program = program or mini_program()
+        self.offset = offset
+        #: overrides of the program's rate: calls a minute, version
+        self.rate: tuple[int, int] | None = None
+        self.alive = True
+        #: microseconds that a call is on its way to Redis, and its reply on the way back
+        self.out = self.back = 0
+        #: what happens while the next call is on its way
+        self.meanwhile: Callable[[], None] | None = None
+        #: the connection breaks at the next call: before or after Redis has seen it
+        self.breaks: str | None = None
+        self.said: list[Said] = []
+        self.on_reply: Callable[[Said], None] | None = None
+        self.quota = Quota(self, self, call_timeout, lambda _appid, _lane: world.counted)  # type: ignore[arg-type]
+
+    def clock(self, true: int) -> float:
+        return (true + self.offset) / SECOND
+
+    def true(self, clock: float) -> int:
+        return round(clock * SECOND) - self.offset
+
+    def of(self, program: MiniProgram, _lane: str) -> tuple[int, int, int]:
+        """As Rates does."""
+        per_minute, version = self.rate or (program.text_per_minute, 0)
+        return per_minute, program.text_per_day, version
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        """As Redis does; the script's replies are noted."""
+        call = self.world.redis.register_script(text)
+
+        def later(keys: list[str], args: list[Any]) -> Any:
+            world = self.world
+            meanwhile, self.meanwhile = self.meanwhile, None
+            world.pass_time(self.out)
+            if meanwhile:
+                meanwhile()
+                world.acting = self
+            breaks, self.breaks = self.breaks, None
+            if breaks == "before":
+                raise redis.ConnectionError("reset on the way there")
+            world.tell_redis()
+            reply = call(keys=keys, args=args)
+            if args[0] in ("take", "look"):
+                said = Said(args[0], args, reply)
+                self.said = [*self.said[-3:], said]
+                if self.on_reply:
+                    self.on_reply(said)
+            if breaks == "after":
+                raise redis.ConnectionError("reset on the way back")
+            world.pass_time(self.back)
+            world.acting = self
+            return reply
+
+        return later
+
+    def take(self, *, low: bool = False, lane: Any = "text") -> Permit:
+        self.world.acting = self
+        return self.quota.take(self.program, lane, low=low)
+
+    def look(self) -> Snooze | None:
+        self.world.acting = self
+        return self.quota.look(self.program, "text")
+
+    def snoozed(self, *, low: bool = False) -> Snooze:
+        """The Snooze that a take ends with."""
+        with pytest.raises(Snooze) as snooze:
+            self.take(low=low)
+        return snooze.value
+
+    def answered(self, permit: Permit) -> None:
+        self.world.acting = self
+        self.quota.answered(permit)
+
+    def unused(self, permit: Permit) -> None:
+        self.world.acting = self
+        self.quota.unused(permit)
+
+    def hold(self, what: Meaning) -> Snooze:
+        self.world.acting = self
+        return self.quota.hold(APPID, "text", what, Answer(45011, "", {}))
+
+
+class Arrival(NamedTuple):
+    """A call at the platform."""
+
+    at: int
+    #: counts reservations
+    serial: int
+    #: the calls a minute that were in force when it was reserved
+    n: int
+
+
+@dataclass
+class Platform:
+    """The plain model: what arrived, in true time."""
+
+    arrivals: list[Arrival] = field(default_factory=list)
+    by_day: dict[int, int] = field(default_factory=dict)
+    checked: int = 0
+
+    def arrive(self, arrival: Arrival) -> None:
+        self.arrivals.append(arrival)
+        day = (arrival.at - MIDNIGHT) // DAY
+        self.by_day[day] = self.by_day.get(day, 0) + 1
+
+    def check(self, tolerance: int) -> None:
+        """In no window more calls than the rate at which the last of them was reserved."""
+        for end in range(self.checked, len(self.arrivals)):
+            newest = self.arrivals[end]
+            for number, arrival in enumerate(reversed(self.arrivals[: end + 1]), start=1):
+                if self.arrivals[end].at - arrival.at >= WINDOW * SECOND - tolerance:
+                    break
+                newest = max(newest, arrival, key=lambda one: one.serial)
+                assert number <= newest.n, (
+                    f"{number} calls in {(self.arrivals[end].at - arrival.at) / SECOND} s, {newest.n} allowed"
+                )
+        self.checked = len(self.arrivals)
+
+
+INSTANT = st.sampled_from([0, 1, 20_000, 200_000])
+#: shares of the time that there is: at its begin, at its end, in between
+SHARE = st.sampled_from([0.0, 0.001, 0.05, 0.5, 0.95, 1.0])
+FATE = st.sampled_from(["answered", "answered", "answered", "answered", "lost", "unused"])
+#: what becomes of a call; when it is sent, arrives and is over
+FATES = st.lists(st.tuples(FATE, SHARE, SHARE, SHARE), min_size=1, max_size=6)
+WHO = st.integers(0, 3)
+TROUBLES = [
+    "die",
+    "die",
+    "one_more_process",
+    "redis_restarts_with_its_state",
+    "redis_restarts_without_state",
+    "the_hash_is_lost",
+    "the_ring_is_lost",
+    "a_process_reads_the_rate",
+    "a_process_reads_the_rate",
+    "the_platform_refuses_a_call",
+    "the_platform_refuses_the_appid",
+    "a_process_looks",
+    "a_process_looks",
+]
+
+
+class SteadyClock(RuleBasedStateMachine):
+    """Redis' clock is right. Everything else goes wrong."""
+
+    client: redis.Redis
+    #: the same Redis, answering bytes
+    raw: redis.Redis
+    #: microseconds by which a window may be shorter than 60 s
+    tolerance = 0
+    #: whether Redis' clock is right
+    steady = True
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.world = World(self.client)
+        self.platform = Platform()
+        self.processes: list[Process] = []
+        self.serial = 0
+        #: the rate that was set last, as an operator knows it
+        self.rates: list[tuple[int, int]] = []
+        self.forget_state()
+
+    def forget_state(self) -> None:
+        """What the lane's hash held is gone."""
+        self.in_force = (0, -1)
+        self.cut = self.cut_until = self.held = 0
+        self.day_used = (-1, 0)
+        self.whole = False
+        self.last_slot = 0
+
+    @initialize(
+        n=st.integers(1, 20),
+        per_day=st.sampled_from([10**6, 10**6, 10**6, 10**6, 30]),
+        before_midnight=st.sampled_from([DAY // 2, DAY // 2, 30 * SECOND, 90 * SECOND]),
+        call_timeout=st.sampled_from([10.0, 3.0]),
+        vouched=st.sampled_from([True, True, True, False]),
+        reserve=st.sampled_from([0.0, 0.3]),
+    )
+    def begin(
+        self, n: int, per_day: int, before_midnight: int, call_timeout: float, vouched: bool, reserve: float
+    ) -> None:
+        self.world.now = MIDNIGHT - before_midnight
+        self.program = mini_program(n, per_day, reserve)
+        self.call_timeout = call_timeout
+        self.rates = [(n, 0)]
+        self.lost_on: set[int] = set()
+        self.processes = [self.new_process() for _ in range(2)]
+        if vouched:
+            self.world.vouch()
+
+    # processes
+
+    def new_process(self) -> Process:
+        offset = (len(self.processes) * 7_919 - 12_345) * SECOND + self.serial
+        process = self.world.process(program=self.program, offset=offset, call_timeout=self.call_timeout)
+        process.rate = self.rates[-1]
+        process.on_reply = self.on_reply
+        return process
+
+    def who(self, number: int) -> Process:
+        return self.processes[number % len(self.processes)]
+
+    def on_reply(self, said: Said) -> None:
+        """Keeps up the model, in the order in which Redis saw the calls."""
+        if said.reply[0] == "absent" or said.reply[3] == 0:
+            return  # the lane has no state
+        n, version = said.args[1], said.args[4]
+        if version >= self.in_force[1]:
+            self.in_force = (n, version)
+        verdict, wait, now, _epoch, day, used, _ = said.reply
+        refunds = sum(1 for age in said.args[14::3] if age == -1)
+        if day == self.day_used[0]:
+            assert used >= self.day_used[1] - refunds
+        assert day >= self.day_used[0]
+        self.day_used = (day, used)
+        self.whole = True
+        if said.want == "take" and verdict == "send":
+            n = self.in_force[0]
+            if self.cut_until > self.world.wall:
+                n = max(1, n - n * self.cut // 10)
+            self.serial += 1
+            self.reserved = (self.serial, n)
+            assert now + wait >= self.last_slot, "a send time before the last one, or too near to it"
+            self.last_slot = now + wait + int(WINDOW * SECOND / (n * 1.05)) - 1
+
+    def reserve(self, process: Process, low: bool) -> tuple[Permit, tuple[int, int]] | Snooze | None:
+        try:
+            permit = process.take(low=low)
+        except Snooze as snooze:
+            return snooze
+        except (CheckRefused, redis.ConnectionError):
+            return None
+        return permit, self.reserved
+
+    def send(self, process: Process, permit: Permit, reserved: tuple[int, int], fate: tuple[Any, ...]) -> None:
+        what, begun, arrives, over = fate
+        send_at, begin_by = process.true(permit.send_at), process.true(permit.begin_by)
+        if send_at > begin_by or self.world.now > begin_by or what == "unused":
+            # the process stood still, or found something to do first
+            self.world.later(send_at + int(over * SECOND), lambda: self.settle(process, permit, sent=False))
+            return
+        sent = max(self.world.now, int(send_at + begun * (begin_by - send_at)))
+        over_by = process.true(permit.over_by)
+        end = int(sent + over * (over_by - sent))
+        if what == "answered":
+            self.world.later(end, lambda: self.settle(process, permit, sent=True))
+        else:
+            end = over_by
+        arrival = Arrival(int(sent + arrives * (end - sent)), *reserved)
+        self.world.later(arrival.at, lambda: self.platform.arrive(arrival))
+
+    def settle(self, process: Process, permit: Permit, *, sent: bool) -> None:
+        if process.alive:
+            (process.answered if sent else process.unused)(permit)
+
+    # rules
+
+    def send_backlog(
+        self, workers: list[Process], fates: list[tuple[Any, ...]], calls: int, seconds: int, low: bool
+    ) -> None:
+        """The processes send by turns from a backlog."""
+        until = self.world.now + seconds * SECOND
+        for number in range(calls):
+            process = workers[number % len(workers)]
+            got = self.reserve(process, low)
+            while isinstance(got, Snooze) and self.world.now + got.seconds * SECOND < until:
+                self.world.pass_time(got.seconds * SECOND + 1)
+                got = self.reserve(process, low)
+            if not isinstance(got, tuple):
+                break
+            self.send(process, *got, fates[number % len(fates)])
+
+    @rule(who=WHO, fates=FATES, calls=st.integers(1, 40), low=st.booleans(), slow=INSTANT)
+    def work(self, who: int, fates: list[tuple[Any, ...]], calls: int, low: bool, slow: int) -> None:
+        """A process sends from a backlog, for two minutes at most."""
+        process = self.who(who)
+        process.out = process.back = slow // 2
+        self.send_backlog([process], fates, calls, 120, low)
+        process.out = process.back = 0
+
+    @rule(fates=FATES, minutes=st.integers(1, 4))
+    def all_work(self, fates: list[tuple[Any, ...]], minutes: int) -> None:
+        """Every process sends from a backlog."""
+        self.send_backlog(self.processes, fates, 60, 60 * minutes, low=False)
+
+    @rule(
+        who=WHO,
+        other=WHO,
+        fate=st.tuples(FATE, SHARE, SHARE, SHARE),
+        out=st.sampled_from([0, 15_000, 300_000, 900_000, 1_500_000, 5_000_000]),
+        back=st.sampled_from([0, 15_000, 300_000, 1_500_000, 5_000_000]),
+        between=st.integers(0, 3),
+        low=st.booleans(),
+    )
+    def take_late(
+        self, who: int, other: int, fate: tuple[Any, ...], out: int, back: int, between: int, low: bool
+    ) -> None:
+        """A call to Redis is held up, and another process overtakes it."""
+        process, overtaking = self.who(who), self.who(other)
+
+        def overtake() -> None:
+            for _ in range(between):
+                got = self.reserve(overtaking, low=False)
+                if isinstance(got, tuple):
+                    self.send(overtaking, *got, fate)
+
+        process.out, process.back = out, back
+        process.meanwhile = overtake if overtaking is not process else None
+        got = self.reserve(process, low)
+        if isinstance(got, tuple):
+            self.send(process, *got, fate)
+        process.out = process.back = 0
+
+    @rule(who=WHO, fate=st.tuples(FATE, SHARE, SHARE, SHARE), breaks=st.sampled_from(["before", "after"]))
+    def take_over_a_broken_connection(self, who: int, fate: tuple[Any, ...], breaks: str) -> None:
+        process = self.who(who)
+        process.breaks = breaks
+        got = self.reserve(process, low=False)
+        if isinstance(got, tuple):
+            self.send(process, *got, fate)
+
+    @rule(seconds=st.sampled_from([0.01, 0.1, 0.5, 3, 10, 30, 58, 60, 61, 75, 200]))
+    def rest(self, seconds: float) -> None:
+        self.world.pass_time(seconds * SECOND)
+
+    @rule(fates=FATES)
+    def redis_restarts_with_an_old_state(self, fates: list[tuple[Any, ...]]) -> None:
+        """What was sent since the last save is forgotten."""
+        names = [keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES]
+        saved = {name: self.raw.dump(name) for name in names}
+        model = (self.in_force, self.cut, self.cut_until, self.held)
+        self.all_work(fates, 1)
+        self.redis_restarts_without_state(self.processes[0], 0)
+        for name, dump in saved.items():
+            if dump:
+                self.raw.restore(name, 0, dump)
+        self.in_force, self.cut, self.cut_until, self.held = model
+        self.all_work(fates, 2)
+
+    @rule(who=WHO, n=st.integers(1, 20), fates=FATES)
+    def the_rate_is_changed(self, who: int, n: int, fates: list[tuple[Any, ...]]) -> None:
+        """The others read it later."""
+        self.rates.append((n, len(self.rates)))
+        self.who(who).rate = self.rates[-1]
+        self.all_work(fates, 1)
+
+    @rule(who=WHO, n=st.integers(1, 20), what=st.sampled_from(TROUBLES))
+    def something_happens(self, what: str, who: int, n: int) -> None:
+        getattr(self, what)(self.who(who), n)
+
+    def die(self, process: Process, _n: int) -> None:
+        """A process is killed, and a new one comes."""
+        process.alive = False
+        self.processes.remove(process)
+        self.processes.append(self.new_process())
+
+    def one_more_process(self, _process: Process, _n: int) -> None:
+        if len(self.processes) < 4:
+            self.processes.append(self.new_process())
+
+    def redis_restarts_with_its_state(self, _process: Process, _n: int) -> None:
+        self.world.run += 1
+
+    def redis_restarts_without_state(self, _process: Process, _n: int) -> None:
+        self.world.run += 1
+        self.lose(keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES)
+
+    def the_hash_is_lost(self, _process: Process, _n: int) -> None:
+        self.lose(keys.quota(APPID, "text"))
+
+    def the_ring_is_lost(self, _process: Process, _n: int) -> None:
+        self.lose(keys.ring(APPID, "text"))
+
+    def lose(self, *which: str) -> None:
+        self.world.redis.delete(*which)
+        self.whole = False
+        if keys.quota(APPID, "text") in which:
+            self.forget_state()
+            self.lost_on.add((self.world.now - MIDNIGHT) // DAY)
+
+    def a_process_reads_the_rate(self, process: Process, _n: int) -> None:
+        process.rate = self.rates[-1]
+
+    def the_platform_refuses_a_call(self, process: Process, n: int) -> None:
+        before = self.world.wall
+        if self.cut_until <= before:
+            self.cut = 0
+        if self.held <= before:
+            self.cut = min(5, self.cut + 1)
+            self.cut_until = before + 600 * SECOND
+        process.hold(Meaning.SNOOZE_SECOND if n % 2 else Meaning.SNOOZE_MINUTE)
+        self.held = self.world.state("held")
+
+    def the_platform_refuses_the_appid(self, process: Process, _n: int) -> None:
+        self.world.acting = process
+        process.quota.stop(APPID, Answer(48001, "", {}))
+
+    def a_process_looks(self, process: Process, _n: int) -> None:
+        with contextlib.suppress(CheckRefused):
+            process.look()
+
+    @precondition(lambda self: self.steady and self.program.text_per_day == 10**6)
+    @rule(who=WHO)
+    def after_a_long_rest_a_permit_comes(self, who: int) -> None:
+        """What is gone does not count for ever."""
+        process = self.who(who)
+        pause = process.quota.pause
+        self.world.pass_time(self.world.last_event - self.world.now)
+        self.reserve(process, low=False)
+        for _ in range(2):
+            self.world.pass_time((pause + 1) * SECOND)
+            got = self.reserve(process, low=False)
+        assert isinstance(got, tuple), f"no permit after {2 * pause + 2} s: {got}"
+        self.send(process, *got, ("answered", 0.0, 0.0, 0.0))
+
+    # invariants
+
+    @invariant()
+    def all_holds(self) -> None:
+        self.platform.check(self.tolerance)
+        if self.whole:
+            live = self.world.state("sum")
+            assert live >= 0
+            assert sum(self.ring()) == live
+        if self.processes and self.steady:
+            for day, count in self.platform.by_day.items():
+                assert day in self.lost_on or count <= self.program.text_per_day
+
+    def ring(self) -> list[int]:
+        """The count of each bucket."""
+        text = self.raw.get(keys.ring(APPID, "text"))
+        assert isinstance(text, bytes)
+        return list(text)
+
+    def teardown(self) -> None:
+        try:
+            if self.processes:
+                self.world.pass_time(self.world.last_event - self.world.now)
+                self.all_holds()
+        finally:
+            self.world.close()
+
+
+class JumpingClock(SteadyClock):
+    """Redis' clock is stepped and slewed as well.
+
+    The guard compares with what the calling process saw at its earlier calls, as far as they were answered quickly. So
+    it can't see a clock that is put back while nobody calls and put forward again before the others have called: here
+    each process calls once after the clock was put back, and once when it starts.
+    """
+
+    #: by so much the guard lets a clock run ahead, for each process that it may have run ahead of
+    tolerance = 20_000 * 4
+    steady = False
+
+    def new_process(self) -> Process:
+        process = super().new_process()
+        self.a_process_looks(process, 0)
+        return process
+
+    @rule(seconds=st.sampled_from([-30, -5, -0.3, 0.3, 0.3, 5, 30]))
+    def the_clock_is_stepped(self, seconds: float) -> None:
+        self.world.ahead += int(seconds * SECOND)
+        if seconds < 0:
+            for process in self.processes:
+                self.a_process_looks(process, 0)
+
+    @rule(millionths=st.sampled_from([-500, 0, 500]))
+    def the_clock_is_slewed(self, millionths: int) -> None:
+        self.world.gain = millionths
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[redis.Redis]:
+    with embedded() as client:
+        yield client
+
+
+@pytest.mark.parametrize("machine", [SteadyClock, JumpingClock])
+def test_no_window_ever_holds_more_calls_than_the_rate(machine: type[SteadyClock], client: redis.Redis) -> None:
+    address = client.get_connection_kwargs()
+    with redis.Redis(host=address["host"], port=address["port"]) as raw:
+        named = type(machine.__name__, (machine,), {"client": client, "raw": raw})
+        run_state_machine_as_test(
+            named,
+            settings=settings(
+                max_examples=EXAMPLES or 60,
+                stateful_step_count=40,
+                derandomize=not EXAMPLES,
+                database=None,
+                # finding the least example takes minutes
+                phases=list(Phase) if EXAMPLES else [Phase.generate],
+                deadline=None,
+                suppress_health_check=list(HealthCheck),
+                print_blob=False,
+            ),
+        )

@@ -1,0 +1,38 @@
+"""What is in the broker's queues, on the shelf and in a worker's hands, as Redis has it."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import redis
+
+#: kombu keeps a list for each step of priority, the first under the queue's bare name
+PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+
+
+def queued(store: redis.Redis, queue: str) -> list[str]:
+    """The task ids that wait in ``queue``, the next one first."""
+    waiting = [message for step in PRIORITIES for message in reversed(store.lrange(f"{queue}{step}", 0, -1))]
+    return [json.loads(message)["headers"]["id"] for message in waiting]
+
+
+def headers(store: redis.Redis, queue: str, task_id: str) -> dict[str, Any]:
+    """The headers of a message that waits in ``queue``."""
+    for step in PRIORITIES:
+        for message in store.lrange(f"{queue}{step}", 0, -1):
+            found: dict[str, Any] = json.loads(message)["headers"]
+            if found["id"] == task_id:
+                return found
+    raise AssertionError(f"{task_id} does not wait in {queue}")
+
+
+def unacknowledged(store: redis.Redis) -> int:
+    """How many messages the workers have in hand."""
+    return int(store.zcard("wxcheck:unacked_index"))
+
+
+def on_shelf(store: redis.Redis, task_id: str) -> float | None:
+    """When a check on the shelf goes back to its queue (seconds since the epoch); None where it is not there."""
+    score = store.zscore("wxcheck:shelf", task_id)
+    return None if score is None else float(score)

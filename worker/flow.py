@@ -1,0 +1,275 @@
+"""Fetches the checks of one queue as permits come, so that none waits in a worker's memory or slots.
+
+The queue has a channel of its own, with a window (:mod:`worker.window`). A check that gets no permit goes back to the
+place that it had; where none in hand has one, the queue is paused until permits come. With several Mini Programs on one
+queue a pause would hold up those that have permits, so there the check moves to a queue of its appId,
+``wxcheck.text.<appid>``, and all of that appId that come after follow it, until it is empty.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from kombu import Consumer
+from kombu.exceptions import ChannelError
+
+from config.celery import queue_named
+from config.store import STORE_AWAY
+from worker.messages import appid_of, eta_of, raw_message
+from worker.quota import LOOK_AHEAD
+from worker.runtime import runtime
+from worker.window import Window
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu import Message
+
+    from worker.checks import Lane
+    from worker.consumer import Flows
+    from worker.permit import Snooze
+
+logger = logging.getLogger(__name__)
+
+#: seconds over which messages are gathered that are given back together, in their order; while others are in hand that
+#: may come back too, more of them
+GATHER = 0.05
+GATHER_LONGEST = 1.5
+#: seconds between two looks at a lane that is closed for longer: a clock may be put right, a rate be raised
+LOOK = 1.0
+
+
+class Flow:
+    """One queue of checks, as this worker consumes it. All but :meth:`held_back` runs in the hub's thread."""
+
+    def __init__(self, flows: Flows, name: str, lane: Lane, appid: str | None, cap: int) -> None:
+        self._flows = flows
+        self.lane = lane
+        #: whose checks they are; None: of several
+        self._appid = appid
+        self.name = name
+        self.window = Window(cap)
+        self._fetched = 0
+        #: number of fetching, by delivery tag
+        self._in_hand: dict[Any, int] = {}
+        #: whose checks are in hand, by delivery tag, where they are of several
+        self._whose: dict[Any, str | None] = {}
+        self._returning: list[tuple[int, Message]] = []
+        self._gather_until = 0.0
+        #: whose messages go to their own queue when they are given back
+        self._elsewhere: set[str] = set()
+        self._paused = False
+        self._closed = False
+        self._told_size = 0
+        self.busy_at = time.monotonic()
+        self._channel = flows.consumer.connection.channel()
+        self._consumer = Consumer(
+            self._channel,
+            queues=[queue_named(name)],
+            accept=flows.consumer.app.conf.accept_content,
+            on_message=self._on_message,
+            on_decode_error=flows.consumer.on_decode_error,
+        )
+        self._tell_size()
+        self._consumer.consume()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its messages take slots."""
+        return bool(self._in_hand)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is in hand."""
+        return not self._in_hand and not self._returning
+
+    def size(self) -> int:
+        """How many messages wait in the queue."""
+        (queue,) = self._consumer.queues
+        try:
+            return int(queue.queue_declare(passive=True).message_count)
+        except ChannelError:
+            return 0  # to Redis an empty queue is none
+
+    def held_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
+        """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
+        self._flows.call(self._take_back, message, why, seconds, appid)
+
+    def close(self) -> None:
+        """Ends consuming; what is in hand ends, or is given back."""
+        if not self._closed:
+            self._closed = True
+            self._consumer.cancel()
+            self._give_back()
+
+    def drop(self) -> None:
+        """Gives up the channel."""
+        self.close()
+        self._channel.close()
+
+    def _on_message(self, message: Message) -> None:
+        if self._closed:
+            message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
+            return
+        self.busy_at = time.monotonic()
+        self._fetched += 1
+        tag = message.delivery_tag
+        self._in_hand[tag] = self._fetched
+        message.flow = self
+        message.ack = self._watched(message, message.ack)
+        message.reject = self._watched(message, message.reject)
+        message.requeue = self._watched(message, message.requeue)
+        if self._sets_aside(message):
+            return
+        self._flows.handle(message)
+
+    def _watched(self, message: Message, end: Callable[..., Any]) -> Callable[..., Any]:
+        def ended(*args: Any, **kwargs: Any) -> Any:
+            self._whose.pop(message.delivery_tag, None)
+            if self._in_hand.pop(message.delivery_tag, None) is not None:
+                room = self._appid is not None and runtime().quota.has_room(self._appid, self.lane)
+                self.window.ended(room=room)
+                self._tell_size()
+            return end(*args, **kwargs)
+
+        return ended
+
+    def _sets_aside(self, message: Message) -> bool:
+        """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
+        try:
+            at = eta_of(message)
+            if at is not None and at > time.time() + LOOK_AHEAD:
+                runtime().shelf.put(message.headers["id"], raw_message(message, self.name), at)
+            elif self._appid is not None:
+                return False
+            else:
+                appid = appid_of(message, runtime().settings.default_appid)
+                if not self._is_crowded(appid):
+                    self._whose[message.delivery_tag] = appid
+                    return False
+                appid = str(appid)
+                self._flows.crowd(self.lane, appid)
+                self._flows.move(message, self.lane, appid)
+        except STORE_AWAY + self._flows.publish_errors as error:
+            logger.warning("not_set_aside task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            self._take_back(message, "store", LOOK, None)
+        else:
+            message.ack_log_error(logger, self._flows.consumer.connection_errors)
+        return True
+
+    def _is_crowded(self, appid: str | None) -> bool:
+        """Whether an appId's checks wait elsewhere, or take so many slots that the others' would wait behind them."""
+        if appid not in runtime().settings.programs:
+            return False  # refused when it runs
+        if appid in self._flows.crowds[self.lane]:
+            return True
+        return sum(whose == appid for whose in self._whose.values()) >= max(1, self.window.cap // 2)
+
+    def _take_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
+        number = self._in_hand.pop(message.delivery_tag, None)
+        self._whose.pop(message.delivery_tag, None)
+        if number is None or message.acknowledged:
+            return
+        elsewhere = self._appid is None and appid is not None
+        if elsewhere and appid is not None and self._moved(message, appid, seconds):
+            return
+        self._returning.append((number, message))
+        if self._closed:
+            self._give_back()
+            return
+        if len(self._returning) == 1:
+            self._gather_until = time.monotonic() + GATHER_LONGEST
+            self._flows.later(GATHER, self._gather)
+        if elsewhere:
+            return
+        self.window.refused(len(self._in_hand))
+        self._tell_size()
+        if not self._in_hand or seconds > LOOK:
+            self.pause(seconds, why)
+
+    def _moved(self, message: Message, appid: str, seconds: float) -> bool:
+        """Moves a message to the queue of its appId; False where it gets there by being given back."""
+        try:
+            self._flows.crowd(self.lane, appid, seconds)
+            if self._flows.readdress(message, self.lane, appid):
+                self._elsewhere.add(appid)
+                return False
+            self._flows.move(message, self.lane, appid)
+        except STORE_AWAY + self._flows.publish_errors as error:
+            logger.warning("not_moved task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            return False
+        message.ack_log_error(logger, self._flows.consumer.connection_errors)
+        return True
+
+    def _gather(self) -> None:
+        """Gives back together what was fetched together: what comes later goes before it."""
+        whose = {self._whose_is(message) for _, message in self._returning}
+        others = any(self._whose.get(tag) in whose for tag in self._in_hand) if self._appid is None else self._in_hand
+        if others and (self._paused or self._appid is None) and time.monotonic() < self._gather_until:
+            self._flows.later(GATHER, self._gather)
+        else:
+            self._give_back()
+
+    def _whose_is(self, message: Message) -> str | None:
+        return appid_of(message, runtime().settings.default_appid)
+
+    def _give_back(self) -> None:
+        """Gives back what was fetched in vain; the last one first, for each goes to the front."""
+        returning, self._returning = self._returning, []
+        for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
+            message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
+        elsewhere, self._elsewhere = self._elsewhere, set()
+        for appid in elsewhere:
+            self._flows.mark(self.lane, appid)
+
+    def pause(self, seconds: float, why: str) -> None:
+        """Fetches nothing for ``seconds``, or longer, as the lane opens."""
+        if self._paused or self._closed:
+            return
+        self._paused = True
+        self._consumer.cancel()
+        if seconds > LOOK:
+            logger.info("queue_paused queue=%s: %s, for %.1f s", self.name, why, seconds)
+        # all who were refused together must not come back together
+        self._wait(seconds + random.uniform(0, LOOK_AHEAD / 2), why)  # noqa: S311
+
+    def _wait(self, seconds: float, why: str) -> None:
+        if why == "store" or self._appid is None:
+            self._flows.later(min(seconds, LOOK), self._probe)
+        elif seconds <= LOOK:
+            self._flows.later(seconds, self._resume)
+        else:
+            self._flows.later(LOOK, self._look)
+
+    def _look(self) -> None:
+        """Asks, without a message in hand, whether the lane is open."""
+        if self._paused and not self._closed and self._appid is not None:
+            self._flows.look(self._appid, self.lane, self._seen)
+
+    def _seen(self, snooze: Snooze | None) -> None:
+        if snooze is None:
+            self._resume()
+        else:
+            self._wait(snooze.seconds, snooze.why)
+
+    def _probe(self) -> None:
+        self.window.probe()
+        self._resume(known=False)
+
+    def _resume(self, *, known: bool = True) -> None:
+        if not self._paused or self._closed:
+            return
+        self._paused = False
+        if known:
+            self.window.resume()
+        self._tell_size()
+        self._consumer.consume()
+
+    def _tell_size(self) -> None:
+        size = max(1, min(self.window.size, self._flows.share(self)))
+        if size != self._told_size and not self._closed:
+            self._told_size = size
+            self._channel.basic_qos(0, size, False)

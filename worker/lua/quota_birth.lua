@@ -1,0 +1,27 @@
+-- Whether a lane without state is a new one, or one whose state was lost.
+-- KEYS: 1 lanes
+-- ARGV: 1 appid:lane  2 pause, in microseconds, where calls may have been sent that nobody remembers
+-- Returns: microseconds for which nothing may be sent
+-- Always: a lane opens at once only where this very Redis has been watched for longer than the pause and has never seen
+-- the lane, or where somebody vouched for it.
+local clock = redis.call('TIME')
+local wall = clock[1] * 1000000 + clock[2]
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local known, since = unpack(redis.call('HMGET', KEYS[1], 'run', 'since'))
+if known ~= run then
+  redis.call('DEL', KEYS[1])
+  since = string.format('%.0f', wall)
+  redis.call('HSET', KEYS[1], 'run', run, 'since', since)
+end
+if redis.call('HGET', KEYS[1], ARGV[1]) == 'vouched' then
+  redis.call('HSET', KEYS[1], ARGV[1], 1)
+  return 0
+end
+if redis.call('HSETNX', KEYS[1], ARGV[1], 1) == 0 then
+  return tonumber(ARGV[2])
+end
+-- twice the pause, for a clock may have been put forward
+if wall - tonumber(since) < 2 * ARGV[2] then
+  return tonumber(ARGV[2])
+end
+return 0

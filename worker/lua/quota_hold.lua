@@ -1,0 +1,34 @@
+-- Holds a lane because the platform says that a quota of it is used up.
+-- KEYS: 1 quota
+-- ARGV: 1 'second' | 'minute' | 'day': whose quota  2 seconds for which less is sent afterwards
+-- Returns: until when, in microseconds since the epoch; by how many tenths less is sent
+-- Always: a hold is never shortened. Each one but a day's lowers the rate by a tenth more, to a half at least; those of
+-- calls that were under way together count once.
+local DAY = 86400000000
+local SHANGHAI = 28800000000
+local CLOCK_MARGIN = 500000
+local clock = redis.call('TIME')
+local wall = clock[1] * 1000000 + clock[2]
+local held, cut, cut_until = unpack(redis.call('HMGET', KEYS[1], 'held', 'cut', 'cut_until'))
+held, cut = tonumber(held or 0), tonumber(cut or 0)
+if tonumber(cut_until or 0) <= wall then
+  cut = 0
+end
+local till
+if ARGV[1] == 'second' then
+  till = wall + 1000000
+elseif ARGV[1] == 'minute' then
+  till = (math.floor(wall / 60000000) + 1) * 60000000 + CLOCK_MARGIN
+else
+  till = (math.floor((wall + SHANGHAI) / DAY) + 1) * DAY - SHANGHAI + CLOCK_MARGIN
+end
+if ARGV[1] ~= 'day' and held <= wall then
+  cut = math.min(5, cut + 1)
+  redis.call('HSET', KEYS[1], 'cut', cut, 'cut_until', string.format('%.0f', wall + ARGV[2] * 1000000))
+end
+if till > held then
+  redis.call('HSET', KEYS[1], 'held', string.format('%.0f', till), 'why', ARGV[1])
+else
+  till = held
+end
+return {till, cut}

@@ -1,0 +1,256 @@
+-- A permit for one call of a lane, reserved at its send time; settles permits whose calls have ended on the way.
+-- KEYS: 1 quota  2 ring
+-- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 of these, kept back from this caller
+--       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that it can be by the
+--       caller's clock, or 0  10 epoch of the permits to settle  11 day and 12 calls of it that the caller has seen
+--       13 pause where there is no state, or -1
+--       from 14 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
+-- Times are integers, in microseconds.
+-- Returns: {'send', wait, now, epoch, day, used, bucket}
+--        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve held pause
+--        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
+--        | {'again', 0, now, epoch, day, used, 0}: the caller's clock says nothing of this state; by this answer it does
+--        | {'absent'}: no state, and ARGV 13 is -1
+-- Always: at the send time of each permit at most N permits count, itself included, where a permit counts until one
+-- window after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
+-- never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
+-- time-out.
+-- the ring: a byte each for how many calls ended, or will at the latest, in a fortieth of a second; 102 s
+local BUCKET = 25000
+local SIZE = 4096
+local FULL = 255
+local DAY = 86400000000
+local SHANGHAI = 28800000000
+-- days turn, and holds end, so much after midnight, for the platform's clock and ours differ; the calls around
+-- midnight count for both days
+local CLOCK_MARGIN = 500000
+-- by so much a clock may seem ahead of the caller's, and by so much it is put right for good
+local SLACK, LEAP = 20000, 1000000
+-- the farthest that anybody looks ahead
+local LOOK_AHEAD = 300000
+
+local hash, ring = KEYS[1], KEYS[2]
+local want, n, per_day, reserve, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
+local window, timeout, ahead, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+
+local function counts(from, to)
+  -- of buckets from..to, fewer than SIZE
+  local all = {}
+  if to < from then
+    return all
+  end
+  local first, last = from % SIZE, to % SIZE
+  local bytes
+  if first <= last then
+    bytes = redis.call('GETRANGE', ring, first, last)
+  else
+    bytes = redis.call('GETRANGE', ring, first, SIZE - 1) .. redis.call('GETRANGE', ring, 0, last)
+  end
+  for i = 1, #bytes do
+    all[i] = string.byte(bytes, i)
+  end
+  return all
+end
+
+local function put(bucket, count)
+  redis.call('SETRANGE', ring, bucket % SIZE, string.char(count))
+end
+
+local function midnight(day)
+  return day * DAY - SHANGHAI
+end
+
+local clock = redis.call('TIME')
+local wall = clock[1] * 1000000 + clock[2]
+local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
+local known, skew, last, slot, tail, sum, day, used, epoch, opens, held, why, stopped, refusal, cut, cut_until, n_known, n_version =
+  unpack(redis.call('HMGET', hash, 'run', 'skew', 'now', 'slot', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
+    'held', 'why', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version'))
+skew, last, slot, tail, sum, used = tonumber(skew or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(tail or 0),
+  tonumber(sum or 0), tonumber(used or 0)
+opens = tonumber(opens or 0)
+local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
+day = tonumber(day or today)
+
+local whole = known == run and redis.call('STRLEN', ring) == SIZE
+if whole and (latest == 0 or ARGV[10] ~= epoch) then
+  -- by the time that was last, for what has passed since may be a step of the clock
+  return {'again', 0, last, tonumber(epoch), day, used, 0}
+end
+
+-- the time goes on evenly, whatever Redis' clock does
+local now = wall + skew
+if latest > 0 and now > latest + SLACK then
+  local believed = math.max(last, latest)
+  if now - believed > LEAP then
+    skew = skew - (now - believed)
+  end
+  now = math.min(now, believed)
+end
+if now < last then
+  skew = skew + (last - now)
+  now = last
+end
+-- a call that was held up on its way looks like a leap: nothing is taken for older than it is
+local seen = math.max(now, wall + skew)
+
+local first = math.floor((now - window) / BUCKET)
+if not whole then
+  local pause = window + LOOK_AHEAD + timeout
+  if not known then
+    if stopped and tonumber(stopped) > wall then
+      return {'stop', 0, 0, 0, 0, 0, refusal}
+    end
+    if held and tonumber(held) > wall then
+      return {'wait', tonumber(held) - wall, 0, 0, 0, 0, 'held'}
+    end
+    pause = tonumber(ARGV[13])
+    if pause < 0 then
+      return {'absent'}
+    end
+  end
+  redis.call('SET', ring, string.rep('\0', SIZE))
+  opens = seen + pause
+  epoch, sum, tail, slot = wall, 0, first, now
+  redis.call('HSET', hash, 'run', run, 'epoch', string.format('%.0f', epoch), 'opens', string.format('%.0f', opens),
+    'day', day)
+end
+epoch = tonumber(epoch)
+
+-- permits that no longer count
+if first > tail then
+  if first - tail >= SIZE then
+    sum = 0
+    redis.call('SET', ring, string.rep('\0', SIZE))
+  else
+    local gone = 0
+    for _, count in ipairs(counts(tail, first - 1)) do
+      gone = gone + count
+    end
+    if gone > 0 then
+      sum = sum - gone
+      for bucket = tail, first - 1 do
+        put(bucket, 0)
+      end
+    end
+  end
+  tail = first
+end
+
+-- permits whose calls have ended
+if tonumber(ARGV[10]) == epoch then
+  for i = 14, math.min(#ARGV, 14 + 64 * 3 - 1), 3 do
+    local bucket, age = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
+    local count = bucket >= tail and bucket < tail + SIZE and counts(bucket, bucket)[1] or 0
+    if count > 0 then
+      local to = age >= 0 and math.floor((seen - age) / BUCKET) or -1
+      if to < tail then
+        put(bucket, count - 1)
+        sum = sum - 1
+      elseif to < bucket then
+        -- where many ended at once, some count a little longer
+        local there = counts(to, to)[1]
+        while there == FULL and to < bucket do
+          to = to + 1
+          there = counts(to, to)[1]
+        end
+        if to < bucket then
+          put(bucket, count - 1)
+          put(to, there + 1)
+        end
+      end
+      if age < 0 and tonumber(ARGV[i + 2]) == day then
+        used = math.max(0, used - 1)
+      end
+    end
+  end
+end
+
+-- the day
+if today > day then
+  day, used = today, 0
+  -- what may have arrived since midnight
+  local from = math.max(tail, math.floor((now - (wall - midnight(day)) - CLOCK_MARGIN) / BUCKET))
+  for _, count in ipairs(counts(from, tail + SIZE - 1)) do
+    used = used + count
+  end
+end
+local day_seen, used_seen = tonumber(ARGV[11]), tonumber(ARGV[12])
+if day_seen > day then
+  day, used = day_seen, used_seen
+elseif day_seen == day then
+  used = math.max(used, used_seen)
+end
+
+-- the rate that was set last counts, whoever asks
+if version >= tonumber(n_version or 0) then
+  if tonumber(n_known or 0) ~= n or tonumber(n_version or 0) ~= version then
+    redis.call('HSET', hash, 'n', n, 'version', version)
+  end
+else
+  n = tonumber(n_known)
+end
+if cut_until and tonumber(cut_until) > wall then
+  n = math.max(1, n - math.floor(n * tonumber(cut) / 10))
+end
+
+local function leave(verdict, wait, last_word)
+  redis.call('HSET', hash, 'skew', string.format('%.0f', skew), 'now', string.format('%.0f', now),
+    'slot', string.format('%.0f', slot), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
+  return {verdict, wait, now, epoch, day, used, last_word}
+end
+
+if stopped and tonumber(stopped) > wall then
+  return leave('stop', 0, refusal)
+end
+if now < opens then
+  return leave('wait', opens - now, 'pause')
+end
+if held and tonumber(held) > wall then
+  return leave('wait', tonumber(held) - wall, 'held')
+end
+if used >= per_day then
+  return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'day')
+end
+if used >= per_day - reserve then
+  return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'reserve')
+end
+
+-- the first moment from the next slot on at which fewer than n permits count
+local at = math.max(now, slot)
+local count = sum
+local bucket = tail
+local limit = tail + SIZE
+while bucket < limit do
+  local chunk = counts(bucket, math.min(bucket + 15, limit - 1))
+  for _, here in ipairs(chunk) do
+    local over = (bucket + 1) * BUCKET + window
+    if over > at then
+      if count < n then
+        limit = 0
+        break
+      end
+      at = over
+    end
+    count = count - here
+    bucket = bucket + 1
+  end
+end
+if at > now + ahead then
+  return leave('wait', at - ahead - now, 'minute')
+end
+if want == 'look' then
+  return leave('send', at - now, 0)
+end
+bucket = math.floor((at + seen - now + timeout) / BUCKET)
+count = counts(bucket, bucket)[1]
+while count == FULL do
+  -- a later one counts longer, never shorter
+  bucket = bucket + 1
+  count = counts(bucket, bucket)[1]
+end
+put(bucket, count + 1)
+sum = sum + 1
+used = used + 1
+slot = at + math.floor(window / (n * 1.05))
+return leave('send', at - now, bucket)

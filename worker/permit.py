@@ -1,0 +1,76 @@
+"""A permit for one call, its refusal, and what a process knows of the lane that they are of. Pure."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from typing import TYPE_CHECKING, NamedTuple
+
+from worker.clock import Anchors
+
+if TYPE_CHECKING:
+    from worker.checks import Lane
+
+
+class Snooze(Exception):
+    """No call now: come back in ``seconds``, with no attempt lost.
+
+    ``why``: minute, day (the quota is used up), reserve (what is left of the day is not for low priority), held (the
+    platform said so), pause (what was sent lately is not known).
+    """
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(seconds, why)
+        self.seconds = seconds
+        self.why = why
+
+
+class Permit(NamedTuple):
+    """Leave for one call. Times are of the process' monotonic clock, in seconds."""
+
+    key: tuple[str, Lane]
+    epoch: int
+    bucket: int
+    day: int
+    #: not to be sent earlier
+    send_at: float
+    #: not to be begun later
+    begin_by: float
+    #: by then the call must be over
+    over_by: float
+
+
+class Known:
+    """What this process knows of a lane; its claims outlive a loss of the state in Redis."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.anchors = Anchors()
+        self.epoch = 0
+        self.day = 0
+        self.used = 0
+        #: whether the platform's own count has yet to be asked for, since the lane's state is new
+        self.new = False
+        #: whether the state has yet to hear what this process has seen of the day
+        self.claims = False
+        #: whether its last permit was for soon
+        self.room = False
+        #: when it last called, by its own clock
+        self.called_at = 0.0
+        #: bucket, when it was answered (monotonic, None: never sent), day
+        self.ended: deque[tuple[int, float | None, int]] = deque()
+
+    def learn(self, before: float, now: int, epoch: int, day: int, used: int) -> None:
+        with self.lock:
+            if epoch != self.epoch:
+                # permits, and the time, of a state that is gone
+                self.ended.clear()
+                self.anchors = Anchors()
+                self.epoch = epoch
+                self.new = True
+                # what it has seen of the day before
+                self.claims = self.day > 0
+            self.anchors.add(before, now)
+            self.called_at = before
+            if (day, used) > (self.day, self.used):
+                self.day, self.used = day, used

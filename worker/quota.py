@@ -1,0 +1,266 @@
+"""Keeps the platform's quotas, over any number of workers: a permit for each call.
+
+A *lane* is one appId's texts, or its media. What must stay within the quota is what *arrives* at the platform, so a
+permit is taken before the call and counts until one window after the latest moment at which the call can have arrived:
+the answer, or where none came the planned send and the time-out. The send times are reserved in Redis, evenly spaced,
+and the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import redis.exceptions
+
+from config import keys
+from worker.errcodes import Meaning
+from worker.permit import Known, Permit, Snooze
+from worker.scripts import script
+from wxcheck import CheckRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from redis import Redis
+
+    from config.settings import MiniProgram
+    from worker.answers import Answer
+    from worker.checks import Lane
+    from worker.rates import Rates
+
+logger = logging.getLogger(__name__)
+
+#: seconds in which the platform counts
+WINDOW = 60.0
+#: seconds that a send time may lie ahead; a backfill looks less far ahead, so that users' posts come first
+LOOK_AHEAD = 0.3
+LOOK_AHEAD_LOW = 0.2
+#: seconds after its send time within which a call must have begun; else its permit goes back unused
+START = 1.0
+#: Celery's priorities on Redis, where 0 is the highest: from here on a check is a backfill
+BACKFILL_PRIORITY = 6
+#: seconds before a message is fetched again that came back because the store is away
+STORE_PAUSE = 1.0
+#: seconds for which a process believes that permits come at once
+ROOM_SECONDS = 1.0
+#: seconds since its last call within which a quiet lane is looked at, while permits of it count
+KEEP_TIME = (1.0, 120.0)
+#: settled permits that one call takes along
+SETTLE = 64
+#: seconds for which an appId that the platform refuses altogether is not called again
+STOP_SECONDS = 10
+#: seconds for which less is sent after the platform has refused a call: somebody else spends the same quota
+CUT_SECONDS = 600
+
+#: seconds: a day, and how far Shanghai is ahead of UTC
+DAY = 86_400
+SHANGHAI = 8 * 3600
+#: seconds after midnight in Shanghai in which the platform's count of the day says too little of the last minute
+MIDNIGHT_MARGIN = 60
+
+_HOLDS = {Meaning.SNOOZE_SECOND: "second", Meaning.SNOOZE_MINUTE: "minute", Meaning.SNOOZE_DAY: "day"}
+
+
+class Quota:
+    """Hands out permits, and takes back what became of them.
+
+    ``redis`` must not repeat a script by itself: permits must never be settled twice.
+    ``call_timeout``: seconds that one call may take in all. ``counted``: how many calls of a lane the platform counts
+    for today, or None where it does not tell.
+    """
+
+    def __init__(
+        self, redis: Redis, rates: Rates, call_timeout: float, counted: Callable[[str, Lane], int | None]
+    ) -> None:
+        self._rates = rates
+        self._counted = counted
+        self._call_timeout = call_timeout
+        self._timeout = call_timeout + START
+        self._known: dict[tuple[str, Lane], Known] = {}
+        self._take = script(redis, "quota_take")
+        self._hold = script(redis, "quota_hold")
+        self._stop = script(redis, "quota_stop")
+        self._birth = script(redis, "quota_birth")
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which nothing is sent after what was sent has been forgotten."""
+        return WINDOW + LOOK_AHEAD + self._timeout
+
+    def take(self, program: MiniProgram, lane: Lane, *, low: bool = False) -> Permit:
+        """Reserves one call; wait until its ``send_at``, and settle it in any case.
+
+        ``low``: for a check of low priority.
+
+        Raises:
+            Snooze: there is no permit within the look-ahead.
+            CheckRefused: the platform refuses this appId altogether.
+            one of STORE_AWAY: Redis does not answer, so nothing may be sent.
+        """
+        permit = self._ask("take", program, lane, low=low)
+        self._compare(program.appid, lane)
+        if not isinstance(permit, Permit):
+            raise permit or Snooze(0.0, "pause")
+        return permit
+
+    def look(self, program: MiniProgram, lane: Lane) -> Snooze | None:
+        """Whether a check would get a permit now; takes none."""
+        found = self._ask("look", program, lane, low=False)
+        return found if isinstance(found, Snooze) else None
+
+    def keep_time(self, programs: Mapping[str, MiniProgram]) -> None:
+        """Looks at the lanes that have been quiet for a moment, so that a step of Redis' clock is seen before the next
+        permit; to be called about once a second."""
+        now = time.monotonic()
+        for (appid, lane), known in list(self._known.items()):
+            if KEEP_TIME[0] < now - known.called_at < KEEP_TIME[1] and appid in programs:
+                self._ask("look", programs[appid], lane, low=False)
+
+    def has_room(self, appid: str, lane: Lane) -> bool:
+        """Whether the permit that this process got last was for soon, so that more could be had."""
+        known = self._known.get((appid, lane))
+        return known is not None and known.room and time.monotonic() - known.called_at < ROOM_SECONDS
+
+    def answered(self, permit: Permit) -> None:
+        """Says that the call of ``permit`` is over, for its answer is here: it counts for one window from now."""
+        self._end(permit, time.monotonic())
+
+    def unused(self, permit: Permit) -> None:
+        """Says that nothing was sent with ``permit``."""
+        self._end(permit, None)
+
+    def hold(self, appid: str, lane: Lane, held: Meaning, answer: Answer) -> Snooze:
+        """Closes a lane, as the platform's ``answer`` asks for; the Snooze to raise."""
+        until, cut = self._hold(keys=[keys.quota(appid, lane)], args=[_HOLDS[held], CUT_SECONDS])
+        seconds = max(0.0, until / 1e6 - time.time())
+        logger.warning(
+            "lane_held appid=%s lane=%s errcode=%d rid=%s: closed for %.0f s, then at %d %% of its rate for a while",
+            appid,
+            lane,
+            answer.errcode,
+            answer.rid,
+            seconds,
+            100 - 10 * cut,
+        )
+        return Snooze(seconds, "held")
+
+    def stop(self, appid: str, answer: Answer) -> CheckRefused:
+        """Stops every call for an appId for a while; the failure to raise."""
+        refusal = json.dumps([answer.errcode, answer.errmsg, answer.rid])
+        lanes: tuple[Lane, ...] = ("text", "media")
+        for lane in lanes:
+            self._stop(keys=[keys.quota(appid, lane)], args=[STOP_SECONDS, refusal])
+        logger.error("appid_stopped appid=%s errcode=%d errmsg=%s", appid, answer.errcode, answer.errmsg)
+        return CheckRefused(answer.errcode, answer.errmsg, answer.rid)
+
+    def _compare(self, appid: str, lane: Lane) -> None:
+        """Where the state is new, it goes on from what the platform counts for today, if that is more."""
+        known = self._of(appid, lane)
+        with known.lock:
+            new, known.new = known.new, False
+        if not new:
+            return
+        used = self._counted(appid, lane)
+        with known.lock:
+            if used is not None and used > known.used:
+                known.used = used
+                known.claims = True
+
+    def _of(self, appid: str, lane: Lane) -> Known:
+        return self._known.setdefault((appid, lane), Known())
+
+    def _end(self, permit: Permit, at: float | None) -> None:
+        known = self._of(*permit.key)
+        with known.lock:
+            if permit.epoch == known.epoch:
+                known.ended.append((permit.bucket, at, permit.day))
+
+    def _ask(self, want: str, program: MiniProgram, lane: Lane, *, low: bool) -> Permit | Snooze | None:
+        per_minute, per_day, version = self._rates.of(program, lane)
+        reserve = int(per_day * program.day_reserve) if low else 0
+        ahead = LOOK_AHEAD_LOW if low else LOOK_AHEAD
+        appid = program.appid
+        known = self._of(appid, lane)
+        fresh = -1
+        while True:
+            with known.lock:
+                ended = [known.ended.popleft() for _ in range(min(SETTLE, len(known.ended)))]
+                epoch = known.epoch
+                # not each time: what was handed back unused must not count again
+                claims = fresh >= 0 or known.claims
+                day, used = (known.day, known.used) if claims else (0, 0)
+                known.claims = False
+            settled: list[int | str] = []
+            # the clock is read before the call: Redis runs it later, and then less is taken for sure
+            before = time.monotonic()
+            for bucket, at, of_day in ended:
+                settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
+            args: list[int | str] = [
+                *(want, max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
+                *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
+                *(known.anchors.latest(before), epoch, day, used, fresh),
+            ]
+            lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane)]
+            try:
+                said, *reply = self._take(keys=lane_keys, args=args + settled)
+            except redis.exceptions.ConnectionError:
+                # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
+                # may have been taken all the same; those permits count until their time-out
+                before = time.monotonic()
+                said, *reply = self._take(keys=lane_keys, args=args)
+            if said == "again":
+                known.learn(before, *reply[1:5])
+            elif said != "absent":
+                break
+            elif want == "look":
+                return None
+            else:
+                fresh = self._fresh(appid, lane, lost=epoch > 0)
+        after = time.monotonic()
+        wait, now, epoch, day, used, last_word = reply
+        if epoch:
+            known.learn(before, now, epoch, day, used)
+        if said == "stop":
+            raise CheckRefused(*json.loads(last_word))
+        if said == "wait":
+            known.room = False
+            return Snooze(wait / 1e6, last_word)
+        seconds = wait / 1e6
+        known.room = seconds < LOOK_AHEAD_LOW / 2
+        return Permit(
+            key=(appid, lane),
+            epoch=epoch,
+            bucket=last_word,
+            day=day,
+            send_at=after + seconds,
+            begin_by=before + seconds + START,
+            over_by=before + seconds + self._timeout,
+        )
+
+    def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
+        """For how long a lane without state must pause, in microseconds."""
+        pause = _micro(self.pause)
+        told = int(self._birth(keys=[keys.LANES], args=[f"{appid}:{lane}", pause]))
+        fresh = pause if lost else told
+        if fresh and not lost and self._unused_today(appid, lane):
+            # the platform itself says that nothing was sent
+            fresh = 0
+        if fresh:
+            logger.warning(
+                "quota_unknown appid=%s lane=%s: what was sent lately is not known; nothing is sent for %.0f s",
+                appid,
+                lane,
+                fresh / 1e6,
+            )
+        return fresh
+
+    def _unused_today(self, appid: str, lane: Lane) -> bool:
+        since_midnight = (time.time() + SHANGHAI) % DAY
+        return since_midnight > self.pause + MIDNIGHT_MARGIN and self._counted(appid, lane) == 0
+
+
+def _micro(seconds: float) -> int:
+    return int(seconds * 1_000_000)
