@@ -67,7 +67,7 @@ def _delivery(settings: Settings) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         # the workers wait for the network most of the time; threads cost a fraction of processes and share connections
         "worker_pool": "threads",
-        "worker_concurrency": 64,
+        "worker_concurrency": 96,
         # a chord counts its parts and a chain reads its results over the longest time that a check may wait
         "result_expires": int(DAY + settings.push_timeout + settings.max_age),
         # results of chords are read by whichever worker finishes the last part; a broker's blip must not fail them

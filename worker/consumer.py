@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 LANES: dict[str, Lane] = {TEXT_QUEUE: "text", MEDIA_QUEUE: "media"}
 QUEUES: dict[Lane, str] = {lane: queue for queue, lane in LANES.items()}
 #: how the slots of a worker are shared by what it serves; what the lanes leave is for pushes
-SHARES = {TEXT_QUEUE: 2, MEDIA_QUEUE: 1}
+SHARES = {TEXT_QUEUE: 3, MEDIA_QUEUE: 2}
 PUSH_SHARE = 1
 
 #: seconds between two looks for appIds that have a queue of their own

@@ -151,6 +151,10 @@ class Flow:
                     self._whose[message.delivery_tag] = appid
                     return False
                 appid = str(appid)
+                if appid in self._elsewhere and self._flows.readdress(message, self.lane, appid):
+                    # fetched with those that are being given back, so it goes with them
+                    self._returning.append((self._in_hand.pop(message.delivery_tag), message))
+                    return True
                 self._flows.crowd(self.lane, appid)
                 self._flows.move(message, self.lane, appid)
         except STORE_AWAY + self._flows.publish_errors as error:

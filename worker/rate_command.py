@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from celery.worker import control
 
+from config.settings import Settings
 from config.store import STORE_AWAY
 from worker.rates import LANE_OF, RateRefused, calls_per_minute
 from worker.runtime import runtime
+
+if TYPE_CHECKING:
+    from worker.checks import Lane
 
 logger = logging.getLogger(__name__)
 
@@ -26,9 +30,14 @@ def use_rate_command() -> None:
             per_minute = calls_per_minute(rate_limit)
         except RateRefused as refused:
             return control.nok(str(refused))
-        rates = runtime().rates
+        if per_minute is not None and per_minute > (most := most_per_minute(lane)):
+            return control.nok(
+                f"rate_limit: {str(rate_limit)[:20]!r} is {per_minute} calls a minute, and the quota is {most}; a bare "
+                f"number, as Flower's page sends it, is per second, so write {most}/m or less; if the platform "
+                f"grants more, set WXCHECK_{lane.upper()}_PER_MINUTE"
+            )
         try:
-            rates.declare(lane, per_minute)
+            runtime().rates.declare(lane, per_minute)
         except STORE_AWAY as error:
             return control.nok(f"rate_limit: the store is away ({type(error).__name__}), nothing was changed")
         show_rates(state.app)
@@ -40,6 +49,12 @@ def use_rate_command() -> None:
         return control.ok(f"{shown} for all workers, those that start later too, until it is reset with 0")
 
     control.Panel.data["rate_limit"] = rate_limit
+
+
+def most_per_minute(lane: Lane) -> int:
+    """The platform's quota, or what the settings say where that is more."""
+    field = f"{lane}_per_minute"
+    return max(int(getattr(runtime().settings, field)), int(Settings.model_fields[field].default))
 
 
 def show_rates(app: Any) -> None:

@@ -48,6 +48,11 @@ class Flower:
         answer = requests.get(f"{self._url}/api/task/info/{task_id}", timeout=10)
         return dict(answer.json()) if answer.ok else {}
 
+    def apply_rate(self, worker: str, number: int) -> requests.Response:
+        """Types a number into the text check's field on the worker's page and presses its button: what this sends."""
+        data = {"workername": worker, "ratelimit": number}
+        return requests.post(f"{self._url}/api/task/rate-limit/wxcheck.check_text", data=data, timeout=10)
+
     def state(self, task_id: str) -> str | None:
         return self.info(task_id).get("state")
 
@@ -128,6 +133,30 @@ def test_flower_lists_the_quotas_of_the_checks_on_the_workers_page(system: Syste
     shown = page()
     assert "wxcheck.check_media [rate_limit=1234/m]" in shown
     assert "wxcheck.check_text [rate_limit=4000/m]" in shown
+
+
+def test_flowers_button_changes_the_rate_of_every_worker_and_not_beyond_the_quota(
+    system: System, flower: Flower
+) -> None:
+    name = f"worker@{os.uname().nodename}"
+    system.worker("other", queues="wxcheck.text")
+
+    def registered() -> str:
+        return celery_command(system, "inspect", "registered", "rate_limit")
+
+    eventually(lambda: "wxcheck.check_text" in flower.page(f"/worker/{name}?refresh=true"), "Flower knows the worker")
+    answer = flower.apply_rate(name, 10)
+    assert answer.ok
+    assert answer.json()["message"].startswith("600/m for all workers")
+    eventually(lambda: registered().count("wxcheck.check_text [rate_limit=600/m]") == 2, "both go by it")
+
+    refused = flower.apply_rate(name, 600)
+    assert refused.status_code == 403
+    assert "'600' is 36000 calls a minute, and the quota is 4000" in html.unescape(refused.text)
+    assert registered().count("wxcheck.check_text [rate_limit=600/m]") == 2
+
+    assert "4000/m" in flower.apply_rate(name, 0).json()["message"]
+    eventually(lambda: registered().count("wxcheck.check_text [rate_limit=4000/m]") == 2, "both are back")
 
 
 def celery_command(system: System, *arguments: str) -> str:

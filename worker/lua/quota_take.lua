@@ -28,6 +28,8 @@ local CLOCK_MARGIN = 500000
 local SLACK, LEAP = 20000, 1000000
 -- the farthest that anybody looks ahead
 local LOOK_AHEAD = 300000
+-- calls are spaced evenly over the window; those that are behind that by up to so much catch up at this pace
+local BEHIND, CATCH_UP = 1000000, 1.5
 
 local hash, ring = KEYS[1], KEYS[2]
 local want, n, per_day, reserve, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -63,12 +65,11 @@ end
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local known, skew, last, slot, tail, sum, day, used, epoch, opens, held, why, stopped, refusal, cut, cut_until, n_known, n_version =
-  unpack(redis.call('HMGET', hash, 'run', 'skew', 'now', 'slot', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
-    'held', 'why', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version'))
-skew, last, slot, tail, sum, used = tonumber(skew or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(tail or 0),
-  tonumber(sum or 0), tonumber(used or 0)
-opens = tonumber(opens or 0)
+local known, skew, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version =
+  unpack(redis.call('HMGET', hash, 'run', 'skew', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
+    'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version'))
+skew, last, slot, due = tonumber(skew or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
+tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
 day = tonumber(day or today)
 
@@ -111,7 +112,7 @@ if not whole then
   end
   redis.call('SET', ring, string.rep('\0', SIZE))
   opens = seen + pause
-  epoch, sum, tail, slot = wall, 0, first, now
+  epoch, sum, tail, slot, due = wall, 0, first, now, 0
   redis.call('HSET', hash, 'run', run, 'epoch', string.format('%.0f', epoch), 'opens', string.format('%.0f', opens),
     'day', day)
 end
@@ -196,7 +197,7 @@ end
 
 local function leave(verdict, wait, last_word)
   redis.call('HSET', hash, 'skew', string.format('%.0f', skew), 'now', string.format('%.0f', now),
-    'slot', string.format('%.0f', slot), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
+    'slot', string.format('%.0f', slot), 'due', string.format('%.0f', due), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
   return {verdict, wait, now, epoch, day, used, last_word}
 end
 
@@ -252,5 +253,6 @@ end
 put(bucket, count + 1)
 sum = sum + 1
 used = used + 1
-slot = at + math.floor(window / (n * 1.05))
+due = math.max(due == 0 and at or due, at - BEHIND) + math.floor(window / n)
+slot = math.max(due, at + math.floor(window / (n * CATCH_UP)))
 return leave('send', at - now, bucket)
