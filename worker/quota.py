@@ -46,6 +46,10 @@ BACKFILL_PRIORITY = 6
 STORE_PAUSE = 1.0
 #: seconds for which a process believes that permits come at once
 ROOM_SECONDS = 1.0
+#: seconds for which a process believes that there is no permit
+NONE_SECONDS = 1.0
+#: seconds that are none
+NOTHING = 0.001
 #: seconds since its last call within which a quiet lane is looked at, while permits of it count
 KEEP_TIME = (1.0, 120.0)
 #: settled permits that one call takes along
@@ -100,6 +104,10 @@ class Quota:
             CheckRefused: the platform refuses this appId altogether.
             one of STORE_AWAY: Redis does not answer, so nothing may be sent.
         """
+        comes_at, believed_until = self._of(program.appid, lane).none_until[low]
+        now = time.monotonic()
+        if now < believed_until - NOTHING:
+            raise Snooze(comes_at - now, "minute")  # as another check was told
         permit = self._ask("take", program, lane, low=low)
         self._compare(program.appid, lane)
         if not isinstance(permit, Permit):
@@ -227,6 +235,9 @@ class Quota:
             raise CheckRefused(*json.loads(last_word))
         if said == "wait":
             known.room = False
+            if last_word == "minute":
+                # nothing can come sooner, but for a permit that goes back unused, or a rate that is raised
+                known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
             return Snooze(wait / 1e6, last_word)
         seconds = wait / 1e6
         known.room = seconds < LOOK_AHEAD_LOW / 2

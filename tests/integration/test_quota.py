@@ -125,6 +125,28 @@ def test_low_priority_looks_less_far_ahead(world: World) -> None:
     worker.take()
 
 
+def test_until_permits_come_again_a_process_does_not_ask_for_them(world: World) -> None:
+    worker = process(world, 60)
+    worker.take()
+    snooze = worker.snoozed()
+    asked = len(worker.said)
+    wait(world, 0.2)
+    again = worker.snoozed()
+    assert again.seconds == pytest.approx(snooze.seconds - 0.2, abs=0.001)
+    assert len(worker.said) == asked
+    wait(world, again.seconds)
+    assert isinstance(worker.take(), Permit)
+
+
+def test_a_process_asks_again_after_a_second_for_a_rate_may_have_been_raised(world: World) -> None:
+    worker = process(world, 6)
+    worker.take()
+    assert worker.snoozed().seconds > 9
+    worker.rate = (600, 1)
+    wait(world, 1)
+    assert isinstance(worker.take(), Permit)
+
+
 def test_a_look_takes_nothing(world: World) -> None:
     worker = process(world, 60)
     assert [worker.look() for _ in range(3)] == [None] * 3
@@ -439,7 +461,9 @@ def test_a_step_of_redis_clock_does_not_change_what_counts(world: World, step: f
     fill(world, worker, 10)
     seconds = worker.snoozed().seconds
     world.ahead += int(step * SECOND)
-    assert worker.snoozed().seconds == pytest.approx(seconds, abs=0.1)
+    look = worker.look()
+    assert look is not None
+    assert look.seconds == pytest.approx(seconds, abs=0.1)
     wait(world, seconds - 0.2)
     assert worker.snoozed().why == "minute"
     wait(world, 0.6)

@@ -42,7 +42,7 @@ from tests.support.quota_world import (
 from worker.answers import Answer
 from worker.errcodes import Meaning
 from worker.permit import Permit, Snooze
-from worker.quota import WINDOW
+from worker.quota import LOOK_AHEAD, WINDOW
 from wxcheck import CheckRefused
 
 #: how many examples to try of each machine, in place of the few that are always the same
@@ -176,9 +176,11 @@ class SteadyClock(RuleBasedStateMachine):
         if said.reply[0] == "absent" or said.reply[3] == 0:
             return  # the lane has no state
         n, version = said.args[1], said.args[4]
-        if version >= self.in_force[1]:
-            self.in_force = (n, version)
         verdict, wait, now, _epoch, day, used, _ = said.reply
+        if version >= self.in_force[1]:
+            if (n, version) != self.in_force:
+                self.last_slot = min(self.last_slot, now + int(LOOK_AHEAD * SECOND))
+            self.in_force = (n, version)
         refunds = sum(1 for age in said.args[14::3] if age == -1)
         if day == self.day_used[0]:
             assert used >= self.day_used[1] - refunds

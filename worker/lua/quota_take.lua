@@ -187,6 +187,8 @@ end
 if version >= tonumber(n_version or 0) then
   if tonumber(n_known or 0) ~= n or tonumber(n_version or 0) ~= version then
     redis.call('HSET', hash, 'n', n, 'version', version)
+    -- the next one need not wait as long as the old rate asked for; no send time lies farther ahead
+    slot, due = math.min(slot, now + LOOK_AHEAD), math.min(due, now + LOOK_AHEAD)
   end
 else
   n = tonumber(n_known)
