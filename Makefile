@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test bench-quota bench-quota-full lint types lock clean
+.PHONY: setup demo test bench-quota bench-quota-full bench-holding lint types lock clean
 
 setup: $(STAMP)
 
@@ -27,6 +27,10 @@ bench-quota: setup
 
 bench-quota-full: setup
 	@$(BIN)/python -m bench.quota --scale full --json build/bench-quota.json --markdown build/bench-quota.md $(BENCH)
+
+# what waiting checks cost, and whom they hold up: ten minutes
+bench-holding: setup
+	@$(BIN)/python -m bench.quota.holding
 
 lint: setup
 	$(BIN)/ruff check .

@@ -116,6 +116,11 @@ def _sockets(settings: Settings) -> dict[str, Any]:
         "redis_backend_health_check_interval": 30,
         # Celery's own 20 tries would hold a slot for minutes
         "result_backend_transport_options": {"retry_policy": {"max_retries": 5}},
+        # a result whose follow-up is sent already must be stored; a minute or two of trying outlasts a failover
+        "result_backend_always_retry": True,
+        "result_backend_max_retries": 30,
+        "result_backend_base_sleep_between_retries_ms": 100,
+        "result_backend_max_sleep_between_retries_ms": 2000,
     }
 
 

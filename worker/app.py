@@ -13,6 +13,7 @@ from worker.consumer import Flows, LaneAMQP
 from worker.logs import keep_quiet
 from worker.rate_command import use_rate_command
 from worker.sweeper import Sweeper
+from worker.threads import use_threads
 from worker.transport import use_transport
 
 
@@ -32,6 +33,7 @@ app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
 keep_quiet()
 use_transport()
+use_threads()
 use_rate_command()
 
 

@@ -7,7 +7,8 @@ on not a byte of the call reaches the platform any more, for the quota does not 
 * a thread of its own, the watchdog, ends the connection of a call whose time is over. A time-out of a socket cannot do
   that: it counts from byte to byte, and what ``close`` finds unsent the kernel goes on sending;
 * while a call is under way, its connection is marked to be reset when it is closed, so that also nothing goes out after
-  a process that was killed.
+  a process that was killed; and the kernel is told until when it may send again what nobody acknowledged, for a process
+  that stands still cannot end anything.
 
 The name's resolution is the one thing that cannot be ended: a call may come late from it, but sends nothing then.
 """
@@ -35,6 +36,8 @@ _RESET, _GRACE = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
 #: connect(2) to AF_UNSPEC dissolves a connection at once; Python's own connect cannot say it
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _NOWHERE = bytes(16)
+#: milliseconds after which the kernel gives up what nobody acknowledged; not every system has it
+_USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
 #: seconds; the watchdog looks at least as often, for no wait may be endlessly long
 _LONGEST_NAP = 3600.0
@@ -83,6 +86,9 @@ class Call:
                 self._wire = connection.wire
                 if self._wire is not None:
                     self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)
+                    if _USER_TIMEOUT is not None:
+                        milliseconds = max(1, int(self.left * 1000))
+                        self._wire.setsockopt(socket.IPPROTO_TCP, _USER_TIMEOUT, milliseconds)
             self.sent = self.sent or sends
 
     def complete(self) -> None:
@@ -191,12 +197,12 @@ _watchdog = _Watchdog()
 
 
 @contextlib.contextmanager
-def under_way(seconds: float) -> Iterator[Call]:
-    """A call of this thread: whatever requests does within keeps to its deadline, ``seconds`` from now.
+def under_way(deadline: float) -> Iterator[Call]:
+    """A call of this thread: whatever requests does within keeps to its ``deadline`` (seconds, monotonic).
 
     Left before :meth:`Call.complete`, it ends its connection.
     """
-    call = Call(time.monotonic() + seconds)
+    call = Call(deadline)
     _current.call = call
     try:
         _watchdog.watch(call)

@@ -95,9 +95,16 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         super().__init__(consumer, **options)
         self.consumer = consumer
         self._flows: dict[str, Flow] = {}
-        self._watch: ThreadPoolExecutor | None = None
+        #: threads for what may wait for the store: looks at lanes, and looks for crowds
+        self._looks: ThreadPoolExecutor | None = None
+        self._searches: ThreadPoolExecutor | None = None
         self._sorter: Sorter | None = None
         self._search_at = 0.0
+        #: what is being done in the second of them
+        self._sorting: set[Lane] = set()
+        self._searching = False
+        self._sharing = False
+        self._starts = 0
         self._stopped = True
         #: appIds that have a queue of their own, by lane
         self.crowds: dict[Lane, set[str]] = {"text": set(), "media": set()}
@@ -109,20 +116,25 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             return
         self._flows = {}
         self._stopped = False
-        self._watch = ThreadPoolExecutor(1, thread_name_prefix="lanes")
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="lanes")
+        self._searches = ThreadPoolExecutor(1, thread_name_prefix="crowds")
+        self._sorting.clear()
+        self._searching = self._sharing = False
         self.publish_errors = (OperationalError, *consumer.connection_errors)
         self.handle = consumer.create_task_handler()
         consumer.task_consumer.flows = self
-        if len(runtime().settings.programs) > 1:
-            self._sorter = sorter(runtime().settings)
-            self._look_for_crowds()
+        # also for a single Mini Program: there may have been others before
+        self._sorter = sorter(runtime().settings)
+        self._starts += 1
+        self._look_for_crowds(self._starts)
 
     def stop(self, consumer: Any) -> None:
         self._stopped = True
         for flow in self._flows.values():
             ignore_errors(consumer, flow.close)
-        if self._watch is not None:
-            self._watch.shutdown(wait=False, cancel_futures=True)
+        for threads in (self._looks, self._searches):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
 
     def shutdown(self, consumer: Any) -> None:
         self.stop(consumer)
@@ -154,13 +166,13 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         """Calls ``function`` in the hub's thread."""
         self.consumer.hub.call_soon(self._guarded, function, *args)
 
-    def later(self, seconds: float, function: Callable[..., None]) -> None:
+    def later(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
         """Calls ``function`` in the hub's thread after a while."""
-        self.consumer.hub.call_later(seconds, self._guarded, function)
+        self.consumer.hub.call_later(seconds, self._guarded, function, *args)
 
     def look(self, appid: str, lane: Lane, then: Callable[[Snooze | None], None]) -> None:
         """Asks in another thread whether a lane is open, and tells ``then``."""
-        self._aside(lambda: runtime().quota.look(runtime().settings.programs[appid], lane), then)
+        self._aside(self._looks, lambda: runtime().quota.look(runtime().settings.programs[appid], lane), then)
 
     def crowd(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
         """Gives an appId a queue of its own, from which nothing is fetched for ``seconds``."""
@@ -169,13 +181,14 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             own.busy_at = time.monotonic()
         if appid not in self.crowds[lane]:
             logger.info("lane_crowded appid=%s lane=%s: its checks wait in a queue of their own", appid, lane)
-            self.crowds[lane] |= {appid}
             self._open_own(lane, appid, seconds)
+            self.crowds[lane] |= {appid}
             self._sort(lane)
 
     def readdress(self, message: Message, lane: Lane, appid: str) -> bool:
-        """Has a message go to the front of its appId's queue when it is given back; False where the broker cannot."""
-        if not isinstance(message.channel, RedisChannel):
+        """Has a message go to the front of its appId's queue when it is given back; False where the broker cannot, or
+        does not know that queue."""
+        if not isinstance(message.channel, RedisChannel) or f"{QUEUES[lane]}.{appid}" not in self._flows:
             return False
         message.channel.readdress(message, f"{QUEUES[lane]}.{appid}")
         return True
@@ -191,10 +204,11 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             logger.warning("crowd_not_marked appid=%s lane=%s: %s", appid, lane, type(error).__name__)
 
     def move(self, message: Message, lane: Lane, appid: str) -> None:
-        """Moves a message to the queue of its appId."""
-        publish_again(self.consumer.app, raw_message(message, f"{QUEUES[lane]}.{appid}"))
-        # after the message, as with :meth:`mark`; at once, for with this the message is acknowledged
+        """Moves a message to the queue of its appId; raises where it did not get there."""
+        # before it: where the store is away nothing is published, and so nothing is published twice
         runtime().crowds.add(lane, appid)
+        publish_again(self.consumer.app, raw_message(message, f"{QUEUES[lane]}.{appid}"))
+        self.mark(lane, appid)
 
     def share(self, flow: Flow) -> int:
         """How many messages a flow may have in hand, so that all of its lane's leave slots to the others."""
@@ -202,6 +216,17 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         lane = sum(other.lane == flow.lane for other in at_work)
         elsewhere = {other.lane for other in at_work} - {flow.lane}
         return self._slots(without=elsewhere) // max(1, lane)
+
+    def share_anew(self) -> None:
+        """Shares the slots anew, for a flow has something to do, or nothing any more; from any thread."""
+        if not self._sharing:
+            self._sharing = True
+            self.call(self._share_anew)
+
+    def _share_anew(self) -> None:
+        self._sharing = False
+        for flow in self._flows.values():
+            flow.tell_size()
 
     def _guarded(self, function: Callable[..., None], *args: Any) -> None:
         if self._stopped and function.__name__ != "_take_back":
@@ -221,7 +246,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         own = sum(SHARES[queue] for queue in served & set(SHARES) if LANES[queue] not in without)
         return max(1, int(self.consumer.controller.concurrency * own / max(1, parts)))
 
-    def _aside(self, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+    def _aside(self, threads: ThreadPoolExecutor | None, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
         def run() -> None:
             try:
                 found = work()
@@ -230,12 +255,16 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
                 found = None
             self.call(then, found)
 
-        if self._watch is not None and not self._stopped:
-            self._watch.submit(run)
+        if threads is not None and not self._stopped:
+            threads.submit(run)
 
-    def _look_for_crowds(self) -> None:
-        self._aside(self._crowds, self._found_crowds)
-        self.later(CROWD_LOOK, self._look_for_crowds)
+    def _look_for_crowds(self, start: int) -> None:
+        if start != self._starts:
+            return  # the worker has connected anew since
+        if not self._searching:
+            self._searching = True
+            self._aside(self._searches, self._crowds, self._found_crowds)
+        self.later(CROWD_LOOK, self._look_for_crowds, start)
 
     def _crowds(self) -> dict[Lane, set[str]]:
         """The appIds with a queue of their own; now and then also those whose mark was lost with a process."""
@@ -247,10 +276,12 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         return {lane: runtime().crowds.members(lane) for lane in self.crowds}
 
     def _found_crowds(self, crowds: dict[Lane, set[str]] | None) -> None:
+        self._searching = False
         if crowds is None:
             return
         for lane, appids in crowds.items():
-            self.crowds[lane] = appids & set(runtime().settings.programs)
+            # also of an appId that is not configured any more: its checks fail with that, instead of waiting for ever
+            self.crowds[lane] = appids
             for appid in self.crowds[lane]:
                 self._open_own(lane, appid)
             if self.crowds[lane]:
@@ -267,8 +298,13 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             for appid in self._sorter.sort(queue, crowded) if self._sorter else ():
                 runtime().crowds.add(lane, appid)
 
-        if self._sorter is not None and queue in self._flows:
-            self._aside(sort, lambda _: None)
+        def sorted_out(_: None) -> None:
+            self._sorting.discard(lane)
+
+        several = len(runtime().settings.programs) > 1
+        if self._sorter is not None and several and queue in self._flows and lane not in self._sorting:
+            self._sorting.add(lane)
+            self._aside(self._searches, sort, sorted_out)
 
     def _open_own(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
         queue = QUEUES[lane]
@@ -284,9 +320,13 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             return
         lane: Lane = "text" if name.startswith(TEXT_QUEUE) else "media"
         appid = name.removeprefix(f"{QUEUES[lane]}.")
-        runtime().crowds.remove(lane, appid)
-        if flow.size():
-            runtime().crowds.add(lane, appid)
+        try:
+            runtime().crowds.remove(lane, appid)
+            if flow.size():
+                runtime().crowds.add(lane, appid)
+                return
+        except STORE_AWAY as error:
+            logger.warning("crowd_not_given_up appid=%s lane=%s: %s", appid, lane, type(error).__name__)
             return
         self.crowds[lane] -= {appid}
         # the mark is gone: whoever moves a message from now on sets it again

@@ -58,6 +58,7 @@ class Flow:
         #: whose checks are in hand, by delivery tag, where they are of several
         self._whose: dict[Any, str | None] = {}
         self._returning: list[tuple[int, Message]] = []
+        self._gathering = False
         self._gather_until = 0.0
         #: whose messages go to their own queue when they are given back
         self._elsewhere: set[str] = set()
@@ -73,7 +74,7 @@ class Flow:
             on_message=self._on_message,
             on_decode_error=flows.consumer.on_decode_error,
         )
-        self._tell_size()
+        self.tell_size()
         self._consumer.consume()
 
     @property
@@ -118,13 +119,18 @@ class Flow:
         self._fetched += 1
         tag = message.delivery_tag
         self._in_hand[tag] = self._fetched
+        if len(self._in_hand) == 1:
+            self._flows.share_anew()
         message.flow = self
         message.ack = self._watched(message, message.ack)
         message.reject = self._watched(message, message.reject)
         message.requeue = self._watched(message, message.requeue)
-        if self._sets_aside(message):
-            return
-        self._flows.handle(message)
+        if "id" not in message.headers:
+            # Celery takes the KeyError that this would be for a lost connection, and would meet the message again
+            logger.error("message_dropped queue=%s: a message without a task id; it is no check of Celery's", self.name)
+            message.reject_log_error(logger, self._flows.consumer.connection_errors)
+        elif not self._sets_aside(message):
+            self._flows.handle(message)
 
     def _watched(self, message: Message, end: Callable[..., Any]) -> Callable[..., Any]:
         def ended(*args: Any, **kwargs: Any) -> Any:
@@ -132,17 +138,22 @@ class Flow:
             if self._in_hand.pop(message.delivery_tag, None) is not None:
                 room = self._appid is not None and runtime().quota.has_room(self._appid, self.lane)
                 self.window.ended(room=room)
-                self._tell_size()
+                self.tell_size()
+                if not self._in_hand:
+                    self._flows.share_anew()
             return end(*args, **kwargs)
 
         return ended
 
     def _sets_aside(self, message: Message) -> bool:
         """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
+        if message.content_type != "application/json":
+            return False  # Celery says what is wrong with it
         try:
             at = eta_of(message)
             if at is not None and at > time.time() + LOOK_AHEAD:
-                runtime().shelf.put(message.headers["id"], raw_message(message, self.name), at)
+                queue = self.name.removesuffix(f".{self._appid}")
+                runtime().shelf.put(message.headers["id"], raw_message(message, queue), at)
             elif self._appid is not None:
                 return False
             else:
@@ -153,13 +164,16 @@ class Flow:
                 appid = str(appid)
                 if appid in self._elsewhere and self._flows.readdress(message, self.lane, appid):
                     # fetched with those that are being given back, so it goes with them
-                    self._returning.append((self._in_hand.pop(message.delivery_tag), message))
+                    self._return(self._in_hand.pop(message.delivery_tag), message)
                     return True
                 self._flows.crowd(self.lane, appid)
                 self._flows.move(message, self.lane, appid)
         except STORE_AWAY + self._flows.publish_errors as error:
             logger.warning("not_set_aside task_id=%s: %s", message.headers.get("id"), type(error).__name__)
             self._take_back(message, "store", LOOK, None)
+        except Exception as error:  # noqa: BLE001 - it must not end the worker, and the next one
+            logger.warning("unreadable task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            return False  # Celery, or the task, says what is wrong with it
         else:
             message.ack_log_error(logger, self._flows.consumer.connection_errors)
         return True
@@ -177,20 +191,17 @@ class Flow:
         self._whose.pop(message.delivery_tag, None)
         if number is None or message.acknowledged:
             return
-        elsewhere = self._appid is None and appid is not None
+        elsewhere = self._appid is None and appid is not None and not self._closed
         if elsewhere and appid is not None and self._moved(message, appid, seconds):
             return
-        self._returning.append((number, message))
+        self._return(number, message)
         if self._closed:
             self._give_back()
             return
-        if len(self._returning) == 1:
-            self._gather_until = time.monotonic() + GATHER_LONGEST
-            self._flows.later(GATHER, self._gather)
         if elsewhere:
             return
         self.window.refused(len(self._in_hand))
-        self._tell_size()
+        self.tell_size()
         if not self._in_hand or seconds > LOOK:
             self.pause(seconds, why)
 
@@ -208,6 +219,14 @@ class Flow:
         message.ack_log_error(logger, self._flows.consumer.connection_errors)
         return True
 
+    def _return(self, number: int, message: Message) -> None:
+        """Has a message given back, with those that come soon."""
+        self._returning.append((number, message))
+        if not self._gathering and not self._closed:
+            self._gathering = True
+            self._gather_until = time.monotonic() + GATHER_LONGEST
+            self._flows.later(GATHER, self._gather)
+
     def _gather(self) -> None:
         """Gives back together what was fetched together: what comes later goes before it."""
         whose = {self._whose_is(message) for _, message in self._returning}
@@ -222,10 +241,15 @@ class Flow:
 
     def _give_back(self) -> None:
         """Gives back what was fetched in vain; the last one first, for each goes to the front."""
+        self._gathering = False
         returning, self._returning = self._returning, []
-        for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
-            message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
         elsewhere, self._elsewhere = self._elsewhere, set()
+        for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
+            try:
+                message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
+            except Exception as error:  # noqa: BLE001 - the broker refuses it (it may be full), and gives it out again
+                task_id = message.headers.get("id")
+                logger.error("not_given_back task_id=%s: %s", task_id, type(error).__name__)  # noqa: TRY400
         for appid in elsewhere:
             self._flows.mark(self.lane, appid)
 
@@ -236,7 +260,8 @@ class Flow:
         self._paused = True
         self._consumer.cancel()
         if seconds > LOOK:
-            logger.info("queue_paused queue=%s: %s, for %.1f s", self.name, why, seconds)
+            level = logging.INFO if why == "minute" else logging.WARNING
+            logger.log(level, "queue_paused queue=%s: %s, for %.1f s", self.name, why, seconds)
         # all who were refused together must not come back together
         self._wait(seconds + random.uniform(0, LOOK_AHEAD / 2), why)  # noqa: S311
 
@@ -269,11 +294,13 @@ class Flow:
         self._paused = False
         if known:
             self.window.resume()
-        self._tell_size()
+        self.tell_size()
         self._consumer.consume()
 
-    def _tell_size(self) -> None:
+    def tell_size(self) -> None:
+        """Tells the broker how many messages may be in hand, where that has changed."""
         size = max(1, min(self.window.size, self._flows.share(self)))
         if size != self._told_size and not self._closed:
             self._told_size = size
-            self._channel.basic_qos(0, size, False)
+            # where the broker takes it so, for the channel, and not only for consumers that begin later
+            self._channel.basic_qos(0, size, not self._flows.consumer.connection.qos_semantics_matches_spec)

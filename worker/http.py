@@ -6,8 +6,10 @@
 
 from __future__ import annotations
 
+import math
 import os
 import threading
+import time
 from typing import Any
 
 import requests
@@ -34,25 +36,23 @@ class Http:
         self._timeout = timeout
         self._local = threading.local()
 
-    def post(self, path: str, params: dict[str, str], body: bytes, *, timeout: float | None = None) -> Answer:
-        """POSTs ``body`` (raw UTF-8 JSON). ``timeout`` (seconds) can shorten the time-out for this call.
+    def post(self, path: str, params: dict[str, str], body: bytes, *, deadline: float = math.inf) -> Answer:
+        """POSTs ``body`` (raw UTF-8 JSON). ``deadline`` (seconds, monotonic) can shorten the time-out for this call.
 
         Raises:
             Unanswered: no usable answer within the time-out; its ``taken`` is False if no byte of the call was sent.
         """
-        return self._exchange("POST", path, params, body, timeout)
+        return self._exchange("POST", path, params, body, deadline)
 
-    def get(self, path: str, params: dict[str, str], *, timeout: float | None = None) -> Answer:
-        """GETs ``path``; ``timeout`` and what it raises are as in :meth:`post`."""
-        return self._exchange("GET", path, params, None, timeout)
+    def get(self, path: str, params: dict[str, str]) -> Answer:
+        """GETs ``path``; what it raises is as in :meth:`post`."""
+        return self._exchange("GET", path, params, None, math.inf)
 
-    def _exchange(
-        self, method: str, path: str, params: dict[str, str], body: bytes | None, timeout: float | None
-    ) -> Answer:
-        seconds = self._timeout if timeout is None else min(timeout, self._timeout)
-        if seconds <= 0:
-            raise Unanswered("no connection within the time-out", taken=False)
-        with under_way(seconds) as call:
+    def _exchange(self, method: str, path: str, params: dict[str, str], body: bytes | None, deadline: float) -> Answer:
+        with under_way(min(deadline, time.monotonic() + self._timeout)) as call:
+            seconds = call.left
+            if seconds <= 0:
+                raise Unanswered("no connection within the time-out", taken=False)
             try:
                 with self._session.request(
                     method,

@@ -96,8 +96,8 @@ def appid_of(message: Message, default: str | None) -> str | None:
         position = APPID_POSITION[message.headers["task"]]
         if appid is None and len(args) > position:
             appid = args[position]
-    except (ValueError, TypeError, KeyError, AttributeError):
-        return default  # the task says what is wrong with it
+    except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task says what is wrong with it
+        return default
     return appid if isinstance(appid, str) else default
 
 

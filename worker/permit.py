@@ -57,8 +57,8 @@ class Known:
         self.room = False
         #: when there is a permit again, and until when that is believed; for checks of low priority (True), and others
         self.none_until = {False: (0.0, 0.0), True: (0.0, 0.0)}
-        #: when it last called, by its own clock
-        self.called_at = 0.0
+        #: when it last called, and last got a permit, by its own clock
+        self.called_at = self.taken_at = 0.0
         #: bucket, when it was answered (monotonic, None: never sent), day
         self.ended: deque[tuple[int, float | None, int]] = deque()
 

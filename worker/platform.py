@@ -150,8 +150,7 @@ class Platform:
         """One call, at the moment that its permit is for."""
         permit = self._permit(check, low=low)
         try:
-            left = min(self._settings.api_timeout, permit.over_by - time.monotonic())
-            answer = self._http.post(check.path, parameters, check.body, timeout=left)
+            answer = self._http.post(check.path, parameters, check.body, deadline=permit.over_by)
         except Unanswered as unanswered:
             if unanswered.over:
                 self._quota.answered(permit)

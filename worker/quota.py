@@ -8,14 +8,16 @@ and the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
 
 from config import keys
+from config.store import STORE_AWAY
 from worker.errcodes import Meaning
 from worker.permit import Known, Permit, Snooze
 from worker.scripts import script
@@ -50,7 +52,7 @@ ROOM_SECONDS = 1.0
 NONE_SECONDS = 1.0
 #: seconds that are none
 NOTHING = 0.001
-#: seconds since its last call within which a quiet lane is looked at, while permits of it count
+#: a quiet lane is looked at, seconds after the last call, and for so many after the last permit, while permits count
 KEEP_TIME = (1.0, 120.0)
 #: settled permits that one call takes along
 SETTLE = 64
@@ -124,8 +126,10 @@ class Quota:
         permit; to be called about once a second."""
         now = time.monotonic()
         for (appid, lane), known in list(self._known.items()):
-            if KEEP_TIME[0] < now - known.called_at < KEEP_TIME[1] and appid in programs:
-                self._ask("look", programs[appid], lane, low=False)
+            quiet = now - known.called_at > KEEP_TIME[0] and now - known.taken_at < KEEP_TIME[1]
+            if quiet and appid in programs:
+                with contextlib.suppress(CheckRefused):
+                    self._ask("look", programs[appid], lane, low=False)
 
     def has_room(self, appid: str, lane: Lane) -> bool:
         """Whether the permit that this process got last was for soon, so that more could be had."""
@@ -201,24 +205,23 @@ class Quota:
                 claims = fresh >= 0 or known.claims
                 day, used = (known.day, known.used) if claims else (0, 0)
                 known.claims = False
+                # the clock is read before the call: Redis runs it later, and then less is taken for sure
+                before = time.monotonic()
+                latest = known.anchors.latest(before)
             settled: list[int | str] = []
-            # the clock is read before the call: Redis runs it later, and then less is taken for sure
-            before = time.monotonic()
             for bucket, at, of_day in ended:
                 settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
             args: list[int | str] = [
                 *(want, max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
                 *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
-                *(known.anchors.latest(before), epoch, day, used, fresh),
+                *(latest, epoch, day, used, fresh),
             ]
             lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane)]
             try:
-                said, *reply = self._take(keys=lane_keys, args=args + settled)
-            except redis.exceptions.ConnectionError:
-                # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
-                # may have been taken all the same; those permits count until their time-out
-                before = time.monotonic()
-                said, *reply = self._take(keys=lane_keys, args=args)
+                before, (said, *reply) = self._run_take(lane_keys, args, settled, before)
+            except STORE_AWAY:
+                known.claims = known.claims or claims
+                raise
             if said == "again":
                 known.learn(before, *reply[1:5])
             elif said != "absent":
@@ -236,10 +239,11 @@ class Quota:
         if said == "wait":
             known.room = False
             if last_word == "minute":
-                # nothing can come sooner, but for a permit that goes back unused, or a rate that is raised
+                # it may be sooner: answers come in, a rate is raised
                 known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
             return Snooze(wait / 1e6, last_word)
         seconds = wait / 1e6
+        known.taken_at = after
         known.room = seconds < LOOK_AHEAD_LOW / 2
         return Permit(
             key=(appid, lane),
@@ -250,6 +254,17 @@ class Quota:
             begin_by=before + seconds + START,
             over_by=before + seconds + self._timeout,
         )
+
+    def _run_take(
+        self, lane_keys: list[str], args: list[int | str], settled: list[int | str], before: float
+    ) -> tuple[float, list[Any]]:
+        """When the call began, and the script's reply."""
+        try:
+            return before, self._take(keys=lane_keys, args=args + settled)
+        except redis.exceptions.ConnectionError:
+            # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
+            # may have been taken all the same; those permits count until their time-out
+            return time.monotonic(), self._take(keys=lane_keys, args=args)
 
     def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
         """For how long a lane without state must pause, in microseconds."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
@@ -43,7 +44,7 @@ class Runtime:
 
 @cache
 def runtime() -> Runtime:
-    """The runtime of this process."""
+    """The runtime of this process; a forked child makes its own."""
     settings = load_settings()
     redis = connect_store(settings, SOCKET_TIMEOUT)
     rates = Rates(redis)
@@ -72,6 +73,10 @@ def runtime() -> Runtime:
         parking=Parking(redis, settings.push_timeout),
         platform=platform,
     )
+
+
+# what was locked when it was forked would be so for ever
+os.register_at_fork(after_in_child=runtime.cache_clear)
 
 
 def publish_finish(app: Celery, parked: Parked) -> None:

@@ -1,5 +1,5 @@
 """A thread of each worker that brings on what waited long enough: checks whose push never came, finishes that hang,
-held checks whose lane has opened. Any number may sweep at once; each thing is done once.
+checks on the shelf whose time has come. Any number may sweep at once; each thing is done once.
 """
 
 from __future__ import annotations

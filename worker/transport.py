@@ -13,14 +13,23 @@ from kombu.utils.json import dumps
 
 
 class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
-    """Gives messages back to the place in the queue that they had, as other brokers do; kombu's goes to its end."""
+    """Gives messages back to the place in the queue that they had, as other brokers do; kombu's goes to its end.
+
+    A message that could not be acknowledged or given back, for Redis was away, takes no room any more: nobody says it
+    a second time, and the broker gives it out again when its time is over. With kombu the room would be lost for ever.
+    """
+
+    def ack(self, delivery_tag: str) -> None:
+        self.reject(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        if requeue:
-            self.restore_by_tag(delivery_tag)
+        try:
+            if requeue:
+                self.restore_by_tag(delivery_tag)
+            else:
+                self._remove_from_indices(delivery_tag).execute()
+        finally:
             virtual.QoS.ack(self, delivery_tag)
-        else:
-            super().reject(delivery_tag)
 
     def restore_unacked(self, client: Any = None) -> None:
         # each goes before the one restored before it

@@ -1,4 +1,5 @@
-"""``python -m bench.quota.holding``: what waiting checks cost, and whom they hold up. About five minutes.
+"""``make bench-holding``: what waiting checks cost, and whom they hold up. About ten minutes; a part of it by its name:
+``python -m bench.quota.holding [lanes] [day] [programs] [priority]``.
 
 A worker of wxcheck at the platform's own quotas, with the sandbox as the platform; every figure beside what it must be.
 """

@@ -139,7 +139,7 @@ def test_flowers_button_changes_the_rate_of_every_worker_and_not_beyond_the_quot
     system: System, flower: Flower
 ) -> None:
     name = f"worker@{os.uname().nodename}"
-    system.worker("other", queues="wxcheck.text")
+    other = system.worker("other", queues="wxcheck.text")
 
     def registered() -> str:
         return celery_command(system, "inspect", "registered", "rate_limit")
@@ -157,6 +157,7 @@ def test_flowers_button_changes_the_rate_of_every_worker_and_not_beyond_the_quot
 
     assert "4000/m" in flower.apply_rate(name, 0).json()["message"]
     eventually(lambda: registered().count("wxcheck.check_text [rate_limit=4000/m]") == 2, "both are back")
+    assert other.stop() == 0
 
 
 def celery_command(system: System, *arguments: str) -> str:

@@ -9,7 +9,7 @@ import os
 import signal
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -19,6 +19,7 @@ from celery.result import AsyncResult
 
 import wxcheck
 from config import keys
+from config.celery import SOCKET_TIMEOUT
 from config.store import vouch
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
 from tests.support.processes import Running, eventually
@@ -111,6 +112,12 @@ def arrived(place: Place, count: int, path: str = TEXT_PATH) -> None:
     eventually(lambda: len(place.platform.contents(path=path)) >= count, f"{count} checks arrive")
 
 
+def outlast_visibility(place: Place) -> None:
+    """Lets the time pass after which the broker gives out again what is not acknowledged."""
+    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
+        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+
+
 def numbers(contents: list[str]) -> list[int]:
     return [int(content.rpartition("-")[2]) for content in contents]
 
@@ -159,9 +166,7 @@ def test_what_a_killed_worker_had_in_hand_goes_before_what_waits(place: Place) -
     rest = place.texts(5, name="later")
     worker.kill()
     place.platform.seconds = 0
-    # the time after which the broker gives them out again
-    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
-        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+    outlast_visibility(place)
     place.worker("heir", "-c", "2", TEXT_PER_MINUTE="600")
     for result in first + rest:
         assert verdict_of(result)["suggest"] == "pass"
@@ -178,6 +183,45 @@ def test_a_worker_that_is_told_to_stop_gives_back_what_waits_for_permits_in_its_
     sent = numbers(place.platform.contents())
     assert waiting(place, results) == [number for number in range(40) if number not in sent]
     assert not unacknowledged(place.store)
+
+
+def test_what_is_refused_while_a_worker_stops_stays_in_the_queue(place: Place) -> None:
+    refuse_first(place)
+    place.platform.seconds = 2
+    results = place.texts(10)
+    worker = place.worker("stopped", TEXT_PER_MINUTE="6000", APPS=TWO_PROGRAMS)
+    arrived(place, 4)
+    assert worker.stop() == 0
+    assert not unacknowledged(place.store)
+    assert sorted(waiting(place, results)) == list(range(10))
+
+
+@pytest.mark.parametrize("apps", ["", TWO_PROGRAMS], ids=["one Mini Program", "two"])
+def test_a_message_that_nobody_can_read_holds_up_nobody(place: Place, apps: str) -> None:
+    worker = place.worker("worker", APPS=apps)
+    eta = (datetime.now(UTC) + timedelta(seconds=60)).isoformat()
+    named = {"task": wxcheck.CHECK_TEXT, "id": "1", "lang": "py", "eta": eta}
+    nested = b"[[], " * 4000 + b"{}" + b"]" * 4000
+    rubbish = [
+        (b"\x80\x04\xff", "application/x-python-serialize", named),
+        (b"\xff\xfe", "application/json", named),
+        (b'[[], {"content": "x"}, {}]', "application/json", {"task": wxcheck.CHECK_TEXT, "lang": "py", "eta": eta}),
+        (b'[[], {"appid": {"__type__": "decimal", "__value__": "x"}}, {}]', "application/json", {**named, "eta": None}),
+        (nested, "application/json", {**named, "eta": None}),
+    ]
+    with place.app.producer_or_acquire() as producer:
+        for body, kind, message_headers in rubbish:
+            producer.publish(
+                body,
+                exchange="",
+                routing_key=wxcheck.TEXT_QUEUE,
+                headers=message_headers,
+                content_type=kind,
+                content_encoding="utf-8" if kind == "application/json" else "binary",
+            )
+    results = place.texts(5)
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 5
+    assert worker.process.poll() is None
 
 
 # -- a held lane -------------------------------------------------------------------------------------------------------
@@ -269,8 +313,7 @@ def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_ser
     place.open_lanes()
     eventually(lambda: results[0].ready(), "they are being sent")
     first.kill()
-    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
-        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+    outlast_visibility(place)
     place.worker("second", TEXT_PER_MINUTE="6000", APPS=TWO_PROGRAMS)
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
 
@@ -494,6 +537,22 @@ def test_a_worker_goes_on_when_the_store_has_stood_still(place: Place, base: Sys
         os.kill(base.server.process.pid, signal.SIGCONT)
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
     assert len(place.platform.arrivals) == 40
+    assert worker.process.poll() is None
+
+
+def test_a_worker_goes_on_after_a_stall_in_which_it_could_give_nothing_back(place: Place, base: System) -> None:
+    results = place.texts(60)
+    worker = place.worker("worker", TEXT_PER_MINUTE="6000")
+    arrived(place, 5)
+    os.kill(base.server.process.pid, signal.SIGSTOP)
+    try:
+        time.sleep(2 * SOCKET_TIMEOUT + 2)  # a step of a check and the giving back after it have both timed out
+    finally:
+        os.kill(base.server.process.pid, signal.SIGCONT)
+    results += place.texts(10, name="later")
+    assert [verdict_of(result)["suggest"] for result in results[-10:]] == ["pass"] * 10
+    outlast_visibility(place)  # of what it could not give back
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 70
     assert worker.process.poll() is None
 
 

@@ -11,6 +11,7 @@ import redis
 from config import keys
 from tests.support.quota_world import (
     APPID,
+    DAY,
     MIDNIGHT,
     SECOND,
     Process,
@@ -580,6 +581,32 @@ def test_an_appid_that_the_platform_refuses_is_not_called_for_a_while_on_either_
         assert raised.value.args[0] == 48001
     wait(world, 10)
     worker.take()
+
+
+def test_what_did_not_go_out_during_a_hold_is_not_caught_up(world: World) -> None:
+    worker = process(world, 600)
+    take_all(worker, 4)
+    worker.hold(Meaning.SNOOZE_SECOND)
+    wait(world, 1)
+    assert take_all(worker, 20) == pytest.approx([number / 9 for number in range(20)], abs=0.01)
+
+
+@pytest.mark.parametrize("field", ["held", "stopped"])
+def test_a_lane_opens_although_a_clock_was_a_year_ahead_when_it_was_closed(world: World, field: str) -> None:
+    worker = process(world, 600)
+    worker.take()
+    world.redis.hset(keys.quota(APPID, "text"), mapping={field: world.wall + 365 * DAY, "refusal": "[48001, '', '']"})
+    assert isinstance(worker.take(), Permit)
+
+
+def test_a_day_that_is_a_year_ahead_ends_all_the_same(world: World) -> None:
+    worker = process(world, 600, per_day=3)
+    worker.take()
+    world.redis.hincrby(keys.quota(APPID, "text"), "day", 365)
+    take_all(worker, 2)
+    assert worker.snoozed().why == "day"
+    world.pass_time(DAY)
+    assert isinstance(worker.take(), Permit)
 
 
 # rates

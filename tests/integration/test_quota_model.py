@@ -178,7 +178,7 @@ class SteadyClock(RuleBasedStateMachine):
         n, version = said.args[1], said.args[4]
         verdict, wait, now, _epoch, day, used, _ = said.reply
         if version >= self.in_force[1]:
-            if (n, version) != self.in_force:
+            if version > self.in_force[1]:
                 self.last_slot = min(self.last_slot, now + int(LOOK_AHEAD * SECOND))
             self.in_force = (n, version)
         refunds = sum(1 for age in said.args[14::3] if age == -1)

@@ -2,8 +2,8 @@
 -- KEYS: 1 lanes
 -- ARGV: 1 appid:lane  2 pause, in microseconds, where calls may have been sent that nobody remembers
 -- Returns: microseconds for which nothing may be sent
--- Always: a lane opens at once only where this very Redis has been watched for longer than the pause and has never seen
--- the lane, or where somebody vouched for it.
+-- Always: a lane opens at once only where this very Redis has been watched for longer than twice the pause and has
+-- never seen the lane, or where somebody vouched for it.
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')

@@ -11,6 +11,9 @@ local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local held, cut, cut_until = unpack(redis.call('HMGET', KEYS[1], 'held', 'cut', 'cut_until'))
 held, cut = tonumber(held or 0), tonumber(cut or 0)
+if held > wall + 2 * DAY then
+  held = 0 -- of a clock that was far ahead
+end
 if tonumber(cut_until or 0) <= wall then
   cut = 0
 end
@@ -31,4 +34,6 @@ if till > held then
 else
   till = held
 end
+-- what did not go out meanwhile is not to be caught up
+redis.call('HDEL', KEYS[1], 'due')
 return {till, cut}

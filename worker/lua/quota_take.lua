@@ -72,6 +72,13 @@ skew, last, slot, due = tonumber(skew or 0), tonumber(last or 0), tonumber(slot 
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
 day = tonumber(day or today)
+-- what a clock wrote that was far ahead
+if day > today + 1 then
+  day = today
+end
+held, stopped = tonumber(held or 0), tonumber(stopped or 0)
+held = held <= wall + 2 * DAY and held or 0
+stopped = stopped <= wall + DAY and stopped or 0
 
 local whole = known == run and redis.call('STRLEN', ring) == SIZE
 if whole and (latest == 0 or ARGV[10] ~= epoch) then
@@ -99,11 +106,11 @@ local first = math.floor((now - window) / BUCKET)
 if not whole then
   local pause = window + LOOK_AHEAD + timeout
   if not known then
-    if stopped and tonumber(stopped) > wall then
+    if stopped > wall then
       return {'stop', 0, 0, 0, 0, 0, refusal}
     end
-    if held and tonumber(held) > wall then
-      return {'wait', tonumber(held) - wall, 0, 0, 0, 0, 'held'}
+    if held > wall then
+      return {'wait', held - wall, 0, 0, 0, 0, 'held'}
     end
     pause = tonumber(ARGV[13])
     if pause < 0 then
@@ -177,6 +184,9 @@ if today > day then
   end
 end
 local day_seen, used_seen = tonumber(ARGV[11]), tonumber(ARGV[12])
+if day_seen > today + 1 then
+  day_seen = 0
+end
 if day_seen > day then
   day, used = day_seen, used_seen
 elseif day_seen == day then
@@ -187,8 +197,10 @@ end
 if version >= tonumber(n_version or 0) then
   if tonumber(n_known or 0) ~= n or tonumber(n_version or 0) ~= version then
     redis.call('HSET', hash, 'n', n, 'version', version)
-    -- the next one need not wait as long as the old rate asked for; no send time lies farther ahead
-    slot, due = math.min(slot, now + LOOK_AHEAD), math.min(due, now + LOOK_AHEAD)
+    if version > tonumber(n_version or 0) then
+      -- the next one need not wait as long as the old rate asked for; no send time lies farther ahead
+      slot, due = math.min(slot, now + LOOK_AHEAD), math.min(due, now + LOOK_AHEAD)
+    end
   end
 else
   n = tonumber(n_known)
@@ -203,14 +215,14 @@ local function leave(verdict, wait, last_word)
   return {verdict, wait, now, epoch, day, used, last_word}
 end
 
-if stopped and tonumber(stopped) > wall then
+if stopped > wall then
   return leave('stop', 0, refusal)
 end
 if now < opens then
   return leave('wait', opens - now, 'pause')
 end
-if held and tonumber(held) > wall then
-  return leave('wait', tonumber(held) - wall, 'held')
+if held > wall then
+  return leave('wait', held - wall, 'held')
 end
 if used >= per_day then
   return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'day')

@@ -1,0 +1,50 @@
+"""Celery's threads, mended where a message would be in a worker's hands for ever."""
+
+from __future__ import annotations
+
+import logging
+from concurrent.futures import Future
+from typing import TYPE_CHECKING, Any
+
+from billiard.einfo import ExceptionInfo
+from celery.concurrency import ALIASES
+from celery.concurrency.thread import TaskPool as ThreadPool
+
+from worker.quota import STORE_PAUSE
+from worker.request import HeldBack
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+logger = logging.getLogger(__name__)
+
+
+class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
+    """Gives a message back where Celery itself failed around its task.
+
+    Where neither a result nor the failure to store it can be stored, Celery 5.7 lets the exception go with the thread:
+    the message is neither acknowledged nor given back, and its slot is lost to the worker.
+    """
+
+    def on_apply(self, *args: Any, error_callback: Callable[..., Any] | None = None, **kwargs: Any) -> Any:
+        result = super().on_apply(*args, **kwargs)
+
+        def look(future: Future[Any]) -> None:
+            if not future.cancelled() and (error := future.exception()) is not None and error_callback is not None:
+                logger.warning("task_not_ended: %s; its message goes back", type(error).__name__)
+                error_callback(_held_back())
+
+        result.f.add_done_callback(look)
+        return result
+
+
+def _held_back() -> ExceptionInfo:
+    try:
+        raise HeldBack("store", STORE_PAUSE)  # noqa: TRY301 - it needs a traceback
+    except HeldBack:
+        return ExceptionInfo()
+
+
+def use_threads() -> None:
+    """Makes ``-P threads``, which is the default here, this pool."""
+    ALIASES["threads"] = f"{__name__}:TaskPool"
