@@ -310,9 +310,13 @@ def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_ser
     first = place.worker("first", TEXT_PER_MINUTE="600", APPS=TWO_PROGRAMS)
     eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "they wait in their queue")
     place.platform.errcode = lambda _: 0
+    place.platform.seconds = 30
+    refused = len(place.platform.arrivals)
     place.open_lanes()
-    eventually(lambda: results[0].ready(), "they are being sent")
+    arrived(place, refused + 1)
+    time.sleep(0.5)  # it fetches no more until the platform answers
     first.kill()
+    place.platform.seconds = 0
     outlast_visibility(place)
     place.worker("second", TEXT_PER_MINUTE="6000", APPS=TWO_PROGRAMS)
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
