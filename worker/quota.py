@@ -243,7 +243,8 @@ class Quota:
                 known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
             return Snooze(wait / 1e6, last_word)
         seconds = wait / 1e6
-        known.taken_at = after
+        if want == "take":
+            known.taken_at = after
         known.room = seconds < LOOK_AHEAD_LOW / 2
         return Permit(
             key=(appid, lane),

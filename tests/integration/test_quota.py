@@ -471,6 +471,30 @@ def test_a_step_of_redis_clock_does_not_change_what_counts(world: World, step: f
     worker.take()
 
 
+def test_a_quiet_lane_is_looked_at_once_a_second_while_permits_count(world: World) -> None:
+    worker = process(world, 600)
+    worker.take()
+    looks = []
+    for _ in range(200):
+        wait(world, 1.01)
+        worker.said = []
+        world.acting = worker
+        worker.quota.keep_time({APPID: worker.program})
+        looks.append([said.want for said in worker.said])
+    assert looks[:100] == [["look"]] * 100
+    assert looks[-50:] == [[]] * 50
+
+
+def test_the_look_at_a_lane_whose_appid_is_refused_is_no_failure(world: World) -> None:
+    worker = process(world, 600)
+    worker.take()
+    worker.quota.stop(APPID, Answer(48001, "", {}))
+    wait(world, 2)
+    world.acting = worker
+    worker.quota.keep_time({APPID: worker.program})
+    assert worker.said[-1].reply[0] == "stop"
+
+
 def test_a_process_that_is_new_does_not_take_a_step_of_the_clock_for_time_that_passed(world: World) -> None:
     fill(world, process(world, 10), 10)
     world.ahead += 60 * SECOND
