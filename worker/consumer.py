@@ -197,18 +197,15 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         """Has every worker look into the queue of an appId. To be said after a message was put there, so that who finds
         the queue empty and takes the mark away has not overlooked it."""
         self.crowd(lane, appid)
-        try:
-            runtime().crowds.add(lane, appid)
-        except STORE_AWAY as error:
-            # found by the next look into all such queues
-            logger.warning("crowd_not_marked appid=%s lane=%s: %s", appid, lane, type(error).__name__)
+        self._set_mark(lane, appid)
 
     def move(self, message: Message, lane: Lane, appid: str) -> None:
         """Moves a message to the queue of its appId; raises where it did not get there."""
         # before it: where the store is away nothing is published, and so nothing is published twice
         runtime().crowds.add(lane, appid)
         publish_again(self.consumer.app, raw_message(message, f"{QUEUES[lane]}.{appid}"))
-        self.mark(lane, appid)
+        # what is published is moved: whatever goes wrong from here on, it must not be given back as well
+        self._set_mark(lane, appid)
 
     def share(self, flow: Flow) -> int:
         """How many messages a flow may have in hand, so that all of its lane's leave slots to the others."""
@@ -216,6 +213,12 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         lane = sum(other.lane == flow.lane for other in at_work)
         elsewhere = {other.lane for other in at_work} - {flow.lane}
         return self._slots(without=elsewhere) // max(1, lane)
+
+    def _set_mark(self, lane: Lane, appid: str) -> None:
+        try:
+            runtime().crowds.add(lane, appid)
+        except Exception as error:  # noqa: BLE001 - it is found by the next look into all such queues
+            logger.warning("crowd_not_marked appid=%s lane=%s: %s", appid, lane, type(error).__name__)
 
     def share_anew(self) -> None:
         """Shares the slots anew, for a flow has something to do, or nothing any more; from any thread."""
