@@ -177,7 +177,8 @@ def test_inspect_shows_the_queues_the_tasks_and_nothing_of_a_checks_content(syst
     assert "wxcheck.check_media [rate_limit=1234/m]" in registered
     text = system.app.send_task("wxcheck.check_text", [f"{CONTENT} sandbox:slow=2.5"], queue="wxcheck.text")
     eventually(lambda: system.calls("/wxa/msg_sec_check"), "the call is under way")
-    shown = celery_command(system, "inspect", "active", "--json")
+    # as ``celery inspect active`` asks, whose start may take longer than the call
+    shown = json.dumps(system.app.control.inspect(timeout=2).active(), ensure_ascii=False)
     assert text.id in shown
     assert CONTENT not in shown
     assert text.get(timeout=PATIENCE)["suggest"] == "pass"
