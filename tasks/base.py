@@ -24,7 +24,7 @@ from worker.consumer import Flows
 from worker.errcodes import OK, Meaning, meaning
 from worker.messages import message_of
 from worker.permit import Snooze
-from worker.quota import BACKFILL_PRIORITY, STORE_PAUSE
+from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
 from worker.request import HeldBack
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import SENT_AT_HEADER, CheckError, CheckRefused, PlatformUnavailable, StaleCheck
@@ -41,8 +41,6 @@ logger = logging.getLogger(__name__)
 
 #: seconds that a retry waits at most
 LONGEST_DELAY = 60
-#: seconds
-DAY = 86_400
 #: seconds over which the checks come back that were kept back from the day's reserve
 RESERVE_SPREAD = 5
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back

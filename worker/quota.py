@@ -220,7 +220,8 @@ class Quota:
             try:
                 before, (said, *reply) = self._run_take(lane_keys, args, settled, before)
             except STORE_AWAY:
-                known.claims = known.claims or claims
+                if claims:
+                    known.claims = True
                 raise
             if said == "again":
                 known.learn(before, *reply[1:5])

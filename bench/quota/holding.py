@@ -19,17 +19,18 @@ import requests
 from celery.result import AsyncResult
 
 from bench.quota.machine import cpu_seconds
+from config import keys
 from tests.support.processes import Running, eventually
 from tests.support.system import APPID, OTHER_APPID, QUEUES, System
+from worker.checks import MEDIA_PATH, TEXT_PATH
+from worker.quota import DAY, SHANGHAI
 from wxcheck import HIGH_PRIORITY, check_media, check_text
 
-TEXT_PATH, MEDIA_PATH = "/wxa/msg_sec_check", "/wxa/media_check_async"
 #: seconds that the sandbox takes to answer a check
 ANSWER = [0.2, 0.2]
 TEXT_PER_MINUTE, MEDIA_PER_MINUTE = 4000, 2000
 BACKLOG = 20_000
 CLOCK_KEY = "bench:clock"
-DAY, SHANGHAI = 86_400, 8 * 3600
 
 
 def tell(what: str, figure: str, goal: str) -> None:
@@ -176,7 +177,7 @@ def two_workers(found: System) -> None:
 
 
 def held(found: System) -> bool:
-    return bool(found.redis.hget(f"wxcheck:quota:{{{APPID}:text}}", "held"))
+    return bool(found.redis.hget(keys.quota(APPID, "text"), "held"))
 
 
 def others(found: System) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+import contextlib
 import itertools
 import json
 import os
@@ -304,7 +305,10 @@ def test_a_held_mini_program_waits_in_a_queue_of_its_own_and_another_goes_on(pla
     assert verdict_of(place.texts(1)[0])["suggest"] == "pass"
 
 
-def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_serves_it(place: Place) -> None:
+@pytest.mark.parametrize("later", [TWO_PROGRAMS, ""], ids=["the same settings", "one Mini Program left"])
+def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_serves_it(
+    place: Place, later: str
+) -> None:
     refuse_first(place)
     results = place.texts(40)
     first = place.worker("first", TEXT_PER_MINUTE="600", APPS=TWO_PROGRAMS)
@@ -318,8 +322,22 @@ def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_ser
     first.kill()
     place.platform.seconds = 0
     outlast_visibility(place)
-    place.worker("second", TEXT_PER_MINUTE="6000", APPS=TWO_PROGRAMS)
+    place.worker("second", TEXT_PER_MINUTE="6000", APPS=later)
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
+
+
+def test_a_lane_that_was_busy_alone_leaves_the_slots_of_the_others_when_they_are_busy_too(place: Place) -> None:
+    place.worker("worker", "-c", "12", TEXT_PER_MINUTE="60000", MEDIA_PER_MINUTE="60000")
+    assert [verdict_of(result)["suggest"] for result in place.texts(150)] == ["pass"] * 150
+    place.platform.seconds = 8
+    for _ in range(12):
+        send_media(place.app, "https://img.example.com/a.jpg")
+    arrived(place, 4, MEDIA_PATH)
+    place.texts(30)
+    arrived(place, 151)
+    push = {"appid": APPID, "push": media_push("of-nobody"), "received_at": time.time()}
+    place.app.send_task("wxcheck.receive_push", kwargs=push, queue="wxcheck.push", ignore_result=True)
+    eventually(lambda: place.store.exists(keys.check(f"{APPID}:of-nobody")), "the push has a slot", 4)
 
 
 # -- the shelf ---------------------------------------------------------------------------------------------------------
@@ -526,19 +544,25 @@ def test_a_queue_is_cancelled_and_added_again_by_remote_control(place: Place, ap
 # -- the store ---------------------------------------------------------------------------------------------------------
 
 
+@contextlib.contextmanager
+def standing_still(base: System) -> Iterator[None]:
+    os.kill(base.server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(base.server.process.pid, signal.SIGCONT)
+
+
 def test_a_worker_goes_on_when_the_store_has_stood_still(place: Place, base: System) -> None:
     results = place.texts(40)
     worker = place.worker("worker", TEXT_PER_MINUTE="600")
     arrived(place, 5)
-    os.kill(base.server.process.pid, signal.SIGSTOP)
-    try:
+    with standing_still(base):
         time.sleep(3)
         count = len(place.platform.arrivals)
         time.sleep(0.5)
         # nothing is sent without a permit
         assert len(place.platform.arrivals) == count
-    finally:
-        os.kill(base.server.process.pid, signal.SIGCONT)
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
     assert len(place.platform.arrivals) == 40
     assert worker.process.poll() is None
@@ -548,11 +572,8 @@ def test_a_worker_goes_on_after_a_stall_in_which_it_could_give_nothing_back(plac
     results = place.texts(60)
     worker = place.worker("worker", TEXT_PER_MINUTE="6000")
     arrived(place, 5)
-    os.kill(base.server.process.pid, signal.SIGSTOP)
-    try:
+    with standing_still(base):
         time.sleep(2 * SOCKET_TIMEOUT + 2)  # a step of a check and the giving back after it have both timed out
-    finally:
-        os.kill(base.server.process.pid, signal.SIGCONT)
     results += place.texts(10, name="later")
     assert [verdict_of(result)["suggest"] for result in results[-10:]] == ["pass"] * 10
     outlast_visibility(place)  # of what it could not give back
