@@ -326,20 +326,6 @@ def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_ser
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 40
 
 
-def test_a_lane_that_was_busy_alone_leaves_the_slots_of_the_others_when_they_are_busy_too(place: Place) -> None:
-    place.worker("worker", "-c", "12", TEXT_PER_MINUTE="60000", MEDIA_PER_MINUTE="60000")
-    assert [verdict_of(result)["suggest"] for result in place.texts(150)] == ["pass"] * 150
-    place.platform.seconds = 8
-    for _ in range(12):
-        send_media(place.app, "https://img.example.com/a.jpg")
-    arrived(place, 4, MEDIA_PATH)
-    place.texts(30)
-    arrived(place, 151)
-    push = {"appid": APPID, "push": media_push("of-nobody"), "received_at": time.time()}
-    place.app.send_task("wxcheck.receive_push", kwargs=push, queue="wxcheck.push", ignore_result=True)
-    eventually(lambda: place.store.exists(keys.check(f"{APPID}:of-nobody")), "the push has a slot", 4)
-
-
 # -- the shelf ---------------------------------------------------------------------------------------------------------
 
 
