@@ -64,10 +64,11 @@ def quota(appid: str, lane: str) -> str:
 
     ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` and ``skew`` (the lane's own time, and what
     Redis' clock lacks of it), ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced),
-    ``tail`` (the oldest bucket that counts), ``sum`` (permits that count), ``day`` and ``used`` (permits of that day),
-    ``opens`` (nothing is sent before), ``held`` and ``why`` (until when the platform's quota closes it), ``stopped``
-    and ``refusal`` (until when, and why, its appId is not called), ``cut`` and ``cut_until`` (tenths of the rate that
-    are left out), ``n`` and ``version`` (the rate)
+    ``short`` (whether somebody has asked since the last one, and there was no permit), ``tail`` (the oldest bucket that
+    counts), ``sum`` (permits that count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent
+    before), ``held`` and ``why`` (until when the platform's quota closes it), ``stopped`` and ``refusal`` (until when,
+    and why, its appId is not called), ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and
+    ``version`` (the rate)
     """
     return f"wxcheck:quota:{{{appid}:{lane}}}"
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import logging
 import random
 import time
+from functools import partial
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from celery import Task
@@ -107,7 +108,8 @@ class CheckTask(WxcheckTask):
         try:
             self._refuse_stale(check)
             try:
-                answer = self.runtime.platform.call(check, low=self._is_low())
+                sent = partial(Flows.sent, self.request.id)
+                answer = self.runtime.platform.call(check, sent, low=self._is_low())
             except TokenRefused as refused:
                 answer = refused.answer
                 if meaning(answer.errcode) is Meaning.RENEW:

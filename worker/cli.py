@@ -158,6 +158,34 @@ def cancel(task_id: str, yes: bool) -> None:
     click.echo(f"{task_id} is cancelled.")
 
 
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+def doctor(as_json: bool) -> None:
+    """Looks at each Mini Program's quotas: what is counted here today, what WeChat counts, and what it grants.
+
+    Where WeChat counts more, for other programs spend the same quota, its count is gone by from then on. Each line says
+    OK, or what is wrong with its remedy.
+
+    Exit codes: 0 all is well, 1 something is not.
+
+    \b
+    wxcheck doctor
+    wxcheck doctor --json
+    """
+    from worker.doctor import examine
+    from worker.runtime import runtime
+
+    load_settings("worker")
+    findings = []
+    for finding in examine(runtime()):
+        findings.append(finding)
+        if not as_json:
+            click.echo(f"{'OK' if finding.well else '!!'}  {finding.subject}: {finding.said}")
+    if as_json:
+        click.echo(json.dumps([finding._asdict() for finding in findings], ensure_ascii=False))
+    sys.exit(0 if all(finding.well for finding in findings) else 1)
+
+
 @main.group()
 def config() -> None:
     """The settings."""

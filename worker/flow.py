@@ -1,7 +1,8 @@
 """Fetches the checks of one queue as permits come, so that none waits in a worker's memory or slots.
 
 The queue has a channel of its own, with a window (:mod:`worker.window`). A check that gets no permit goes back to the
-place that it had; where none in hand has one, the queue is paused until permits come. With several Mini Programs on one
+place that it had; where none in hand waits for its send time, the queue is paused until permits come. With several Mini
+Programs on one
 queue a pause would hold up those that have permits, so there the check moves to a queue of its appId,
 ``wxcheck.text.<appid>``, and all of that appId that come after follow it, until it is empty.
 """
@@ -55,11 +56,15 @@ class Flow:
         self._fetched = 0
         #: number of fetching, by delivery tag
         self._in_hand: dict[Any, int] = {}
+        #: those of them whose call is sent
+        self._sent: set[Any] = set()
         #: whose checks are in hand, by delivery tag, where they are of several
         self._whose: dict[Any, str | None] = {}
         self._returning: list[tuple[int, Message]] = []
         self._gathering = False
         self._gather_until = 0.0
+        #: whether also what is sent may come back, for the platform refuses it
+        self._all_may_return = False
         #: whose messages go to their own queue when they are given back
         self._elsewhere: set[str] = set()
         self._paused = False
@@ -99,6 +104,13 @@ class Flow:
         """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
         self._flows.call(self._take_back, message, why, seconds, appid)
 
+    def sent(self, tag: Any, ahead: float) -> None:
+        """A message in hand has its permit, which lay so many seconds ahead, and its call goes out."""
+        if tag in self._in_hand and tag not in self._sent:
+            self._sent.add(tag)
+            self.window.granted(ahead)
+            self.tell_size()
+
     def close(self) -> None:
         """Ends consuming; what is in hand ends, or is given back."""
         if not self._closed:
@@ -122,6 +134,7 @@ class Flow:
         if len(self._in_hand) == 1:
             self._flows.share_anew()
         message.flow = self
+        self._flows.received(message.headers.get("id"), self, tag)
         message.ack = self._watched(message, message.ack)
         message.reject = self._watched(message, message.reject)
         message.requeue = self._watched(message, message.requeue)
@@ -134,16 +147,24 @@ class Flow:
 
     def _watched(self, message: Message, end: Callable[..., Any]) -> Callable[..., Any]:
         def ended(*args: Any, **kwargs: Any) -> Any:
-            self._whose.pop(message.delivery_tag, None)
-            if self._in_hand.pop(message.delivery_tag, None) is not None:
-                room = self._appid is not None and runtime().quota.has_room(self._appid, self.lane)
-                self.window.ended(room=room)
+            sent = message.delivery_tag in self._sent
+            if self._let_go(message) is not None:
+                if not sent:
+                    self.window.granted(None)
                 self.tell_size()
                 if not self._in_hand:
                     self._flows.share_anew()
             return end(*args, **kwargs)
 
         return ended
+
+    def _let_go(self, message: Message) -> int | None:
+        """The number of a message, which is in hand no more; None where it was not."""
+        tag = message.delivery_tag
+        self._flows.gone(message.headers.get("id"), tag)
+        self._whose.pop(tag, None)
+        self._sent.discard(tag)
+        return self._in_hand.pop(tag, None)
 
     def _sets_aside(self, message: Message) -> bool:
         """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
@@ -164,7 +185,7 @@ class Flow:
                 appid = str(appid)
                 if appid in self._elsewhere and self._flows.readdress(message, self.lane, appid):
                     # fetched with those that are being given back, so it goes with them
-                    self._return(self._in_hand.pop(message.delivery_tag), message)
+                    self._return(self._let_go(message) or 0, message)
                     return True
                 self._flows.crowd(self.lane, appid)
                 self._flows.move(message, self.lane, appid)
@@ -187,10 +208,10 @@ class Flow:
         return sum(whose == appid for whose in self._whose.values()) >= max(1, self.window.cap // 2)
 
     def _take_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
-        number = self._in_hand.pop(message.delivery_tag, None)
-        self._whose.pop(message.delivery_tag, None)
+        number = self._let_go(message)
         if number is None or message.acknowledged:
             return
+        self._all_may_return |= why != "minute"
         elsewhere = self._appid is None and appid is not None and not self._closed
         if elsewhere and appid is not None and self._moved(message, appid, seconds):
             return
@@ -200,9 +221,10 @@ class Flow:
             return
         if elsewhere:
             return
-        self.window.refused(len(self._in_hand))
+        waiting = len(self._in_hand) - len(self._sent)
+        self.window.refused(waiting)
         self.tell_size()
-        if not self._in_hand or seconds > LOOK:
+        if not waiting or seconds > LOOK:
             self.pause(seconds, why)
 
     def _moved(self, message: Message, appid: str, seconds: float) -> bool:
@@ -230,7 +252,8 @@ class Flow:
     def _gather(self) -> None:
         """Gives back together what was fetched together: what comes later goes before it."""
         whose = {self._whose_is(message) for _, message in self._returning}
-        others = any(self._whose.get(tag) in whose for tag in self._in_hand) if self._appid is None else self._in_hand
+        may_return = set(self._in_hand) - (set() if self._all_may_return else self._sent)
+        others = any(self._whose.get(tag) in whose for tag in may_return) if self._appid is None else may_return
         if others and (self._paused or self._appid is None) and time.monotonic() < self._gather_until:
             self._flows.later(GATHER, self._gather)
         else:
@@ -241,7 +264,7 @@ class Flow:
 
     def _give_back(self) -> None:
         """Gives back what was fetched in vain; the last one first, for each goes to the front."""
-        self._gathering = False
+        self._gathering = self._all_may_return = False
         returning, self._returning = self._returning, []
         elsewhere, self._elsewhere = self._elsewhere, set()
         for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
@@ -299,7 +322,7 @@ class Flow:
 
     def tell_size(self) -> None:
         """Tells the broker how many messages may be in hand, where that has changed."""
-        size = max(1, min(self.window.size, self._flows.share(self)))
+        size = max(1, min(len(self._sent) + self.window.size, self._flows.share(self)))
         if size != self._told_size and not self._closed:
             self._told_size = size
             # where the broker takes it so, for the channel, and not only for consumers that begin later

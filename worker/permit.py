@@ -32,6 +32,8 @@ class Permit(NamedTuple):
     epoch: int
     bucket: int
     day: int
+    #: seconds that its send time lay ahead when it was asked for
+    ahead: float
     #: not to be sent earlier
     send_at: float
     #: not to be begun later
@@ -53,8 +55,6 @@ class Known:
         self.new = False
         #: whether the state has yet to hear what this process has seen of the day
         self.claims = False
-        #: whether its last permit was for soon
-        self.room = False
         #: when there is a permit again, and until when that is believed; for checks of low priority (True), and others
         self.none_until = {False: (0.0, 0.0), True: (0.0, 0.0)}
         #: when it last called, and last got a permit, by its own clock
@@ -76,3 +76,12 @@ class Known:
             self.called_at = before
             if (day, used) > (self.day, self.used):
                 self.day, self.used = day, used
+
+    def claim(self, used: int) -> bool:
+        """The platform counts ``used`` calls for the day that is known; whether that is more than was known."""
+        with self.lock:
+            more = self.day > 0 and used > self.used
+            if more:
+                self.used = used
+                self.claims = True
+        return more

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from worker.answers import Answer, TokenRefused, Unanswered, integer
 from worker.checks import PATHS
@@ -14,6 +14,8 @@ from worker.permit import Snooze
 from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from config.settings import Settings
     from worker.checks import Check, Lane
     from worker.http import Http
@@ -27,6 +29,7 @@ logger = logging.getLogger(__name__)
 QUOTA_PATH = "/cgi-bin/openapi/quota/get"
 #: permits that a check lets go by because its process stood still, before it comes back later
 LATE = 3
+_RATE = ("call_count", "refresh_second")
 
 
 class TokenCalls:
@@ -101,6 +104,20 @@ class Credential:
         return token
 
 
+class QuotaNotTold(Exception):
+    """The platform does not say how much of a quota is used; the message says what it says instead."""
+
+
+class PlatformQuota(NamedTuple):
+    """A lane's quota as the platform counts it."""
+
+    #: calls today
+    used: int
+    #: calls that it grants a day, and a minute; None where it does not say
+    per_day: int | None
+    per_minute: int | None
+
+
 class Platform:
     """The platform as checks see it: a call goes out with a permit and a live token, and comes back as an answer."""
 
@@ -110,10 +127,11 @@ class Platform:
         self._quota = quota
         self._settings = settings
 
-    def call(self, check: Check, *, low: bool) -> Answer:
+    def call(self, check: Check, sent: Callable[[float], None], *, low: bool) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
 
-        ``low``: whether the check is of low priority.
+        ``sent`` is told, right before each call, for how many seconds ahead its permit was. ``low``: whether the check
+        is of low priority.
 
         Raises:
             Unanswered: no usable answer; its ``taken`` says whether the call may have been taken all the same.
@@ -122,33 +140,47 @@ class Platform:
             CheckRefused: the platform refuses this appId altogether.
         """
         parameters = self._credential.parameters(check.appid, check.lane)
-        answer = self._send(check, parameters, low=low)
+        answer = self._send(check, parameters, sent, low=low)
         if meaning(answer.errcode) is Meaning.RENEW:
             parameters = self._credential.renew(check.appid, check.lane, parameters)
-            answer = self._send(check, parameters, low=low)
+            answer = self._send(check, parameters, sent, low=low)
         return answer
 
-    def used_today(self, appid: str, lane: Lane) -> int | None:
-        """How many calls of a lane the platform counts for today; None where it does not say so.
+    def quota(self, appid: str, lane: Lane) -> PlatformQuota:
+        """What the platform itself says of a lane's quota.
 
         Source: ``POST /cgi-bin/openapi/quota/get``, right to about 1 %.
+
+        Raises:
+            QuotaNotTold: it says nothing of it.
         """
         body = json.dumps({"cgi_path": PATHS[lane]}).encode()
         try:
             answer = self._http.post(QUOTA_PATH, self._credential.parameters(appid, lane), body)
         except (Unanswered, TokenRefused, Snooze, CheckRefused) as error:
-            logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
-            return None
+            raise QuotaNotTold(str(error) or type(error).__name__) from None
         told = answer.data.get("quota")
         used = integer(told.get("used")) if isinstance(told, dict) else None
-        if answer.errcode != OK or used is None:
-            logger.warning("quota_not_told appid=%s lane=%s: errcode %d", appid, lane, answer.errcode)
-            return None
-        return used
+        if answer.errcode != OK or not isinstance(told, dict) or used is None:
+            raise QuotaNotTold(f"errcode {answer.errcode} {answer.errmsg}".strip())
+        rate = answer.data.get("rate_limit")
+        calls, seconds = (integer(rate.get(name)) for name in _RATE) if isinstance(rate, dict) else (None, None)
+        return PlatformQuota(
+            used, integer(told.get("daily_limit")), calls * 60 // seconds if calls and seconds else None
+        )
 
-    def _send(self, check: Check, parameters: dict[str, str], *, low: bool) -> Answer:
+    def used_today(self, appid: str, lane: Lane) -> int | None:
+        """How many calls of a lane the platform counts for today; None where it does not say so."""
+        try:
+            return self.quota(appid, lane).used
+        except QuotaNotTold as error:
+            logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
+            return None
+
+    def _send(self, check: Check, parameters: dict[str, str], sent: Callable[[float], None], *, low: bool) -> Answer:
         """One call, at the moment that its permit is for."""
         permit = self._permit(check, low=low)
+        sent(permit.ahead)
         try:
             answer = self._http.post(check.path, parameters, check.body, deadline=permit.over_by)
         except Unanswered as unanswered:

@@ -46,8 +46,6 @@ START = 1.0
 BACKFILL_PRIORITY = 6
 #: seconds before a message is fetched again that came back because the store is away
 STORE_PAUSE = 1.0
-#: seconds for which a process believes that permits come at once
-ROOM_SECONDS = 1.0
 #: seconds for which a process believes that there is no permit
 NONE_SECONDS = 1.0
 #: seconds that are none
@@ -121,6 +119,16 @@ class Quota:
         found = self._ask("look", program, lane, low=False)
         return found if isinstance(found, Snooze) else None
 
+    def counted_today(self, program: MiniProgram, lane: Lane) -> int:
+        """How many calls of a lane are counted here for today."""
+        self._ask("look", program, lane, low=False)
+        return self._of(program.appid, lane).used
+
+    def go_by(self, program: MiniProgram, lane: Lane, used: int) -> None:
+        """Goes on from what the platform counts for the day of :meth:`counted_today`, if that is more."""
+        if self._of(program.appid, lane).claim(used):
+            self._ask("look", program, lane, low=False)
+
     def keep_time(self, programs: Mapping[str, MiniProgram]) -> None:
         """Looks at the lanes that have been quiet for a moment, so that a step of Redis' clock is seen before the next
         permit; to be called about once a second."""
@@ -130,11 +138,6 @@ class Quota:
             if quiet and appid in programs:
                 with contextlib.suppress(CheckRefused):
                     self._ask("look", programs[appid], lane, low=False)
-
-    def has_room(self, appid: str, lane: Lane) -> bool:
-        """Whether the permit that this process got last was for soon, so that more could be had."""
-        known = self._known.get((appid, lane))
-        return known is not None and known.room and time.monotonic() - known.called_at < ROOM_SECONDS
 
     def answered(self, permit: Permit) -> None:
         """Says that the call of ``permit`` is over, for its answer is here: it counts for one window from now."""
@@ -176,10 +179,8 @@ class Quota:
         if not new:
             return
         used = self._counted(appid, lane)
-        with known.lock:
-            if used is not None and used > known.used:
-                known.used = used
-                known.claims = True
+        if used is not None:
+            known.claim(used)
 
     def _of(self, appid: str, lane: Lane) -> Known:
         return self._known.setdefault((appid, lane), Known())
@@ -238,7 +239,6 @@ class Quota:
         if said == "stop":
             raise CheckRefused(*json.loads(last_word))
         if said == "wait":
-            known.room = False
             if last_word == "minute":
                 # it may be sooner: answers come in, a rate is raised
                 known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
@@ -246,12 +246,12 @@ class Quota:
         seconds = wait / 1e6
         if want == "take":
             known.taken_at = after
-        known.room = seconds < LOOK_AHEAD_LOW / 2
         return Permit(
             key=(appid, lane),
             epoch=epoch,
             bucket=last_word,
             day=day,
+            ahead=seconds,
             send_at=after + seconds,
             begin_by=before + seconds + START,
             over_by=before + seconds + self._timeout,

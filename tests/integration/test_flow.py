@@ -225,6 +225,17 @@ def test_a_message_that_nobody_can_read_holds_up_nobody(place: Place, apps: str)
     assert worker.process.poll() is None
 
 
+def test_however_long_answers_take_calls_go_on_as_permits_come(place: Place) -> None:
+    place.platform.seconds = 4
+    results = place.texts(60)
+    place.worker("worker", TEXT_PER_MINUTE="1200")
+    arrived(place, 1)
+    time.sleep(max(0.0, place.platform.arrivals[0].at + place.platform.seconds - time.monotonic()))
+    # twenty a second; the first answer comes about now
+    assert len(place.platform.arrivals) >= 30
+    assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 60
+
+
 # -- a held lane -------------------------------------------------------------------------------------------------------
 
 
@@ -311,14 +322,13 @@ def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_ser
 ) -> None:
     refuse_first(place)
     results = place.texts(40)
-    first = place.worker("first", TEXT_PER_MINUTE="600", APPS=TWO_PROGRAMS)
+    first = place.worker("first", TEXT_PER_MINUTE="4000", APPS=TWO_PROGRAMS)
     eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "they wait in their queue")
     place.platform.errcode = lambda _: 0
     place.platform.seconds = 30
     refused = len(place.platform.arrivals)
     place.open_lanes()
-    arrived(place, refused + 1)
-    time.sleep(0.5)  # it fetches no more until the platform answers
+    arrived(place, refused + 40)  # now it has nothing left to fetch
     first.kill()
     place.platform.seconds = 0
     outlast_visibility(place)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import redis
@@ -106,6 +107,25 @@ def test_what_is_late_catches_up_one_second_and_never_bursts(world: World, idle:
     # ten calls late: it takes thirty to make them good
     assert sends[:31] == pytest.approx([number * spacing for number in range(31)], abs=0.001)
     assert sends[31:] == pytest.approx([sends[30] + number * 0.1 for number in range(1, 30)], abs=0.001)
+
+
+def test_what_there_were_no_permits_for_catches_up_three_seconds(world: World) -> None:
+    worker = process(world, 600)
+    began = world.now
+    measured = 0
+    while world.now - began < 300 * SECOND:
+        try:
+            permit = worker.take()
+        except Snooze as snooze:
+            wait(world, max(snooze.seconds, 0.001))
+            continue
+        at = worker.true(permit.send_at)
+        measured += 120 * SECOND <= at - began < 300 * SECOND
+        # answers come now late, now at once, and so do permits: none for a while, then two for each send time
+        seconds = 2.5 if (at - began) // SECOND % 40 < 20 else 0.2
+        world.later(at + round(seconds * SECOND), partial(worker.answered, permit))
+    # caught up by a second only, it is 97.6 % of 1,800
+    assert measured >= 0.98 * 1800
 
 
 def test_what_has_no_place_within_the_look_ahead_is_told_how_long_to_stay_away(world: World) -> None:
@@ -327,6 +347,38 @@ def test_the_platforms_count_is_gone_by_where_it_is_higher(world: World) -> None
     worker = process(world, 600, per_day=10)
     fill(world, worker, 4)  # the first one is not among the 7, or it is
     assert worker.snoozed().why == "day"
+
+
+def test_the_platforms_count_is_gone_by_from_when_it_is_asked_for_and_only_where_it_is_higher(world: World) -> None:
+    worker, asks = process(world, 600, per_day=10), process(world, 600, per_day=10)
+    fill(world, worker, 4)
+    assert asks.counted_today() == 4
+    asks.go_by(2)
+    assert asks.counted_today() == 4
+    asks.go_by(8)
+    assert asks.counted_today() == world.state("used") == 8
+    fill(world, worker, 2)
+    assert worker.snoozed().why == "day"
+
+
+def test_a_count_of_the_day_before_is_not_gone_by(world: World) -> None:
+    worker = process(world, 600, per_day=10)
+    fill(world, worker, 4)
+    worker.counted_today()
+    wait(world, 86_400)
+    worker.go_by(9)
+    assert worker.counted_today() == 0
+
+
+def test_asking_for_the_count_of_a_lane_that_nobody_has_used_makes_nothing(client: redis.Redis) -> None:
+    world = World(client)
+    try:
+        asks = process(world)
+        assert asks.counted_today() == 0
+        asks.go_by(9)
+        assert not client.exists(keys.quota(APPID, "text"))
+    finally:
+        world.close()
 
 
 # loss

@@ -231,6 +231,14 @@ class Process:
         self.world.acting = self
         return self.quota.look(self.program, "text")
 
+    def counted_today(self) -> int:
+        self.world.acting = self
+        return self.quota.counted_today(self.program, "text")
+
+    def go_by(self, used: int) -> None:
+        self.world.acting = self
+        self.quota.go_by(self.program, "text", used)
+
     def snoozed(self, *, low: bool = False) -> Snooze:
         """The Snooze that a take ends with."""
         with pytest.raises(Snooze) as snooze:

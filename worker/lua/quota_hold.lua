@@ -35,5 +35,5 @@ else
   till = held
 end
 -- what did not go out meanwhile is not to be caught up
-redis.call('HDEL', KEYS[1], 'due')
+redis.call('HDEL', KEYS[1], 'due', 'short')
 return {till, cut}

@@ -28,8 +28,9 @@ local CLOCK_MARGIN = 500000
 local SLACK, LEAP = 20000, 1000000
 -- the farthest that anybody looks ahead
 local LOOK_AHEAD = 300000
--- calls are spaced evenly over the window; those that are behind that by up to so much catch up at this pace
-local BEHIND, CATCH_UP = 1000000, 1.5
+-- calls are spaced evenly over the window; those that are behind that catch up at this pace: by up to so much where
+-- nobody asked, and where there was no permit
+local IDLE, SHORT, CATCH_UP = 1000000, 3000000, 1.5
 
 local hash, ring = KEYS[1], KEYS[2]
 local want, n, per_day, reserve, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
@@ -65,9 +66,9 @@ end
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local known, skew, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version =
+local known, skew, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
   unpack(redis.call('HMGET', hash, 'run', 'skew', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
-    'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version'))
+    'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version', 'short'))
 skew, last, slot, due = tonumber(skew or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
@@ -232,7 +233,8 @@ if used >= per_day - reserve then
 end
 
 -- the first moment from the next slot on at which fewer than n permits count
-local at = math.max(now, slot)
+local asked = math.max(now, slot)
+local at = asked
 local count = sum
 local bucket = tail
 local limit = tail + SIZE
@@ -252,6 +254,9 @@ while bucket < limit do
   end
 end
 if at > now + ahead then
+  if at > asked and not short then
+    redis.call('HSET', hash, 'short', 1)
+  end
   return leave('wait', at - ahead - now, 'minute')
 end
 if want == 'look' then
@@ -267,6 +272,13 @@ end
 put(bucket, count + 1)
 sum = sum + 1
 used = used + 1
-due = math.max(due == 0 and at or due, at - BEHIND) + math.floor(window / n)
+local behind = due > 0 and at - due or 0
+if at == asked and not short then
+  behind = math.min(behind, math.max(slot - due, IDLE))
+end
+if short then
+  redis.call('HDEL', hash, 'short')
+end
+due = at - math.min(behind, SHORT) + math.floor(window / n)
 slot = math.max(due, at + math.floor(window / (n * CATCH_UP)))
 return leave('send', at - now, bucket)

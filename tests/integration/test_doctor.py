@@ -1,0 +1,108 @@
+"""``wxcheck doctor``, as an operator runs it: what is counted here, what the platform counts, and what counts then."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from config import keys
+from tests.support.checks import send_text, verdict_of
+from tests.support.processes import eventually
+from tests.support.system import APPID, OTHER_APPID, SECRET, System
+
+
+@pytest.fixture
+def system(tmp_path: Path) -> Iterator[System]:
+    system = System(tmp_path)
+    try:
+        yield system
+    finally:
+        system.close()
+
+
+def doctor(system: System, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("wxcheck")), "doctor", *arguments]
+    environment = {**os.environ, **system.environment}
+    environment |= {f"WXCHECK_{name}": value for name, value in settings.items()}
+    options: dict[str, Any] = {"cwd": system.directory, "env": environment, "timeout": 60}
+    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+
+
+def findings(system: System, **settings: str) -> dict[str, dict[str, Any]]:
+    ran = doctor(system, "--json", **settings)
+    return {found["subject"]: found for found in json.loads(ran.stdout)}
+
+
+def test_it_compares_the_count_with_the_platforms_and_the_higher_one_counts(system: System) -> None:
+    system.sandbox()
+    system.worker("worker", queues="wxcheck.text")
+    for _ in range(3):
+        verdict_of(send_text(system.app, "what a lovely day"))
+    ran = doctor(system)
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    said = "3 calls today: 3 counted here, 3 at WeChat; 4,000 a minute and 2,000,000 a day are sent at most"
+    assert f"OK  {APPID} text: {said}" in ran.stdout.splitlines()
+
+    # fewer are counted here: somebody else has called
+    system.redis.hset(keys.quota(APPID, "text"), "used", 1)
+    found = findings(system)[f"{APPID} text"]
+    assert found["well"]
+    assert found["said"].startswith("3 calls today: 1 counted here, 3 at WeChat")
+    assert system.redis.hget(keys.quota(APPID, "text"), "used") == "3"
+
+    # more are counted here: what the platform says takes nothing back
+    system.redis.hset(keys.quota(APPID, "text"), "used", 9)
+    assert findings(system)[f"{APPID} text"]["said"].startswith("9 calls today: 9 counted here, 3 at WeChat")
+    assert system.redis.hget(keys.quota(APPID, "text"), "used") == "9"
+
+
+def test_a_quota_above_what_the_platform_grants_is_told_with_the_setting_to_change(system: System) -> None:
+    system.sandbox("--option", "text_per_day=100")
+    ran = doctor(system)
+    assert ran.returncode == 1
+    [line] = [line for line in ran.stdout.splitlines() if f" {APPID} text" in line]
+    assert line.startswith("!!")
+    assert "WXCHECK_TEXT_PER_DAY is 2,000,000, and WeChat grants 100: set it to that, or less" in line
+    assert doctor(system, TEXT_PER_DAY="100").returncode == 0
+
+
+def test_an_appid_that_the_platform_refuses_is_told_and_the_others_are_looked_at(system: System) -> None:
+    system.sandbox()
+    wrong = {"APPS": json.dumps({OTHER_APPID: {"secret": "wrong"}})}
+    found = findings(system, **wrong)
+    for lane in ("text", "media"):
+        assert found[f"{APPID} {lane}"]["well"]
+        assert not found[f"{OTHER_APPID} {lane}"]["well"]
+        assert "40125" in found[f"{OTHER_APPID} {lane}"]["said"]
+    ran = doctor(system, **wrong)
+    assert ran.returncode == 1
+    assert SECRET not in ran.stdout + ran.stderr
+
+
+def test_a_platform_that_cannot_be_reached_is_told(system: System) -> None:
+    found = findings(system)  # no sandbox runs
+    assert {finding["well"] for finding in found.values()} == {False}
+    assert "WeChat does not tell its count" in found[f"{APPID} text"]["said"]
+
+
+def test_a_store_that_is_away_is_told_with_the_remedy(system: System) -> None:
+    system.server.kill()
+    eventually(lambda: system.server.process.poll() is not None, "Redis has gone")
+    ran = doctor(system)
+    assert ran.returncode == 1
+    assert ran.stdout.startswith("!!  the store: ConnectionError")
+    assert "WXCHECK_REDIS_URL" in ran.stdout
+    assert "Traceback" not in ran.stderr
+
+
+def test_settings_that_are_wrong_are_told_first(system: System) -> None:
+    ran = doctor(system, TEXT_PER_DAY="many")
+    assert ran.returncode == 1
+    assert "WXCHECK_TEXT_PER_DAY" in ran.stderr

@@ -1,0 +1,69 @@
+"""What ``wxcheck doctor`` looks at, and what it says of it: here, whether the quotas are what the platform says."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from redis import RedisError
+
+from worker.platform import QuotaNotTold
+from wxcheck import CheckRefused
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.settings import MiniProgram
+    from worker.checks import Lane
+    from worker.platform import PlatformQuota
+    from worker.runtime import Runtime
+
+LANES: tuple[Lane, ...] = ("text", "media")
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at; ``said`` holds the remedy where it is not well."""
+
+    well: bool
+    subject: str
+    said: str
+
+
+def examine(runtime: Runtime) -> Iterator[Finding]:
+    """Looks at one thing after the other; where the store is away, at nothing further."""
+    try:
+        for program in runtime.settings.programs.values():
+            for lane in LANES:
+                yield _lane(runtime, program, lane)
+    except RedisError as error:
+        said = f"{type(error).__name__}: {error}; start Redis, or set WXCHECK_REDIS_URL"
+        yield Finding(False, "the store", " ".join(said.split()))
+
+
+def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
+    """Compares a lane's count of today with the platform's; from here on, the higher one counts."""
+    subject = f"{program.appid} {lane}"
+    per_minute, per_day, _ = runtime.rates.of(program, lane)
+    try:
+        ours = runtime.quota.counted_today(program, lane)
+    except CheckRefused as error:
+        return Finding(False, subject, f"not called for the moment, WeChat refuses the appId: {error}")
+    try:
+        theirs = runtime.platform.quota(program.appid, lane)
+    except QuotaNotTold as error:
+        return Finding(False, subject, f"{ours:,} calls today; WeChat does not tell its count: {error}")
+    runtime.quota.go_by(program, lane, theirs.used)
+    said = f"{max(ours, theirs.used):,} calls today: {ours:,} counted here, {theirs.used:,} at WeChat"
+    faults = [
+        f"WXCHECK_{lane.upper()}_PER_{unit.upper()} is {here:,}, and WeChat grants {there:,}: set it to that, or less"
+        for unit, here, there in (("minute", per_minute, theirs.per_minute), ("day", per_day, theirs.per_day))
+        if there is not None and here > there
+    ]
+    if faults:
+        return Finding(False, subject, "; ".join([said, *faults]))
+    return Finding(True, subject, f"{said}; {_granted(per_minute, per_day, theirs)}")
+
+
+def _granted(per_minute: int, per_day: int, theirs: PlatformQuota) -> str:
+    said = f"{per_minute:,} a minute and {per_day:,} a day are sent at most"
+    more = (theirs.per_minute or 0) > per_minute or (theirs.per_day or 0) > per_day
+    return f"{said}, WeChat grants more" if more else said
