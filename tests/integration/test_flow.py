@@ -228,7 +228,7 @@ def test_a_message_that_nobody_can_read_holds_up_nobody(place: Place, apps: str)
 def test_however_long_answers_take_calls_go_on_as_permits_come(place: Place) -> None:
     place.platform.seconds = 4
     results = place.texts(60)
-    place.worker("worker", TEXT_PER_MINUTE="1200")
+    place.worker("worker", TEXT_PER_MINUTE="1200", API_TIMEOUT="30")
     arrived(place, 1)
     time.sleep(max(0.0, place.platform.arrivals[0].at + place.platform.seconds - time.monotonic()))
     # twenty a second; the first answer comes about now
