@@ -108,7 +108,8 @@ class Flow:
         """A message in hand has its permit, which lay so many seconds ahead, and its call goes out."""
         if tag in self._in_hand and tag not in self._sent:
             self._sent.add(tag)
-            self.window.granted(ahead)
+            # with several Mini Programs nobody is to wait for permits of another: those that get none go elsewhere
+            self.window.granted(ahead if self._appid is not None else None)
             self.tell_size()
 
     def close(self) -> None:
