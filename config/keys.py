@@ -62,8 +62,8 @@ def token(appid: str) -> str:
 def quota(appid: str, lane: str) -> str:
     """Hash: the permits of a lane, and what it is held by (``worker/lua/quota_take.lua``). It stays.
 
-    ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` and ``skew`` (the lane's own time, and what
-    Redis' clock lacks of it), ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced),
+    ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` and ``read`` (the lane's own time, and
+    what Redis' clock showed then), ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced),
     ``short`` (whether somebody has asked since the last one, and there was no permit), ``tail`` (the oldest bucket that
     counts), ``sum`` (permits that count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent
     before), ``held`` and ``why`` (until when the platform's quota closes it), ``stopped`` and ``refusal`` (until when,

@@ -6,8 +6,6 @@ import threading
 from collections import deque
 from typing import TYPE_CHECKING, NamedTuple
 
-from worker.clock import Anchors
-
 if TYPE_CHECKING:
     from worker.checks import Lane
 
@@ -47,7 +45,6 @@ class Known:
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
-        self.anchors = Anchors()
         self.epoch = 0
         self.day = 0
         self.used = 0
@@ -57,23 +54,18 @@ class Known:
         self.claims = False
         #: when there is a permit again, and until when that is believed; for checks of low priority (True), and others
         self.none_until = {False: (0.0, 0.0), True: (0.0, 0.0)}
-        #: when it last called, and last got a permit, by its own clock
-        self.called_at = self.taken_at = 0.0
         #: bucket, when it was answered (monotonic, None: never sent), day
         self.ended: deque[tuple[int, float | None, int]] = deque()
 
-    def learn(self, before: float, now: int, epoch: int, day: int, used: int) -> None:
+    def learn(self, epoch: int, day: int, used: int) -> None:
         with self.lock:
             if epoch != self.epoch:
-                # permits, and the time, of a state that is gone
+                # permits of a state that is gone
                 self.ended.clear()
-                self.anchors = Anchors()
                 self.epoch = epoch
                 self.new = True
                 # what it has seen of the day before
                 self.claims = self.day > 0
-            self.anchors.add(before, now)
-            self.called_at = before
             if (day, used) > (self.day, self.used):
                 self.day, self.used = day, used
 

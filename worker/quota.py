@@ -8,7 +8,6 @@ and the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import time
@@ -18,13 +17,14 @@ import redis.exceptions
 
 from config import keys
 from config.store import STORE_AWAY
+from worker.clock import Watch
 from worker.errcodes import Meaning
 from worker.permit import Known, Permit, Snooze
 from worker.scripts import script
 from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable
 
     from redis import Redis
 
@@ -50,8 +50,6 @@ STORE_PAUSE = 1.0
 NONE_SECONDS = 1.0
 #: seconds that are none
 NOTHING = 0.001
-#: a quiet lane is looked at, seconds after the last call, and for so many after the last permit, while permits count
-KEEP_TIME = (1.0, 120.0)
 #: settled permits that one call takes along
 SETTLE = 64
 #: seconds for which an appId that the platform refuses altogether is not called again
@@ -79,6 +77,8 @@ class Quota:
     def __init__(
         self, redis: Redis, rates: Rates, call_timeout: float, counted: Callable[[str, Lane], int | None]
     ) -> None:
+        self._redis = redis
+        self._watch = Watch()
         self._rates = rates
         self._counted = counted
         self._call_timeout = call_timeout
@@ -129,15 +129,11 @@ class Quota:
         if self._of(program.appid, lane).claim(used):
             self._ask("look", program, lane, low=False)
 
-    def keep_time(self, programs: Mapping[str, MiniProgram]) -> None:
-        """Looks at the lanes that have been quiet for a moment, so that a step of Redis' clock is seen before the next
-        permit; to be called about once a second."""
-        now = time.monotonic()
-        for (appid, lane), known in list(self._known.items()):
-            quiet = now - known.called_at > KEEP_TIME[0] and now - known.taken_at < KEEP_TIME[1]
-            if quiet and appid in programs:
-                with contextlib.suppress(CheckRefused):
-                    self._ask("look", programs[appid], lane, low=False)
+    def keep_time(self) -> None:
+        """Reads Redis' clock, so that it is seen when it is put forward or back; to be called about once a second."""
+        before = time.monotonic()
+        seconds, microseconds = self._redis.time()
+        self._watch.add(before, time.monotonic(), seconds * 1_000_000 + microseconds)
 
     def answered(self, permit: Permit) -> None:
         """Says that the call of ``permit`` is over, for its answer is here: it counts for one window from now."""
@@ -199,6 +195,8 @@ class Quota:
         known = self._of(appid, lane)
         fresh = -1
         while True:
+            if not self._watch.knows(time.monotonic()):
+                self.keep_time()
             with known.lock:
                 ended = [known.ended.popleft() for _ in range(min(SETTLE, len(known.ended)))]
                 epoch = known.epoch
@@ -208,14 +206,14 @@ class Quota:
                 known.claims = False
                 # the clock is read before the call: Redis runs it later, and then less is taken for sure
                 before = time.monotonic()
-                latest = known.anchors.latest(before)
+                latest, steady = self._watch.at(before)
             settled: list[int | str] = []
             for bucket, at, of_day in ended:
                 settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
             args: list[int | str] = [
                 *(want, max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
                 *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
-                *(latest, epoch, day, used, fresh),
+                *(latest, steady, epoch, day, used, fresh),
             ]
             lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane)]
             try:
@@ -224,18 +222,20 @@ class Quota:
                 if claims:
                     known.claims = True
                 raise
+            after = time.monotonic()
+            if reply:
+                self._watch.add(before, after, reply[-1])
             if said == "again":
-                known.learn(before, *reply[1:5])
+                known.learn(*reply[2:5])
             elif said != "absent":
                 break
             elif want == "look":
                 return None
             else:
                 fresh = self._fresh(appid, lane, lost=epoch > 0)
-        after = time.monotonic()
-        wait, now, epoch, day, used, last_word = reply
+        wait, _now, epoch, day, used, last_word, _clock = reply
         if epoch:
-            known.learn(before, now, epoch, day, used)
+            known.learn(epoch, day, used)
         if said == "stop":
             raise CheckRefused(*json.loads(last_word))
         if said == "wait":
@@ -244,8 +244,6 @@ class Quota:
                 known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
             return Snooze(wait / 1e6, last_word)
         seconds = wait / 1e6
-        if want == "take":
-            known.taken_at = after
         return Permit(
             key=(appid, lane),
             epoch=epoch,

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import threading
+import time
 from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
+
+from redis import RedisError
 
 from config.celery import SOCKET_TIMEOUT
 from config.names import FINISH, PUSH_QUEUE
@@ -26,6 +31,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from worker.checks import Lane
+
+
+logger = logging.getLogger(__name__)
+
+#: seconds between two looks at Redis' clock; well below those beyond which it is not believed (worker.clock.GAP)
+CLOCK_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
@@ -61,6 +72,7 @@ def runtime() -> Runtime:
         if snooze is not None and snooze.why == "held":
             raise snooze
 
+    threading.Thread(target=_keep_time, args=(quota,), name="clock", daemon=True).start()
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
     platform = Platform(http, Credential(settings, tokens), quota, settings)
     return Runtime(
@@ -73,6 +85,16 @@ def runtime() -> Runtime:
         parking=Parking(redis, settings.push_timeout),
         platform=platform,
     )
+
+
+def _keep_time(quota: Quota) -> None:
+    """Reads Redis' clock once a second: what is not seen to go evenly is not taken for time that has passed."""
+    while True:
+        try:
+            quota.keep_time()
+        except RedisError as error:
+            logger.debug("clock_not_read: %s", type(error).__name__)
+        time.sleep(CLOCK_INTERVAL)
 
 
 # what was locked when it was forked would be so for ever

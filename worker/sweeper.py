@@ -93,7 +93,6 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     if heartbeat is not None:
                         heartbeat.touch()
                 show_rates(app)
-                runtime().quota.keep_time(runtime().settings.programs)
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:

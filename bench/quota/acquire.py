@@ -103,9 +103,9 @@ class Lane:
             settled += (bucket, self.now - answered, day)
         args: list[str | int] = [
             *("take", N, PER_DAY, 0, 0, _micro(WINDOW), _micro(CALL_TIMEOUT + START), _micro(LOOK_AHEAD)),
-            *(self.now + 1_000, self.epoch, 0, 0, 0),
+            *(self.now + 1_000, 0, self.epoch, 0, 0, 0),
         ]
-        verdict, wait, _now, self.epoch, day, _used, last = self.script(
+        verdict, wait, _now, self.epoch, day, _used, last, _clock = self.script(
             keys=[keys.quota(self.appid, "text"), keys.ring(self.appid, "text")], args=args + settled
         )
         if verdict == "wait":

@@ -6,7 +6,7 @@ settings that nothing was sent yet, so that the first call need not wait for a p
 What it changes, each by a variable of the environment, before Celery starts:
 
 ``BENCH_WINDOW``     seconds; the quota's window, ``worker.quota.WINDOW``, where it is not the real minute
-``BENCH_CLOCK_KEY``  a key in Redis; the clock that the Lua scripts read is ahead by the microseconds in it
+``BENCH_CLOCK_KEY``  a key in Redis; its clock, as scripts and clients read it, is ahead by the microseconds in it
 ``BENCH_CALLS``      a directory; each second the process writes how often it called each Lua script, by its name
 """
 
@@ -105,6 +105,18 @@ def read_scripts_through(change: Callable[[str], str]) -> None:
     worker.scripts._source = source
 
 
+def step_time(key: str) -> None:
+    """Has ``TIME``, too, answer what the scripts' clock shows, which is ahead by the microseconds in ``key``."""
+    commands: Any = redis.commands.core.ManagementCommands
+    original = commands.time
+
+    def stepped(self: Any) -> tuple[int, int]:
+        seconds, microseconds = original(self)
+        return divmod(int(seconds) * 1_000_000 + int(microseconds) + int(self.get(key) or 0), 1_000_000)
+
+    commands.time = stepped
+
+
 def count_calls(directory: Path) -> None:
     """Counts the calls of each script, and writes the counts to ``directory``/``PID.json`` while the process lives."""
     call = redis.commands.core.Script.__call__
@@ -143,6 +155,8 @@ def main() -> None:
         vouch_for_all()
         return
     key = os.environ.get("BENCH_CLOCK_KEY")
+    if key:
+        step_time(key)
     read_scripts_through((lambda source: with_stepped_clock(source, key)) if key else (lambda source: source))
     if directory := os.environ.get("BENCH_CALLS"):
         count_calls(Path(directory))

@@ -316,6 +316,16 @@ def test_a_held_mini_program_waits_in_a_queue_of_its_own_and_another_goes_on(pla
     assert verdict_of(place.texts(1)[0])["suggest"] == "pass"
 
 
+def test_a_mini_program_whose_checks_wait_for_permits_holds_up_no_other(place: Place) -> None:
+    place.texts(300, name="many", ignore_result=True)
+    few = place.texts(20, name="few", appid=OTHER_APPID)
+    for name in ("one", "two"):
+        place.worker(name, TEXT_PER_MINUTE="600", APPS=TWO_PROGRAMS)
+    assert [verdict_of(result)["suggest"] for result in few] == ["pass"] * 20
+    # ten a second each: the twenty take some seconds, the three hundred half a minute
+    assert len(place.platform.contents(APPID)) < 150
+
+
 @pytest.mark.parametrize("later", [TWO_PROGRAMS, ""], ids=["the same settings", "one Mini Program left"])
 def test_a_killed_worker_loses_nothing_of_a_queue_of_its_own_and_a_later_one_serves_it(
     place: Place, later: str

@@ -246,9 +246,9 @@ def test_what_ends_rides_on_the_next_call_to_redis_and_only_once(world: World) -
     permit = worker.take()
     worker.answered(permit)
     worker.look()
-    assert worker.said[-1].args[13:] == [permit.bucket, 0, permit.day]
+    assert worker.said[-1].args[14:] == [permit.bucket, 0, permit.day]
     worker.look()
-    assert worker.said[-1].args[13:] == []
+    assert worker.said[-1].args[14:] == []
 
 
 def test_settlements_are_not_sent_again_after_a_broken_connection(world: World) -> None:
@@ -258,7 +258,7 @@ def test_settlements_are_not_sent_again_after_a_broken_connection(world: World) 
         worker.answered(permit)
         worker.breaks = breaks
         worker.look()
-        assert worker.said[-1].args[13:] == []
+        assert worker.said[-1].args[14:] == []
     # what Redis has not seen counts on; what it has seen counts from the answer
     assert world.state("sum") == 2
 
@@ -272,9 +272,9 @@ def test_at_most_64_settlements_are_sent_at_once(world: World) -> None:
     for permit in permits:
         worker.answered(permit)
     worker.look()
-    assert len(worker.said[-1].args) == 13 + 64 * 3
+    assert len(worker.said[-1].args) == 14 + 64 * 3
     worker.look()
-    assert len(worker.said[-1].args) == 13 + 6 * 3
+    assert len(worker.said[-1].args) == 14 + 6 * 3
 
 
 def test_a_bucket_that_is_full_hands_on_to_the_next_one(world: World) -> None:
@@ -458,12 +458,12 @@ def test_settlements_of_a_state_that_is_gone_are_ignored(world: World) -> None:
     permits = [other.take() for _ in range(3)]
     before = world.state("sum")
     assert worker.take()
-    assert worker.said[-2].args[13:] != []  # with the call that learns of the new state
+    assert worker.said[-2].args[14:] != []  # with the call that learns of the new state
     assert world.state("sum") == before + 1
     # an answer to a permit of the state that is gone
     worker.answered(old)
     worker.look()
-    assert worker.said[-1].args[13:] == []
+    assert worker.said[-1].args[14:] == []
     assert len(permits) == 3
 
 
@@ -523,28 +523,47 @@ def test_a_step_of_redis_clock_does_not_change_what_counts(world: World, step: f
     worker.take()
 
 
-def test_a_quiet_lane_is_looked_at_once_a_second_while_permits_count(world: World) -> None:
-    worker = process(world, 600)
-    worker.take()
-    looks = []
-    for _ in range(200):
-        wait(world, 1.01)
-        worker.said = []
-        world.acting = worker
-        worker.quota.keep_time({APPID: worker.program})
-        looks.append([said.want for said in worker.said])
-    assert looks[:100] == [["look"]] * 100
-    assert looks[-50:] == [[]] * 50
+def test_a_quiet_lane_costs_no_calls_and_its_time_goes_on(world: World) -> None:
+    worker, other = process(world, 1), process(world, 1)
+    other.look()
+    call(world, worker)
+    worker.look()
+    worker.said = other.said = []
+    wait(world, 59)
+    assert worker.said == other.said == []
+    assert other.snoozed().seconds == pytest.approx(1 - LOOK_AHEAD, abs=0.1)
+    wait(world, 1)
+    other.take()
 
 
-def test_the_look_at_a_lane_whose_appid_is_refused_is_no_failure(world: World) -> None:
-    worker = process(world, 600)
-    worker.take()
-    worker.quota.stop(APPID, Answer(48001, "", {}))
+@pytest.mark.parametrize("quiet", [2, 20, 200])
+def test_a_clock_that_is_put_back_and_later_forward_takes_nothing_from_what_counts(world: World, quiet: float) -> None:
+    old, busy = process(world, 1), process(world, 1)
+    old.look()
+    wait(world, quiet)
+    world.ahead -= round(quiet * SECOND)  # as if no time had passed
     wait(world, 2)
-    world.acting = worker
-    worker.quota.keep_time({APPID: worker.program})
-    assert worker.said[-1].reply[0] == "stop"
+    call(world, busy)
+    busy.look()
+    world.ahead += round(quiet * SECOND)
+    wait(world, 2)
+    seconds = old.snoozed().seconds
+    assert seconds >= 58 - LOOK_AHEAD
+    wait(world, seconds - 0.5)
+    assert busy.snoozed().why == "minute"
+
+
+def test_a_process_that_is_new_lengthens_what_counts_and_never_shortens_it(world: World) -> None:
+    old = process(world, 1)
+    call(world, old)
+    old.look()
+    wait(world, 30)
+    old.look()
+    wait(world, 5)
+    process(world, 1).look()  # it can't say what the last five seconds were
+    world.ahead += 5 * SECOND
+    wait(world, 1)
+    assert 60 - 36 - LOOK_AHEAD <= old.snoozed().seconds <= 60 - 30
 
 
 def test_a_process_that_is_new_does_not_take_a_step_of_the_clock_for_time_that_passed(world: World) -> None:
@@ -559,7 +578,7 @@ def test_a_call_that_is_held_up_on_its_way_is_no_step(world: World) -> None:
     worker.out = 500_000
     worker.take()
     worker.out = 0
-    assert world.state("skew") == 0
+    assert world.state("now") == world.state("read")
 
 
 def test_a_lane_made_anew_goes_by_its_own_time(world: World) -> None:
@@ -572,7 +591,6 @@ def test_a_lane_made_anew_goes_by_its_own_time(world: World) -> None:
     other = process(world, 600)
     seconds = other.snoozed().seconds
     wait(world, 30)
-    other.look()  # as each process does about once a second
     assert worker.snoozed().seconds == pytest.approx(seconds - 30, abs=1)
     wait(world, 30)
     assert worker.snoozed().seconds == pytest.approx(seconds - 60, abs=1)

@@ -79,6 +79,7 @@ class World:
         self.run = 1
         self.acting: Process | None = None
         self.counted: int | None = None
+        self.processes: list[Process] = []
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._patch = pytest.MonkeyPatch()
@@ -110,9 +111,25 @@ class World:
         self._move(until)
 
     def _move(self, to: int) -> None:
+        """Processes read Redis' clock once a second meanwhile."""
         to = max(to, self.now)
-        self.ahead += (to - self.now) * self.gain // 1_000_000
-        self.now = to
+        acting = self.acting
+        while self.now < to:
+            step = min(to - self.now, SECOND - self.now % SECOND)
+            self.ahead += step * self.gain // 1_000_000
+            self.now += step
+            if self.now % SECOND == 0:
+                self.read_clock()
+        self.acting = acting
+
+    def read_clock(self) -> None:
+        """Each process that lives reads Redis' clock."""
+        acting = self.acting
+        for process in self.processes:
+            if process.alive:
+                self.acting = process
+                process.quota.keep_time()
+        self.acting = acting
 
     def later(self, at: int, act: Callable[[], None]) -> None:
         heapq.heappush(self._later, (max(at, self.now), next(self._order), act))
@@ -181,7 +198,12 @@ class Process:
         self.breaks: str | None = None
         self.said: list[Said] = []
         self.on_reply: Callable[[Said], None] | None = None
+        world.processes.append(self)
         self.quota = Quota(self, self, call_timeout, lambda _appid, _lane: world.counted)  # type: ignore[arg-type]
+
+    def time(self) -> tuple[int, int]:
+        """As Redis does."""
+        return divmod(self.world.wall, SECOND)
 
     def clock(self, true: int) -> float:
         return (true + self.offset) / SECOND
@@ -204,7 +226,7 @@ class Process:
             world.pass_time(self.out)
             if meanwhile:
                 meanwhile()
-                world.acting = self
+            world.acting = self
             breaks, self.breaks = self.breaks, None
             if breaks == "before":
                 raise redis.ConnectionError("reset on the way there")

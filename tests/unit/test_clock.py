@@ -1,4 +1,4 @@
-"""What time it can be at Redis at the latest, by a process' own clock."""
+"""Whether Redis' clock goes evenly, by a process' own."""
 
 from __future__ import annotations
 
@@ -6,71 +6,111 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.clock import APART, LIFETIME, Anchors
+from worker.clock import APART, GAP, LIFETIME, SLACK, Watch
+
+#: microseconds that Redis' clock is ahead
+AHEAD = 5_000_000
 
 
-def test_where_nothing_is_known_the_latest_time_is_0() -> None:
-    assert Anchors().latest(1000.0) == 0
+def read(watch: Watch, at: float, ahead: int = AHEAD, on_the_way: float = 0.001) -> int:
+    """An answer that takes so many seconds, each way; what Redis' clock showed."""
+    theirs = round((at + on_the_way) * 1e6) + ahead
+    watch.add(at, at + 2 * on_the_way, theirs)
+    return theirs
 
 
-def test_no_more_time_passed_there_than_here() -> None:
-    anchors = Anchors()
-    anchors.add(10.0, 5_000_000)
-    assert anchors.latest(10.0) == 5_000_000
-    assert anchors.latest(12.5) == 7_500_000
+def watch_from(start: float, until: float) -> Watch:
+    watch = Watch()
+    for second in range(int(start), int(until) + 1):
+        read(watch, float(second))
+    return watch
 
 
-def test_the_quickest_of_many_answers_counts() -> None:
-    anchors = Anchors()
-    anchors.add(10.0, 5_900_000)  # 0.9 s on the way
-    anchors.add(11.0, 6_000_000)
-    anchors.add(12.0, 7_500_000)
-    assert anchors.latest(13.0) == 8_000_000
+def test_a_process_that_has_read_nothing_lately_knows_nothing() -> None:
+    watch = Watch()
+    assert not watch.knows(0.0)
+    read(watch, 10.0)
+    assert watch.knows(10.0 + GAP)
+    assert not watch.knows(10.1 + GAP)
 
 
-@pytest.mark.parametrize("apart", [APART / 2, APART, APART * 2])
-def test_a_step_forward_is_told_by_what_was_seen_before_it(apart: float) -> None:
-    anchors = Anchors()
-    anchors.add(0.0, 0)
-    anchors.add(apart, int(apart * 1e6) + 30_000_000)
-    assert anchors.latest(apart + 1) == int((apart + 1) * 1e6)
+def test_a_clock_that_goes_evenly_is_steady_since_the_first_answer() -> None:
+    watch = Watch()
+    first = read(watch, 0.0)
+    for second in range(1, 100):
+        read(watch, float(second))
+    latest, steady = watch.at(100.0)
+    assert steady == first
+    # the quickest of the answers counts
+    assert 100_000_000 + AHEAD <= latest <= 100_000_000 + AHEAD + 1_001
 
 
-def test_what_was_seen_long_ago_is_forgotten_for_clocks_drift_apart() -> None:
-    anchors = Anchors()
-    anchors.add(0.0, 0)
-    anchors.add(LIFETIME + 1, 1_000 + int((LIFETIME + 1) * 1e6))
-    assert anchors.latest(LIFETIME + 2) == 1_000 + int((LIFETIME + 2) * 1e6)
+@pytest.mark.parametrize("step", [-30_000_000, -30_000, 30_000, 30_000_000])
+def test_after_a_step_it_is_steady_since_the_answer_that_showed_it(step: int) -> None:
+    watch = watch_from(0, 20)
+    shown = read(watch, 21.0, AHEAD + step)
+    assert watch.at(21.5) == (pytest.approx(21_500_000 + AHEAD + step, abs=1_001), shown)
+    read(watch, 22.0, AHEAD + step)
+    assert watch.at(22.5)[1] == shown
 
 
-def test_a_pair_is_believed_for_its_whole_lifetime() -> None:
-    anchors = Anchors()
-    anchors.add(0.0, 0)
-    anchors.add(LIFETIME, 1_000 + int(LIFETIME * 1e6))
-    assert anchors.latest(LIFETIME) == int(LIFETIME * 1e6)
+def test_a_step_that_nobody_has_read_yet_lies_beyond_the_latest_time() -> None:
+    watch = watch_from(0, 20)
+    assert watch.at(20.5)[0] < 20_500_000 + AHEAD + 30_000
+
+
+def test_after_a_gap_it_is_steady_since_the_answer_that_ended_it() -> None:
+    watch = watch_from(0, 20)
+    shown = read(watch, 21.0 + GAP)
+    assert watch.at(22.0 + GAP)[1] == shown
+
+
+def test_an_answer_that_was_long_on_its_way_is_no_step() -> None:
+    watch = Watch()
+    first = read(watch, 0.0)
+    read(watch, 1.0, on_the_way=0.7)
+    read(watch, 2.6)
+    latest, steady = watch.at(3.0)
+    assert steady == first
+    assert latest <= 3_000_000 + AHEAD + 1_001
+
+
+def test_an_answer_from_before_a_step_that_has_been_seen_says_nothing() -> None:
+    watch = watch_from(0, 20)
+    shown = read(watch, 20.5, AHEAD + 30_000_000)
+    watch.add(20.4, 20.6, 20_450_000 + AHEAD)
+    assert watch.at(20.7)[1] == shown
+
+
+def test_clocks_may_drift_apart() -> None:
+    watch = Watch()
+    first = read(watch, 0.0)
+    for second in range(1, 2000):
+        read(watch, float(second), AHEAD + second * 100)  # 100 millionths
+    assert watch.at(2000.0)[1] == first
+
+
+def test_few_bounds_are_kept_however_many_answers_there_are() -> None:
+    watch = Watch()
+    for number in range(20_000):
+        read(watch, number / 10)
+    assert len(watch._bounds) <= LIFETIME / APART + 2
 
 
 @given(
-    offset=st.integers(-(10**12), 10**12),
-    calls=st.lists(st.tuples(st.floats(0, 60), st.floats(0, 5)), min_size=1, max_size=60),
+    ahead=st.integers(-(10**12), 10**12),
+    answers=st.lists(st.tuples(st.floats(0, 2), st.floats(0, 0.4), st.floats(0, 1)), min_size=1, max_size=60),
 )
-def test_with_two_clocks_that_go_alike_the_latest_time_is_never_too_early(
-    offset: int, calls: list[tuple[float, float]]
+def test_a_clock_that_goes_like_ours_is_never_taken_for_one_that_was_put_forward_or_back(
+    ahead: int, answers: list[tuple[float, float, float]]
 ) -> None:
-    """Otherwise the time of the quota would fall behind."""
-    anchors, now = Anchors(), 0.0
-    for pause, on_the_way in calls:
-        now += pause
-        before = now
-        now += on_the_way
-        theirs = 2 * 10**12 + offset + round(now * 1e6)
-        if latest := anchors.latest(before):
-            assert latest >= 2 * 10**12 + offset + before * 1e6 - 2
-        anchors.add(before, theirs)
-
-
-def test_few_pairs_are_kept_however_many_calls_there_are() -> None:
-    anchors = Anchors()
-    for number in range(20_000):
-        anchors.add(number / 10, number * 100_000)
-    assert len(anchors._pairs) <= LIFETIME / APART + 2
+    watch, now, first = Watch(), 0.0, None
+    for pause, on_the_way, share in answers:
+        before = now + pause
+        now = before + on_the_way
+        theirs = 2 * 10**12 + ahead + round((before + share * on_the_way) * 1e6)
+        watch.add(before, now, theirs)
+        first = theirs if first is None else first
+        latest, steady = watch.at(now)
+        assert steady == first
+        assert latest >= 2 * 10**12 + ahead + now * 1e6 - SLACK

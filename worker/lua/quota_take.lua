@@ -1,16 +1,17 @@
 -- A permit for one call of a lane, reserved at its send time; settles permits whose calls have ended on the way.
 -- KEYS: 1 quota  2 ring
 -- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 of these, kept back from this caller
---       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that it can be by the
---       caller's clock, or 0  10 epoch of the permits to settle  11 day and 12 calls of it that the caller has seen
---       13 pause where there is no state, or -1
---       from 14 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
+--       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that Redis' clock can show by
+--       the caller's own  10 since when, by Redis' clock, the caller has seen it go evenly  11 epoch of the permits to
+--       settle  12 day and 13 calls of it that the caller has seen  14 pause where there is no state, or -1
+--       from 15 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
 -- Times are integers, in microseconds.
--- Returns: {'send', wait, now, epoch, day, used, bucket}
+-- Returns, each with what Redis' clock shows at the end:
+--          {'send', wait, now, epoch, day, used, bucket}
 --        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve held pause
 --        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
---        | {'again', 0, now, epoch, day, used, 0}: the caller's clock says nothing of this state; by this answer it does
---        | {'absent'}: no state, and ARGV 13 is -1
+--        | {'again', 0, now, epoch, day, used, 0}: the caller knows another state than this, and may have more to say
+--        | {'absent'}: no state, and ARGV 14 is -1
 -- Always: at the send time of each permit at most N permits count, itself included, where a permit counts until one
 -- window after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
 -- never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
@@ -24,7 +25,7 @@ local SHANGHAI = 28800000000
 -- days turn, and holds end, so much after midnight, for the platform's clock and ours differ; the calls around
 -- midnight count for both days
 local CLOCK_MARGIN = 500000
--- by so much a clock may seem ahead of the caller's, and by so much it is put right for good
+-- by so much a clock may seem ahead of the caller's, and more than so much is no call that was held up on its way
 local SLACK, LEAP = 20000, 1000000
 -- the farthest that anybody looks ahead
 local LOOK_AHEAD = 300000
@@ -34,7 +35,8 @@ local IDLE, SHORT, CATCH_UP = 1000000, 3000000, 1.5
 
 local hash, ring = KEYS[1], KEYS[2]
 local want, n, per_day, reserve, version = ARGV[1], tonumber(ARGV[2]), tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5])
-local window, timeout, ahead, latest = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8]), tonumber(ARGV[9])
+local window, timeout, ahead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
+local latest, steady = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local function counts(from, to)
   -- of buckets from..to, fewer than SIZE
@@ -66,10 +68,10 @@ end
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local known, skew, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
-  unpack(redis.call('HMGET', hash, 'run', 'skew', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
+local known, read, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
+  unpack(redis.call('HMGET', hash, 'run', 'read', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
     'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version', 'short'))
-skew, last, slot, due = tonumber(skew or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
+read, last, slot, due = tonumber(read or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
 day = tonumber(day or today)
@@ -82,38 +84,40 @@ held = held <= wall + 2 * DAY and held or 0
 stopped = stopped <= wall + DAY and stopped or 0
 
 local whole = known == run and redis.call('STRLEN', ring) == SIZE
-if whole and (latest == 0 or ARGV[10] ~= epoch) then
-  -- by the time that was last, for what has passed since may be a step of the clock
-  return {'again', 0, last, tonumber(epoch), day, used, 0}
+if whole and ARGV[11] ~= epoch and ARGV[11] ~= '0' then
+  return {'again', 0, last, tonumber(epoch), day, used, 0, wall}
 end
 
--- the time goes on evenly, whatever Redis' clock does
-local now = wall + skew
-if latest > 0 and now > latest + SLACK then
-  local believed = math.max(last, latest)
-  if now - believed > LEAP then
-    skew = skew - (now - believed)
+-- the lane's time is that of its last call, and what has passed since, as far as the caller has seen Redis' clock go
+-- evenly: what a clock put forward adds is left out, and nothing passes while one that was put back makes it good.
+-- 'read' is what Redis' clock showed up to which that is done
+local now = wall
+if whole then
+  local till = wall > latest + SLACK and latest or wall
+  now = last + math.max(0, till - math.max(read, steady))
+  if read >= steady and read <= wall and wall - till <= LEAP then
+    -- this call was held up on its way: the rest is for one that can say what has passed
+    read = math.max(read, till)
+  else
+    read = wall
   end
-  now = math.min(now, believed)
+else
+  read = wall
 end
-if now < last then
-  skew = skew + (last - now)
-  now = last
-end
--- a call that was held up on its way looks like a leap: nothing is taken for older than it is
-local seen = math.max(now, wall + skew)
+-- what may yet be added: nothing is taken for older than it is
+local seen = now + wall - read
 
 local first = math.floor((now - window) / BUCKET)
 if not whole then
   local pause = window + LOOK_AHEAD + timeout
   if not known then
     if stopped > wall then
-      return {'stop', 0, 0, 0, 0, 0, refusal}
+      return {'stop', 0, 0, 0, 0, 0, refusal, wall}
     end
     if held > wall then
-      return {'wait', held - wall, 0, 0, 0, 0, 'held'}
+      return {'wait', held - wall, 0, 0, 0, 0, 'held', wall}
     end
-    pause = tonumber(ARGV[13])
+    pause = tonumber(ARGV[14])
     if pause < 0 then
       return {'absent'}
     end
@@ -147,8 +151,8 @@ if first > tail then
 end
 
 -- permits whose calls have ended
-if tonumber(ARGV[10]) == epoch then
-  for i = 14, math.min(#ARGV, 14 + 64 * 3 - 1), 3 do
+if tonumber(ARGV[11]) == epoch then
+  for i = 15, math.min(#ARGV, 15 + 64 * 3 - 1), 3 do
     local bucket, age = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
     local count = bucket >= tail and bucket < tail + SIZE and counts(bucket, bucket)[1] or 0
     if count > 0 then
@@ -184,7 +188,7 @@ if today > day then
     used = used + count
   end
 end
-local day_seen, used_seen = tonumber(ARGV[11]), tonumber(ARGV[12])
+local day_seen, used_seen = tonumber(ARGV[12]), tonumber(ARGV[13])
 if day_seen > today + 1 then
   day_seen = 0
 end
@@ -211,9 +215,9 @@ if cut_until and tonumber(cut_until) > wall then
 end
 
 local function leave(verdict, wait, last_word)
-  redis.call('HSET', hash, 'skew', string.format('%.0f', skew), 'now', string.format('%.0f', now),
+  redis.call('HSET', hash, 'read', string.format('%.0f', read), 'now', string.format('%.0f', now),
     'slot', string.format('%.0f', slot), 'due', string.format('%.0f', due), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
-  return {verdict, wait, now, epoch, day, used, last_word}
+  return {verdict, wait, now, epoch, day, used, last_word, wall}
 end
 
 if stopped > wall then
