@@ -57,13 +57,14 @@ class Known:
         #: bucket, when it was answered (monotonic, None: never sent), day
         self.ended: deque[tuple[int, float | None, int]] = deque()
 
-    def learn(self, epoch: int, day: int, used: int) -> None:
+    def learn(self, epoch: int, day: int, used: int, *, new: bool) -> None:
+        """``new``: the lane's state has been made just now."""
         with self.lock:
             if epoch != self.epoch:
                 # permits of a state that is gone
                 self.ended.clear()
                 self.epoch = epoch
-                self.new = True
+                self.new = new
                 # what it has seen of the day before
                 self.claims = self.day > 0
             if (day, used) > (self.day, self.used):

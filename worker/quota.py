@@ -225,17 +225,15 @@ class Quota:
             after = time.monotonic()
             if reply:
                 self._watch.add(before, after, reply[-1])
+                self._learn(known, *reply[2:5], clock=reply[-1])
             if said == "again":
-                known.learn(*reply[2:5])
-            elif said != "absent":
+                continue
+            if said != "absent":
                 break
-            elif want == "look":
+            if want == "look":
                 return None
-            else:
-                fresh = self._fresh(appid, lane, lost=epoch > 0)
-        wait, _now, epoch, day, used, last_word, _clock = reply
-        if epoch:
-            known.learn(epoch, day, used)
+            fresh = self._fresh(appid, lane, lost=epoch > 0)
+        wait, _now, epoch, day, _used, last_word, _clock = reply
         if said == "stop":
             raise CheckRefused(*json.loads(last_word))
         if said == "wait":
@@ -254,6 +252,10 @@ class Quota:
             begin_by=before + seconds + START,
             over_by=before + seconds + self._timeout,
         )
+
+    def _learn(self, known: Known, epoch: int, day: int, used: int, *, clock: int) -> None:
+        if epoch:
+            known.learn(epoch, day, used, new=clock - epoch < _micro(self.pause))
 
     def _run_take(
         self, lane_keys: list[str], args: list[int | str], settled: list[int | str], before: float

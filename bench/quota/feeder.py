@@ -11,6 +11,8 @@ from kombu.exceptions import OperationalError
 from bench.quota.scale import Lane, Scale
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from bench.quota.contenders import Feed
 
 #: windows of the quota that a backlog holds more than a run should need: a limiter may admit twice the quota at first
@@ -22,6 +24,33 @@ def backlog(quota: int, seconds: float, scale: Scale) -> int:
     return math.ceil(quota * (seconds / scale.window + _SPARE))
 
 
+def publisher(broker: str) -> Celery:
+    """An app that publishes to ``broker``, and gives up soon."""
+    app = Celery("bench-feeder", broker=broker, set_as_current=False)
+    app.conf.update(task_ignore_result=True, broker_connection_timeout=3)
+    return app
+
+
+def publish(app: Celery, feed: Feed, checks: Iterable[dict[str, str]]) -> None:
+    """Publishes a task of ``feed`` with the arguments of each of ``checks``, in one go.
+
+    Raises:
+        OperationalError: the broker is away.
+    """
+    with app.producer_or_acquire() as producer, producer.batch():
+        for kwargs in checks:
+            app.send_task(
+                feed.task,
+                kwargs=kwargs,
+                queue=feed.queue,
+                producer=producer,
+                ignore_result=True,
+                argsrepr="(…)",
+                kwargsrepr="{…}",
+                retry=False,  # with it, kombu would publish one by one
+            )
+
+
 class Feeder:
     """Publishes the tasks of a run, without results, for all contenders alike."""
 
@@ -31,8 +60,7 @@ class Feeder:
         self._seconds = seconds
         #: messages in the queue or taken from it, as far as is known, before those that have arrived
         self._published: dict[Lane, int] = {}
-        self._app = Celery("bench-feeder", broker=broker, set_as_current=False)
-        self._app.conf.update(task_ignore_result=True, broker_connection_timeout=3)
+        self._app = publisher(broker)
 
     def fill(self) -> None:
         """Publishes the whole backlog."""
@@ -66,16 +94,5 @@ class Feeder:
         self._app.close()
 
     def _publish(self, feed: Feed, number: int) -> None:
-        with self._app.producer_or_acquire() as producer, producer.batch():
-            for _ in range(number):
-                self._app.send_task(
-                    feed.task,
-                    kwargs=feed.kwargs,
-                    queue=feed.queue,
-                    producer=producer,
-                    ignore_result=True,
-                    argsrepr="(…)",
-                    kwargsrepr="{…}",
-                    retry=False,  # with it, kombu would publish one by one
-                )
+        publish(self._app, feed, [feed.kwargs] * number)
         self._published[feed.lane] = self._published.get(feed.lane, 0) + number

@@ -12,7 +12,7 @@ from kombu.exceptions import OperationalError
 from bench.quota.contenders import QUOTA_SCRIPTS, Contender
 from bench.quota.faults import Fault, Step
 from bench.quota.feeder import Feeder
-from bench.quota.redis_load import load, state_bytes, version
+from bench.quota.redis_load import state_bytes, version
 from bench.quota.result import Look, Row, costs_of, row_of
 from bench.quota.scale import Scale
 from bench.quota.system import RunFailed, System
@@ -100,10 +100,10 @@ class Run:
         start = self._await_first_call() + round(plan.scale.warm_up * SECOND)
         span = Span(start, start + round(plan.measured * SECOND))
         self._go_on(span.start)
-        before = self._look()
+        before = system.look()
         self._do(plan.fault.steps(plan.scale, plan.contender.workers) if plan.fault else [], span)
         self._go_on(span.end)
-        after = self._look()
+        after = system.look()
         state = state_bytes(system.store, plan.contender.state)
         # the recording server writes once a second
         self._go_on(span.end + 2 * SECOND)
@@ -167,13 +167,3 @@ class Run:
             self._system.check()
             self._system.cpu.look(self._system.worker_pids())
             self._feeder.top_up(self._system.arrived())
-
-    def _look(self) -> Look:
-        system = self._system
-        return Look(
-            store=load(system.store),
-            broker=load(system.broker) if system.broker_url != system.store_url else None,
-            cpu=system.cpu.look(system.worker_pids()),
-            recorder_cpu=system.recorder_cpu(),
-            scripts=system.script_calls(),
-        )

@@ -17,7 +17,8 @@ from redis import Redis
 from bench.quota.arrivals import ArrivalFile
 from bench.quota.contenders import Contender
 from bench.quota.machine import CpuMeter
-from bench.quota.redis_load import connect
+from bench.quota.redis_load import connect, load
+from bench.quota.result import Look
 from bench.quota.scale import Lane, Scale
 from local.ports import free_port
 from local.processes import ROOT, Processes
@@ -122,6 +123,16 @@ class System:
             for name, number in json.loads(counts.read_text()).items():
                 calls[name] = calls.get(name, 0) + number
         return calls
+
+    def look(self) -> Look:
+        """What its workers and its servers have done so far."""
+        return Look(
+            store=load(self.store),
+            broker=load(self.broker) if self.broker_url != self.store_url else None,
+            cpu=self.cpu.look(self.worker_pids()),
+            recorder_cpu=self.recorder_cpu(),
+            scripts=self.script_calls(),
+        )
 
     def arrived(self) -> dict[Lane, int]:
         """Calls so far, by lane."""

@@ -349,6 +349,18 @@ def test_the_platforms_count_is_gone_by_where_it_is_higher(world: World) -> None
     assert worker.snoozed().why == "day"
 
 
+def test_the_platform_is_asked_for_its_count_where_a_lane_is_new_not_by_each_process_that_comes_later(
+    world: World,
+) -> None:
+    first = process(world, 600)
+    call(world, first)
+    call(world, process(world, 600))
+    assert world.asked == 2
+    world.pass_time(int((first.quota.pause + 1) * SECOND))
+    call(world, process(world, 600))
+    assert world.asked == 2
+
+
 def test_the_platforms_count_is_gone_by_from_when_it_is_asked_for_and_only_where_it_is_higher(world: World) -> None:
     worker, asks = process(world, 600, per_day=10), process(world, 600, per_day=10)
     fill(world, worker, 4)

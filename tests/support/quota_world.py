@@ -78,7 +78,9 @@ class World:
         self.gain = 0
         self.run = 1
         self.acting: Process | None = None
+        #: what the platform counts for the day, and how often it was asked
         self.counted: int | None = None
+        self.asked = 0
         self.processes: list[Process] = []
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
@@ -137,6 +139,11 @@ class World:
     @property
     def last_event(self) -> int:
         return max((at for at, _, _ in self._later), default=self.now)
+
+    def count(self) -> int | None:
+        """What the platform counts for the day."""
+        self.asked += 1
+        return self.counted
 
     def tell_redis(self) -> None:
         seconds, microseconds = divmod(self.wall, SECOND)
@@ -199,7 +206,7 @@ class Process:
         self.said: list[Said] = []
         self.on_reply: Callable[[Said], None] | None = None
         world.processes.append(self)
-        self.quota = Quota(self, self, call_timeout, lambda _appid, _lane: world.counted)  # type: ignore[arg-type]
+        self.quota = Quota(self, self, call_timeout, lambda _appid, _lane: world.count())  # type: ignore[arg-type]
 
     def time(self) -> tuple[int, int]:
         """As Redis does."""

@@ -89,7 +89,7 @@ if whole and ARGV[11] ~= epoch and ARGV[11] ~= '0' then
 end
 
 -- the lane's time is that of its last call, and what has passed since, as far as the caller has seen Redis' clock go
--- evenly: what a clock put forward adds is left out, and nothing passes while one that was put back makes it good.
+-- evenly: what passed until it saw a step is left out, and so is what a clock put forward adds that it cannot have seen.
 -- 'read' is what Redis' clock showed up to which that is done
 local now = wall
 if whole then
