@@ -1,8 +1,8 @@
 """``python -m bench.quota.acquire``: what one permit costs Redis, and what a lane keeps there.
 
-A Redis of its own; a pool that is full, as it is under a backlog: a permit comes whenever one of a minute ago ends. The
-window is a minute of Redis' own clock in the real thing; here the clock is a key that the bench moves, so that it need
-not take minutes.
+A Redis of its own; a pool that is full, as it is under a backlog: a permit comes whenever one of a minute ago ends. Or
+a thousand lanes by turns, each of which has a quarter of a minute to tidy up when its turn comes. In the real thing the
+window is a minute of Redis' own clock; here the clock is a key that the bench moves, so that it need not take minutes.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ CALL_TIMEOUT = 10.0
 #: seconds that a call takes, and the permits that are measured
 ANSWER = 0.2
 MEASURED = 4_000
+#: appIds, and how often it is each one's turn, before the steady state and in it
+APPIDS = 1_000
+TURNS = 5
 #: seconds since the epoch at which the virtual time begins
 START_TIME = 1_800_000_000
 _CLOCK = "bench:clock"
@@ -35,7 +38,6 @@ _MICRO = 1_000_000
 class Cost(NamedTuple):
     """Of a permit in steady state, by Redis' own count."""
 
-    appids: int
     microseconds: float
     most_bytes: int
 
@@ -48,27 +50,54 @@ def main() -> None:
         processes.wait_until("redis", server.answers, 20)
         with connect(server.url) as client:
             print(version(client))
-            print(f"{'appIds':>8} {'µs a permit':>12} {'bytes a lane, at most':>22}")
-            for appids in (1, 1_000):
-                cost = measure(client, appids)
-                print(f"{cost.appids:>8} {cost.microseconds:>12.1f} {cost.most_bytes:>22}")
+            print(f"{'appIds':<32} {'µs a permit':>12} {'bytes a lane, at most':>22}")
+            for title, measure in (
+                ("one, used to the full", full),
+                ("the same beside 999", full_beside_others),
+                ("1,000 by turns", by_turns),
+            ):
+                cost = measure(client)
+                print(f"{title:<32} {cost.microseconds:>12.1f} {cost.most_bytes:>22}")
 
 
-def measure(client: Redis, appids: int) -> Cost:
+def full(client: Redis, others: int = 0) -> Cost:
     """The cost of a permit for one appId whose pool is full, beside so many others that have been used."""
-    client.flushdb()
-    lane = Lane(client, "wx0")
-    lane.fill()
-    others = [Lane(client, f"wx{number}") for number in range(1, appids)]
-    for other in others:
+    lanes = start(client, 1 + others)
+    lanes[0].fill()
+    for other in lanes[1:]:
         for _ in range(3):
             other.permit()
     client.config_resetstat()
     taken = 0
     while taken < MEASURED:
-        taken += lane.permit()
+        taken += lanes[0].permit()
+    return cost(client, lanes)
+
+
+def full_beside_others(client: Redis) -> Cost:
+    return full(client, APPIDS - 1)
+
+
+def by_turns(client: Redis) -> Cost:
+    """The cost of a permit where each of many appIds has an equal share of as many calls as one may have."""
+    lanes = start(client, APPIDS)
+    for turn in range(2 * APPIDS * TURNS):
+        if turn == APPIDS * TURNS:
+            client.config_resetstat()
+        lane = lanes[turn % APPIDS]
+        lane.now = START_TIME * _MICRO + int(turn * WINDOW / N * _MICRO)
+        lane.permit()
+    return cost(client, lanes)
+
+
+def start(client: Redis, appids: int) -> list[Lane]:
+    client.flushdb()
+    return [Lane(client, f"wx{number}") for number in range(appids)]
+
+
+def cost(client: Redis, lanes: list[Lane]) -> Cost:
     stats: dict[str, Any] = client.info("commandstats")
-    return Cost(appids, stats["cmdstat_evalsha"]["usec_per_call"], max(one.bytes() for one in (lane, *others)))
+    return Cost(stats["cmdstat_evalsha"]["usec_per_call"], max(lane.bytes() for lane in lanes))
 
 
 class Lane:

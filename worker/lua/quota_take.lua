@@ -38,23 +38,37 @@ local want, n, per_day, reserve, version = ARGV[1], tonumber(ARGV[2]), tonumber(
 local window, timeout, ahead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(ARGV[8])
 local latest, steady = tonumber(ARGV[9]), tonumber(ARGV[10])
 
-local function counts(from, to)
-  -- of buckets from..to, fewer than SIZE
-  local all = {}
+local function bytes(from, to)
+  -- the counts of buckets from..to, fewer than SIZE
   if to < from then
-    return all
+    return ''
   end
   local first, last = from % SIZE, to % SIZE
-  local bytes
   if first <= last then
-    bytes = redis.call('GETRANGE', ring, first, last)
-  else
-    bytes = redis.call('GETRANGE', ring, first, SIZE - 1) .. redis.call('GETRANGE', ring, 0, last)
+    return redis.call('GETRANGE', ring, first, last)
   end
-  for i = 1, #bytes do
-    all[i] = string.byte(bytes, i)
+  return redis.call('GETRANGE', ring, first, SIZE - 1) .. redis.call('GETRANGE', ring, 0, last)
+end
+
+local function total(from, to)
+  -- most are 0 where a lane is seldom used
+  local all, of_all = bytes(from, to), 0
+  local i = string.find(all, '[^%z]')
+  while i do
+    of_all = of_all + string.byte(all, i)
+    i = string.find(all, '[^%z]', i + 1)
   end
-  return all
+  return of_all
+end
+
+local function clear(from, to)
+  -- buckets from..to, fewer than SIZE
+  local first, last = from % SIZE, to % SIZE
+  if first > last then
+    redis.call('SETRANGE', ring, 0, string.rep('\0', last + 1))
+    last = SIZE - 1
+  end
+  redis.call('SETRANGE', ring, first, string.rep('\0', last - first + 1))
 end
 
 local function put(bucket, count)
@@ -136,15 +150,10 @@ if first > tail then
     sum = 0
     redis.call('SET', ring, string.rep('\0', SIZE))
   else
-    local gone = 0
-    for _, count in ipairs(counts(tail, first - 1)) do
-      gone = gone + count
-    end
+    local gone = total(tail, first - 1)
     if gone > 0 then
       sum = sum - gone
-      for bucket = tail, first - 1 do
-        put(bucket, 0)
-      end
+      clear(tail, first - 1)
     end
   end
   tail = first
@@ -154,7 +163,7 @@ end
 if tonumber(ARGV[11]) == epoch then
   for i = 15, math.min(#ARGV, 15 + 64 * 3 - 1), 3 do
     local bucket, age = tonumber(ARGV[i]), tonumber(ARGV[i + 1])
-    local count = bucket >= tail and bucket < tail + SIZE and counts(bucket, bucket)[1] or 0
+    local count = bucket >= tail and bucket < tail + SIZE and string.byte(bytes(bucket, bucket)) or 0
     if count > 0 then
       local to = age >= 0 and math.floor((seen - age) / BUCKET) or -1
       if to < tail then
@@ -162,10 +171,10 @@ if tonumber(ARGV[11]) == epoch then
         sum = sum - 1
       elseif to < bucket then
         -- where many ended at once, some count a little longer
-        local there = counts(to, to)[1]
+        local there = string.byte(bytes(to, to))
         while there == FULL and to < bucket do
           to = to + 1
-          there = counts(to, to)[1]
+          there = string.byte(bytes(to, to))
         end
         if to < bucket then
           put(bucket, count - 1)
@@ -181,12 +190,10 @@ end
 
 -- the day
 if today > day then
-  day, used = today, 0
+  day = today
   -- what may have arrived since midnight
   local from = math.max(tail, math.floor((now - (wall - midnight(day)) - CLOCK_MARGIN) / BUCKET))
-  for _, count in ipairs(counts(from, tail + SIZE - 1)) do
-    used = used + count
-  end
+  used = total(from, tail + SIZE - 1)
 end
 local day_seen, used_seen = tonumber(ARGV[12]), tonumber(ARGV[13])
 if day_seen > today + 1 then
@@ -243,8 +250,8 @@ local count = sum
 local bucket = tail
 local limit = tail + SIZE
 while bucket < limit do
-  local chunk = counts(bucket, math.min(bucket + 15, limit - 1))
-  for _, here in ipairs(chunk) do
+  local chunk = bytes(bucket, math.min(bucket + 15, limit - 1))
+  for i = 1, #chunk do
     local over = (bucket + 1) * BUCKET + window
     if over > at then
       if count < n then
@@ -253,7 +260,7 @@ while bucket < limit do
       end
       at = over
     end
-    count = count - here
+    count = count - string.byte(chunk, i)
     bucket = bucket + 1
   end
 end
@@ -267,11 +274,11 @@ if want == 'look' then
   return leave('send', at - now, 0)
 end
 bucket = math.floor((at + seen - now + timeout) / BUCKET)
-count = counts(bucket, bucket)[1]
+count = string.byte(bytes(bucket, bucket))
 while count == FULL do
   -- a later one counts longer, never shorter
   bucket = bucket + 1
-  count = counts(bucket, bucket)[1]
+  count = string.byte(bytes(bucket, bucket))
 end
 put(bucket, count + 1)
 sum = sum + 1
