@@ -20,7 +20,7 @@ demo: setup
 test: lint types
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-# how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (3 hours);
+# how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (4 hours);
 # more options by BENCH="--only wxcheck --faults none", and with python -m bench.quota --help
 bench-quota: setup
 	@$(BIN)/python -m bench.quota --scale short --jobs 3 $(BENCH)

@@ -2,8 +2,7 @@
 
 The queue has a channel of its own, with a window (:mod:`worker.window`). A check that gets no permit goes back to the
 place that it had; where none in hand waits for its send time, the queue is paused until permits come. With several Mini
-Programs on one
-queue a pause would hold up those that have permits, so there the check moves to a queue of its appId,
+Programs on one queue a pause would hold up those that have permits, so there the check moves to a queue of its appId,
 ``wxcheck.text.<appid>``, and all of that appId that come after follow it, until it is empty.
 """
 

@@ -20,7 +20,8 @@ class Scale:
     media: int
     #: the time-out of a call: the longest for which a permit may be out before its window even begins
     timeout: float
-    #: how long the steady state is measured; a multiple of ``window``, so that a burst in each counts as often
+    #: how long the steady state is measured: a multiple of ``window``, so that a burst in each counts as often, and at
+    #: full scale of the latency model ``shift``, too, whose lulls do not count for half
     measured: float
     #: the same with a fault, after some of which nothing is sent for a window and a time-out
     measured_with_fault: float
@@ -42,7 +43,7 @@ class Scale:
         )
 
 
-FULL = Scale("full", window=60, text=4000, media=2000, timeout=10, measured=180, measured_with_fault=240, step=30)
+FULL = Scale("full", window=60, text=4000, media=2000, timeout=10, measured=240, measured_with_fault=240, step=30)
 SHORT = Scale("short", window=6, text=400, media=200, timeout=5, measured=12, measured_with_fault=36, step=3)
 
 SCALES = {scale.name: scale for scale in (FULL, SHORT)}

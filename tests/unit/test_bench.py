@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from bench.quota.arrivals import ArrivalFile, pack
 from bench.quota.faults import FAULTS, KILL_EVERY, STOPPED_FOR
 from bench.quota.feeder import backlog
-from bench.quota.latency import MODELS, latency
+from bench.quota.latency import MODELS, SPELL, latency
 from bench.quota.machine import CpuMeter, cpu_seconds
 from bench.quota.redis_load import Load
 from bench.quota.result import Look, Row, costs_of, row_of
@@ -192,6 +192,10 @@ def test_every_worker_that_is_stopped_goes_on_five_seconds_later(scale: object) 
     assert steps[1].at - steps[0].at == STOPPED_FOR
     assert done[:4] == [("stop", 0), ("continue", 0), ("stop", 1), ("continue", 1)]
     assert len(done) % 2 == 0
+
+
+def test_the_full_scale_measures_whole_windows_and_whole_shifts_of_latency() -> None:
+    assert FULL.measured % FULL.window == FULL.measured % (2 * SPELL) == 0
 
 
 @pytest.mark.parametrize("scale", [FULL, SHORT])
