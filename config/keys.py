@@ -62,13 +62,13 @@ def token(appid: str) -> str:
 def quota(appid: str, lane: str) -> str:
     """Hash: the permits of a lane, and what it is held by (``worker/lua/quota_take.lua``). It stays.
 
-    ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` and ``read`` (the lane's own time, and
-    what Redis' clock showed then), ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced),
-    ``short`` (whether somebody has asked since the last one, and there was no permit), ``tail`` (the oldest bucket that
-    counts), ``sum`` (permits that count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent
-    before), ``held`` and ``why`` (until when the platform's quota closes it), ``stopped`` and ``refusal`` (until when,
-    and why, its appId is not called), ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and
-    ``version`` (the rate)
+    ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` (the lane's own time), ``shown`` (what
+    Redis' clock showed then), ``base`` and ``read`` (the same for the last call that can say all of what passed),
+    ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced), ``short`` (whether somebody has
+    asked since the last one, and there was no permit), ``tail`` (the oldest bucket that counts), ``sum`` (permits that
+    count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent before), ``held`` and ``why`` (until
+    when the platform's quota closes it), ``stopped`` and ``refusal`` (until when, and why, its appId is not called),
+    ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and ``version`` (the rate)
     """
     return f"wxcheck:quota:{{{appid}:{lane}}}"
 

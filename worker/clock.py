@@ -13,12 +13,14 @@ from collections import deque
 
 #: seconds between two answers beyond which a clock may have been put back and forward again unseen
 GAP = 3.0
-#: seconds for which the bounds of an answer are believed: two clocks drift apart
+#: seconds for which the bounds of an answer are believed
 LIFETIME = 30.0
 #: seconds between two pairs of bounds that are kept
 APART = 3.0
-#: microseconds by which bounds may disagree
-SLACK = 20_000
+#: microseconds a second by which two clocks drift apart, and by which bounds may disagree beyond that
+DRIFT, SLACK = 1_000, 2_000
+#: microseconds after a disagreement before a clock is taken to go evenly: it may be on its way, slewed, and not put
+PROBATION = 1_000_000
 
 
 class Watch:
@@ -29,7 +31,7 @@ class Watch:
         self._lock = threading.Lock()
         #: since when, by our clock; the least and the most that theirs is ahead of ours
         self._bounds: deque[tuple[float, float, float]] = deque()
-        #: since when, by their clock, it has gone evenly
+        #: from when on, by their clock, it is taken to go evenly
         self._steady = 0
         #: when the last call began that was answered, and the one that saw the last step
         self._seen = self._began = -math.inf
@@ -39,9 +41,10 @@ class Watch:
         return ours - self._seen <= GAP
 
     def at(self, ours: float) -> tuple[int, int]:
-        """The latest that Redis' clock can show now, and since when, by that clock, it has gone evenly."""
+        """The latest that Redis' clock can show now, and from when on, by that clock, it is taken to go evenly."""
         with self._lock:
-            return int(ours * 1e6 + min(most for _, _, most in self._bounds)), self._steady
+            ahead = min(most + DRIFT * (ours - since) for since, _, most in self._bounds)
+            return int(ours * 1e6 + ahead), self._steady
 
     def add(self, before: float, after: float, theirs: int) -> None:
         """``theirs``: what Redis' clock showed between ``before`` and ``after``."""
@@ -49,9 +52,10 @@ class Watch:
         with self._lock:
             if before < self._began:
                 return  # from before a step that has been seen
-            if after - self._seen > GAP or self._disagree(least, most):
+            gap = after - self._seen > GAP
+            if gap or self._disagree(before, least, most):
                 self._bounds.clear()
-                self._steady = theirs
+                self._steady = theirs + (0 if gap else PROBATION)
                 self._began = before
             self._seen = max(self._seen, before)
             if self._bounds and before - self._bounds[-1][0] < APART:
@@ -61,5 +65,9 @@ class Watch:
             while self._bounds[-1][0] - self._bounds[0][0] > LIFETIME:
                 self._bounds.popleft()
 
-    def _disagree(self, least: float, most: float) -> bool:
-        return any(most < lower - SLACK or least > upper + SLACK for _, lower, upper in self._bounds)
+    def _disagree(self, before: float, least: float, most: float) -> bool:
+        for since, lower, upper in self._bounds:
+            slack = SLACK + DRIFT * max(0.0, before - since)
+            if most < lower - slack or least > upper + slack:
+                return True
+        return False

@@ -45,13 +45,12 @@ def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
     per_minute, per_day, _ = runtime.rates.of(program, lane)
     try:
         ours = runtime.quota.counted_today(program, lane)
+        theirs = runtime.platform.quota(program.appid, lane)
+        runtime.quota.go_by(program, lane, theirs.used)
     except CheckRefused as error:
         return Finding(False, subject, f"not called for the moment, WeChat refuses the appId: {error}")
-    try:
-        theirs = runtime.platform.quota(program.appid, lane)
     except QuotaNotTold as error:
         return Finding(False, subject, f"{ours:,} calls today; WeChat does not tell its count: {error}")
-    runtime.quota.go_by(program, lane, theirs.used)
     said = f"{max(ours, theirs.used):,} calls today: {ours:,} counted here, {theirs.used:,} at WeChat"
     faults = [
         f"WXCHECK_{lane.upper()}_PER_{unit.upper()} is {here:,}, and WeChat grants {there:,}: set it to that, or less"

@@ -48,8 +48,9 @@ class Known:
         self.epoch = 0
         self.day = 0
         self.used = 0
-        #: whether the platform's own count has yet to be asked for, since the lane's state is new
-        self.new = False
+        #: how often the platform's own count may yet be asked for, since the lane's state is new, and when next
+        self.asks = 0
+        self.ask_at = 0.0
         #: whether the state has yet to hear what this process has seen of the day
         self.claims = False
         #: when there is a permit again, and until when that is believed; for checks of low priority (True), and others
@@ -57,14 +58,14 @@ class Known:
         #: bucket, when it was answered (monotonic, None: never sent), day
         self.ended: deque[tuple[int, float | None, int]] = deque()
 
-    def learn(self, epoch: int, day: int, used: int, *, new: bool) -> None:
-        """``new``: the lane's state has been made just now."""
+    def learn(self, epoch: int, day: int, used: int, *, asks: int) -> None:
+        """``asks``: how often the platform is to be asked for its count."""
         with self.lock:
             if epoch != self.epoch:
                 # permits of a state that is gone
                 self.ended.clear()
                 self.epoch = epoch
-                self.new = new
+                self.asks, self.ask_at = asks, 0.0
                 # what it has seen of the day before
                 self.claims = self.day > 0
             if (day, used) > (self.day, self.used):

@@ -42,6 +42,8 @@ LOOK_AHEAD = 0.3
 LOOK_AHEAD_LOW = 0.2
 #: seconds after its send time within which a call must have begun; else its permit goes back unused
 START = 1.0
+#: how often the platform is asked for the count of a new lane where it does not tell it, and seconds between
+ASKED, ASK_AGAIN = 3, 10.0
 #: Celery's priorities on Redis, where 0 is the highest: from here on a check is a backfill
 BACKFILL_PRIORITY = 6
 #: seconds before a message is fetched again that came back because the store is away
@@ -81,7 +83,6 @@ class Quota:
         self._watch = Watch()
         self._rates = rates
         self._counted = counted
-        self._call_timeout = call_timeout
         self._timeout = call_timeout + START
         self._known: dict[tuple[str, Lane], Known] = {}
         self._take = script(redis, "quota_take")
@@ -171,11 +172,16 @@ class Quota:
         """Where the state is new, it goes on from what the platform counts for today, if that is more."""
         known = self._of(appid, lane)
         with known.lock:
-            new, known.new = known.new, False
-        if not new:
+            now = time.monotonic()
+            if not known.asks or now < known.ask_at:
+                return
+            known.asks, known.ask_at = known.asks - 1, now + ASK_AGAIN
+        try:
+            used = self._counted(appid, lane)
+        except STORE_AWAY:
             return
-        used = self._counted(appid, lane)
         if used is not None:
+            known.asks = 0
             known.claim(used)
 
     def _of(self, appid: str, lane: Lane) -> Known:
@@ -195,8 +201,12 @@ class Quota:
         known = self._of(appid, lane)
         fresh = -1
         while True:
-            if not self._watch.knows(time.monotonic()):
+            # the clock is read before the call: Redis runs it later, and then less is taken for sure
+            before = time.monotonic()
+            if not self._watch.knows(before):
                 self.keep_time()
+                continue
+            latest, steady = self._watch.at(before)
             with known.lock:
                 ended = [known.ended.popleft() for _ in range(min(SETTLE, len(known.ended)))]
                 epoch = known.epoch
@@ -204,9 +214,6 @@ class Quota:
                 claims = fresh >= 0 or known.claims
                 day, used = (known.day, known.used) if claims else (0, 0)
                 known.claims = False
-                # the clock is read before the call: Redis runs it later, and then less is taken for sure
-                before = time.monotonic()
-                latest, steady = self._watch.at(before)
             settled: list[int | str] = []
             for bucket, at, of_day in ended:
                 settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
@@ -255,7 +262,7 @@ class Quota:
 
     def _learn(self, known: Known, epoch: int, day: int, used: int, *, clock: int) -> None:
         if epoch:
-            known.learn(epoch, day, used, new=clock - epoch < _micro(self.pause))
+            known.learn(epoch, day, used, asks=ASKED if clock - epoch < _micro(self.pause) else 0)
 
     def _run_take(
         self, lane_keys: list[str], args: list[int | str], settled: list[int | str], before: float

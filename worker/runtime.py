@@ -10,8 +10,6 @@ from dataclasses import dataclass
 from functools import cache
 from typing import TYPE_CHECKING
 
-from redis import RedisError
-
 from config.celery import SOCKET_TIMEOUT
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
@@ -89,11 +87,15 @@ def runtime() -> Runtime:
 
 def _keep_time(quota: Quota) -> None:
     """Reads Redis' clock once a second: what is not seen to go evenly is not taken for time that has passed."""
+    away = False
     while True:
         try:
             quota.keep_time()
-        except RedisError as error:
-            logger.debug("clock_not_read: %s", type(error).__name__)
+            away = False
+        except Exception as error:  # noqa: BLE001 - where the thread ends no time passes for quiet lanes
+            if not away:
+                logger.warning("clock_not_read: %s: %s; trying on", type(error).__name__, error)
+            away = True
         time.sleep(CLOCK_INTERVAL)
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 #: seconds that permits are to lie ahead: a worker that is late by less misses no send time
 AHEAD = 0.12
-#: what a permit nearer than that adds in all workers alike, and the least share by which it makes a window larger
+#: messages that a permit nearer than that adds: so many by the window's size, and so many at least
 GROWTH, LEAST_GROWTH = 0.5, 0.02
 #: the share by which one that lies farther ahead makes it smaller
 SHRINKING = 0.02

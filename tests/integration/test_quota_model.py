@@ -432,7 +432,7 @@ class JumpingClock(SteadyClock):
         if seconds < 0:
             self.world.read_clock()
 
-    @rule(millionths=st.sampled_from([-500, 0, 500]))
+    @rule(millionths=st.sampled_from([-20_000, -500, 0, 500, 20_000]))
     def the_clock_is_slewed(self, millionths: int) -> None:
         self.world.gain = millionths
 

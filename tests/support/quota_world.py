@@ -113,22 +113,21 @@ class World:
         self._move(until)
 
     def _move(self, to: int) -> None:
-        """Processes read Redis' clock once a second meanwhile."""
+        """Processes read Redis' clock once a second meanwhile, each at a time of its own."""
         to = max(to, self.now)
-        acting = self.acting
         while self.now < to:
-            step = min(to - self.now, SECOND - self.now % SECOND)
+            step = min(to - self.now, SECOND // 4 - self.now % (SECOND // 4))
             self.ahead += step * self.gain // 1_000_000
             self.now += step
-            if self.now % SECOND == 0:
-                self.read_clock()
-        self.acting = acting
+            quarter, rest = divmod(self.now % SECOND, SECOND // 4)
+            if rest == 0:
+                self.read_clock(quarter)
 
-    def read_clock(self) -> None:
-        """Each process that lives reads Redis' clock."""
+    def read_clock(self, turn: int | None = None) -> None:
+        """Each process that lives reads Redis' clock, or those whose ``turn`` of four it is."""
         acting = self.acting
-        for process in self.processes:
-            if process.alive:
+        for number, process in enumerate(self.processes):
+            if process.alive and turn in (None, number % 4):
                 self.acting = process
                 process.quota.keep_time()
         self.acting = acting
@@ -197,6 +196,8 @@ class Process:
         #: overrides of the program's rate: calls a minute, version
         self.rate: tuple[int, int] | None = None
         self.alive = True
+        #: whether it can't read Redis' clock
+        self.away = False
         #: microseconds that a call is on its way to Redis, and its reply on the way back
         self.out = self.back = 0
         #: what happens while the next call is on its way
@@ -210,6 +211,8 @@ class Process:
 
     def time(self) -> tuple[int, int]:
         """As Redis does."""
+        if self.away:
+            raise redis.ConnectionError("refused")
         return divmod(self.world.wall, SECOND)
 
     def clock(self, true: int) -> float:

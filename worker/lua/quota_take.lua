@@ -2,11 +2,11 @@
 -- KEYS: 1 quota  2 ring
 -- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 of these, kept back from this caller
 --       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that Redis' clock can show by
---       the caller's own  10 since when, by Redis' clock, the caller has seen it go evenly  11 epoch of the permits to
+--       the caller's own  10 from when on, by Redis' clock, the caller has seen it go evenly  11 epoch of the permits to
 --       settle  12 day and 13 calls of it that the caller has seen  14 pause where there is no state, or -1
 --       from 15 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
 -- Times are integers, in microseconds.
--- Returns, each with what Redis' clock shows at the end:
+-- Returns, each but the last with what Redis' clock shows as its last element:
 --          {'send', wait, now, epoch, day, used, bucket}
 --        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve held pause
 --        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
@@ -25,8 +25,9 @@ local SHANGHAI = 28800000000
 -- days turn, and holds end, so much after midnight, for the platform's clock and ours differ; the calls around
 -- midnight count for both days
 local CLOCK_MARGIN = 500000
--- by so much a clock may seem ahead of the caller's, and more than so much is no call that was held up on its way
-local SLACK, LEAP = 20000, 1000000
+-- by so much a call may be held up on its way and not be told from a clock that was put forward; for so long, and up to
+-- so much, the rest of what has passed is left to others
+local SLACK, KEPT, UNTOLD = 20000, 3000000, 1000000
 -- the farthest that anybody looks ahead
 local LOOK_AHEAD = 300000
 -- calls are spaced evenly over the window; those that are behind that catch up at this pace: by up to so much where
@@ -82,10 +83,11 @@ end
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local known, read, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
-  unpack(redis.call('HMGET', hash, 'run', 'read', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
+local known, read, base, shown, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
+  unpack(redis.call('HMGET', hash, 'run', 'read', 'base', 'shown', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
     'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version', 'short'))
-read, last, slot, due = tonumber(read or 0), tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
+read, base, shown = tonumber(read or 0), tonumber(base or 0), tonumber(shown or 0)
+last, slot, due = tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
 day = tonumber(day or today)
@@ -102,24 +104,26 @@ if whole and ARGV[11] ~= epoch and ARGV[11] ~= '0' then
   return {'again', 0, last, tonumber(epoch), day, used, 0, wall}
 end
 
--- the lane's time is that of its last call, and what has passed since, as far as the caller has seen Redis' clock go
--- evenly: what passed until it saw a step is left out, and so is what a clock put forward adds that it cannot have seen.
--- 'read' is what Redis' clock showed up to which that is done
+-- The lane's time goes on as Redis' clock does, as far as the caller has seen that go evenly, up to the latest that it
+-- can show for him. 'read' is what it showed when the lane's time was 'base', and 'shown' what it did at the last call.
+-- Who has seen it go evenly since 'read' says what has passed in all; another says what has passed since the last call,
+-- or since he began to see, and leaves the rest to those. What nobody says in time is left out.
 local now = wall
 if whole then
   local till = wall > latest + SLACK and latest or wall
-  now = last + math.max(0, till - math.max(read, steady))
-  if read >= steady and read <= wall and wall - till <= LEAP then
-    -- this call was held up on its way: the rest is for one that can say what has passed
-    read = math.max(read, till)
+  if steady <= read then
+    now = math.max(last, base + till - read)
   else
-    read = wall
+    now = last + math.max(0, till - math.max(steady, shown))
+  end
+  if (till == wall and steady <= read) or wall < read or wall - read > KEPT or base + wall - read - now > UNTOLD then
+    read, base = wall, now
   end
 else
-  read = wall
+  read, base = wall, now
 end
--- what may yet be added: nothing is taken for older than it is
-local seen = now + wall - read
+-- what may yet be said to have passed: nothing is taken for older than it is
+local seen = math.max(now, base + wall - read)
 
 local first = math.floor((now - window) / BUCKET)
 if not whole then
@@ -222,7 +226,8 @@ if cut_until and tonumber(cut_until) > wall then
 end
 
 local function leave(verdict, wait, last_word)
-  redis.call('HSET', hash, 'read', string.format('%.0f', read), 'now', string.format('%.0f', now),
+  redis.call('HSET', hash, 'read', string.format('%.0f', read), 'base', string.format('%.0f', base),
+    'shown', string.format('%.0f', wall), 'now', string.format('%.0f', now),
     'slot', string.format('%.0f', slot), 'due', string.format('%.0f', due), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
   return {verdict, wait, now, epoch, day, used, last_word, wall}
 end
