@@ -153,11 +153,11 @@ def test_the_thread_that_reads_the_clock_goes_on_after_any_failure_and_says_so_o
 ) -> None:
     monkeypatch.setattr(worker.runtime, "CLOCK_INTERVAL", 0.0)
 
-    class Quota:
-        said = [OSError("away"), ValueError("nonsense"), None, OSError("away again"), SystemExit()]
+    said = [OSError("away"), ValueError("nonsense"), None, OSError("away again"), SystemExit()]
 
+    class Quota:
         def keep_time(self) -> None:
-            if failure := self.said.pop(0):
+            if failure := said.pop(0):
                 raise failure
 
     with pytest.raises(SystemExit):
