@@ -1,4 +1,4 @@
-"""Whether Redis' clock goes evenly, by this process' own; the time of the quotas leaves out its steps. Pure.
+"""Whether Redis' clock goes evenly, by this process' own; the time of the quotas leaves out its steps.
 
 Every answer of Redis says what its clock showed, somewhen between a call and its answer; so the difference of the two
 clocks lies between two bounds. Where those of a later answer do not agree with them, Redis' clock was put forward or
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 import threading
+import time
 from collections import deque
 
 #: seconds between two answers beyond which a clock may have been put back and forward again unseen
@@ -21,6 +22,15 @@ APART = 3.0
 DRIFT, SLACK = 1_000, 2_000
 #: microseconds after a disagreement before a clock is taken to go evenly: it may be on its way, slewed, and not put
 PROBATION = 1_000_000
+
+
+def ours() -> float:
+    """Seconds of this machine's clock that nobody puts or slews, where it has one: Redis' may be the same machine's."""
+    return time.clock_gettime(_CLOCK)
+
+
+#: NTP slews the usual one, too
+_CLOCK = getattr(time, "CLOCK_MONOTONIC_RAW", time.CLOCK_MONOTONIC)
 
 
 class Watch:

@@ -17,7 +17,7 @@ import redis.exceptions
 
 from config import keys
 from config.store import STORE_AWAY
-from worker.clock import Watch
+from worker import clock
 from worker.errcodes import Meaning
 from worker.permit import Known, Permit, Snooze
 from worker.scripts import script
@@ -80,7 +80,7 @@ class Quota:
         self, redis: Redis, rates: Rates, call_timeout: float, counted: Callable[[str, Lane], int | None]
     ) -> None:
         self._redis = redis
-        self._watch = Watch()
+        self._watch = clock.Watch()
         self._rates = rates
         self._counted = counted
         self._timeout = call_timeout + START
@@ -132,9 +132,9 @@ class Quota:
 
     def keep_time(self) -> None:
         """Reads Redis' clock, so that it is seen when it is put forward or back; to be called about once a second."""
-        before = time.monotonic()
+        before = clock.ours()
         seconds, microseconds = self._redis.time()
-        self._watch.add(before, time.monotonic(), seconds * 1_000_000 + microseconds)
+        self._watch.add(before, clock.ours(), seconds * 1_000_000 + microseconds)
 
     def answered(self, permit: Permit) -> None:
         """Says that the call of ``permit`` is over, for its answer is here: it counts for one window from now."""
@@ -201,12 +201,11 @@ class Quota:
         known = self._of(appid, lane)
         fresh = -1
         while True:
-            # the clock is read before the call: Redis runs it later, and then less is taken for sure
-            before = time.monotonic()
-            if not self._watch.knows(before):
+            if not self._watch.knows(clock.ours()):
                 self.keep_time()
-                continue
-            latest, steady = self._watch.at(before)
+            # the clocks are read before the call: Redis runs it later, and then less is taken for sure
+            began, before = clock.ours(), time.monotonic()
+            latest, steady = self._watch.at(began)
             with known.lock:
                 ended = [known.ended.popleft() for _ in range(min(SETTLE, len(known.ended)))]
                 epoch = known.epoch
@@ -231,8 +230,8 @@ class Quota:
                 raise
             after = time.monotonic()
             if reply:
-                self._watch.add(before, after, reply[-1])
-                self._learn(known, *reply[2:5], clock=reply[-1])
+                self._watch.add(began, clock.ours(), reply[-1])
+                self._learn(known, *reply[2:5], shown=reply[-1])
             if said == "again":
                 continue
             if said != "absent":
@@ -260,9 +259,9 @@ class Quota:
             over_by=before + seconds + self._timeout,
         )
 
-    def _learn(self, known: Known, epoch: int, day: int, used: int, *, clock: int) -> None:
+    def _learn(self, known: Known, epoch: int, day: int, used: int, *, shown: int) -> None:
         if epoch:
-            known.learn(epoch, day, used, asks=ASKED if clock - epoch < _micro(self.pause) else 0)
+            known.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
 
     def _run_take(
         self, lane_keys: list[str], args: list[int | str], settled: list[int | str], before: float

@@ -89,6 +89,7 @@ def _keep_time(quota: Quota) -> None:
     """Reads Redis' clock once a second: what is not seen to go evenly is not taken for time that has passed."""
     away = False
     while True:
+        began = time.monotonic()
         try:
             quota.keep_time()
             away = False
@@ -96,7 +97,7 @@ def _keep_time(quota: Quota) -> None:
             if not away:
                 logger.warning("clock_not_read: %s: %s; trying on", type(error).__name__, error)
             away = True
-        time.sleep(CLOCK_INTERVAL)
+        time.sleep(max(0.0, began + CLOCK_INTERVAL - time.monotonic()))
 
 
 # what was locked when it was forked would be so for ever

@@ -88,6 +88,7 @@ class World:
         self._patch.setattr("worker.scripts._source", virtual_source)
         virtual = SimpleNamespace(monotonic=self._monotonic, time=lambda: self.wall / SECOND)
         self._patch.setattr("worker.quota.time", virtual)
+        self._patch.setattr("worker.clock.ours", self._monotonic)
         self._patch.setattr("config.store.time", virtual)
         self.tell_redis()
 

@@ -27,7 +27,7 @@ local SHANGHAI = 28800000000
 local CLOCK_MARGIN = 500000
 -- by so much a call may be held up on its way and not be told from a clock that was put forward; for so long, and up to
 -- so much, the rest of what has passed is left to others
-local SLACK, KEPT, UNTOLD = 20000, 3000000, 1000000
+local SLACK, KEPT, UNTOLD = 20000, 10000000, 2000000
 -- the farthest that anybody looks ahead
 local LOOK_AHEAD = 300000
 -- calls are spaced evenly over the window; those that are behind that catch up at this pace: by up to so much where
@@ -40,7 +40,7 @@ local window, timeout, ahead = tonumber(ARGV[6]), tonumber(ARGV[7]), tonumber(AR
 local latest, steady = tonumber(ARGV[9]), tonumber(ARGV[10])
 
 local function bytes(from, to)
-  -- the counts of buckets from..to, fewer than SIZE
+  -- the counts of buckets from..to, SIZE at most
   if to < from then
     return ''
   end
