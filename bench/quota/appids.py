@@ -82,12 +82,12 @@ def measure(traffic: Traffic) -> tuple[Costs, str]:
             if traffic.full:
                 feeder.fill()
         system.start_workers()
-        sender = Sender(system, traffic)
-        sender.send(WARM_UP)
-        before, checks_before, since = system.look(), sum(system.arrived().values()), time.monotonic()
-        sender.send(MEASURED)
-        after, checks, seconds = system.look(), sum(system.arrived().values()), time.monotonic() - since
-        state = state_bytes(system.store, text.state) // max(1, len(traffic.appids))
+        with closing(Sender(system, traffic)) as sender:
+            sender.send(WARM_UP)
+            before, checks_before, since = system.look(), sum(system.arrived().values()), time.monotonic()
+            sender.send(MEASURED)
+            after, checks, seconds = system.look(), sum(system.arrived().values()), time.monotonic() - since
+        state = state_bytes(system.store, text.state) // len({APPID, *traffic.appids})
         costs = costs_of(before, after, checks - checks_before, seconds, state, QUOTA_SCRIPTS)
         return costs, version(system.store)
 
@@ -101,6 +101,9 @@ class Sender:
         self._app = publisher(system.broker_url)
         self._a_second = traffic.others
         self._appids = cycle(traffic.appids)
+
+    def close(self) -> None:
+        self._app.close()
 
     def send(self, seconds: float) -> None:
         """Goes on for so long."""
