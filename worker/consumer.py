@@ -307,9 +307,9 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self._searching = False
         if crowds is None:
             return
-        for lane, appids in crowds.items():
+        for lane, marked in crowds.items():
             # also of an appId that is not configured any more: its checks fail with that, instead of waiting for ever
-            self.crowds[lane] = appids
+            self.crowds[lane] = marked | self._busy_crowds(lane)
             for appid in self.crowds[lane]:
                 self._open_own(lane, appid)
             if self.crowds[lane]:
@@ -317,6 +317,16 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         for name, flow in list(self._flows.items()):
             if name not in LANES:
                 self._close_if_empty(name, flow)
+
+    def _busy_crowds(self, lane: Lane) -> set[str]:
+        """The appIds whose own queue was used lately here: the mark may be set after others were read, and to go the
+        plain way meanwhile would be to overtake."""
+        prefix, since = f"{QUEUES[lane]}.", time.monotonic() - CROWD_KEEP
+        return {
+            name.removeprefix(prefix)
+            for name, flow in self._flows.items()
+            if name.startswith(prefix) and flow.busy_at > since
+        }
 
     def _sort(self, lane: Lane) -> None:
         """Has what waits in the shared queue sorted, in another thread, where the broker allows it."""
