@@ -309,7 +309,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             return
         for lane, marked in crowds.items():
             # also of an appId that is not configured any more: its checks fail with that, instead of waiting for ever
-            self.crowds[lane] = marked | self._busy_crowds(lane)
+            self.crowds[lane] = marked | self._own_queues(lane)
             for appid in self.crowds[lane]:
                 self._open_own(lane, appid)
             if self.crowds[lane]:
@@ -318,15 +318,11 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             if name not in LANES:
                 self._close_if_empty(name, flow)
 
-    def _busy_crowds(self, lane: Lane) -> set[str]:
-        """The appIds whose own queue was used lately here: the mark may be set after others were read, and to go the
-        plain way meanwhile would be to overtake."""
-        prefix, since = f"{QUEUES[lane]}.", time.monotonic() - CROWD_KEEP
-        return {
-            name.removeprefix(prefix)
-            for name, flow in self._flows.items()
-            if name.startswith(prefix) and flow.busy_at > since
-        }
+    def _own_queues(self, lane: Lane) -> set[str]:
+        """The appIds whose own queue is served here: a mark may be set after the others were read, and what goes the
+        plain way meanwhile would overtake what is there."""
+        prefix = f"{QUEUES[lane]}."
+        return {name.removeprefix(prefix) for name in self._flows if name.startswith(prefix)}
 
     def _sort(self, lane: Lane) -> None:
         """Has what waits in the shared queue sorted, in another thread, where the broker allows it."""

@@ -21,6 +21,7 @@ from config.store import STORE_AWAY
 from worker.messages import appid_of, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
 from worker.runtime import runtime
+from worker.transport import Channel as RedisChannel
 from worker.window import Window
 
 if TYPE_CHECKING:
@@ -254,10 +255,17 @@ class Flow:
         whose = {self._whose_is(message) for _, message in self._returning}
         may_return = set(self._in_hand) - (set() if self._all_may_return else self._sent)
         others = any(self._whose.get(tag) in whose for tag in may_return) if self._appid is None else may_return
-        if others and (self._paused or self._appid is None) and time.monotonic() < self._gather_until:
+        may_come = self._one_comes or (others and (self._paused or self._appid is None))
+        if may_come and time.monotonic() < self._gather_until:
             self._flows.later(GATHER, self._gather)
         else:
             self._give_back()
+
+    @property
+    def _one_comes(self) -> bool:
+        """Whether a message may be on its way although the queue is paused. The transport gives it back at once, so
+        that has to be before those are given back that were fetched earlier."""
+        return self._paused and isinstance(self._channel, RedisChannel) and self._channel.is_fetching
 
     def _whose_is(self, message: Message) -> str | None:
         return appid_of(message, runtime().settings.default_appid)
@@ -282,6 +290,7 @@ class Flow:
             return
         self._paused = True
         self._consumer.cancel()
+        self.tell_size()
         if seconds > LOOK:
             level = logging.INFO if why == "minute" else logging.WARNING
             logger.log(level, "queue_paused queue=%s: %s, for %.1f s", self.name, why, seconds)
@@ -323,6 +332,9 @@ class Flow:
     def tell_size(self) -> None:
         """Tells the broker how many messages may be in hand, where that has changed."""
         size = max(1, min(len(self._sent) + self.window.size, self._flows.share(self)))
+        if self._one_comes:
+            # kombu leaves it unread while there is no room
+            size = max(size, len(self._in_hand) + len(self._returning) + 1)
         if size != self._told_size and not self._closed:
             self._told_size = size
             # where the broker takes it so, for the channel, and not only for consumers that begin later

@@ -49,6 +49,11 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
 
     QoS = QoS
 
+    @property
+    def is_fetching(self) -> bool:
+        """Whether a fetch is under way, whose message may have left the queue already."""
+        return bool(self._in_poll)
+
     def readdress(self, message: Any, queue: str) -> None:
         """Has an unacknowledged message go to another queue when it is given back. The queue has been declared."""
         raw = message._raw
