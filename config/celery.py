@@ -17,6 +17,12 @@ CONNECT_TIMEOUT = 3
 #: seconds that an unacknowledged message of a lost worker stays away; a run is far shorter (two calls and a token)
 VISIBILITY_TIMEOUT = 600
 
+#: seconds that one worker keeps others from giving such messages out again; it takes milliseconds
+MUTEX_EXPIRE = 10
+
+#: seconds between two looks for messages to give out again
+RESTORE_INTERVAL = 5
+
 DAY = 86_400
 
 
@@ -103,6 +109,12 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "unacked_key": "wxcheck:unacked",
             "unacked_index_key": "wxcheck:unacked_index",
             "unacked_mutex_key": "wxcheck:unacked_mutex",
+            # who takes the lock while Redis stalls gives up before the answer, and nobody would give it back: with
+            # kombu's 300 s nothing is given out again for as long
+            "unacked_mutex_expire": MUTEX_EXPIRE,
+            # kombu looks for such messages every 100 s
+            "unacked_restore_interval": RESTORE_INTERVAL,
+            "unacked_restore_throttle": 1,
         }
     elif settings.broker.startswith(("amqp", "pyamqp")):
         # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it

@@ -23,9 +23,9 @@ import requests
 import yaml
 
 from config.settings import PREFIX, Settings
-from local.ports import free_port
 from local.redis_server import find_server
 from sandbox.credentials import DEMO_ENVIRONMENT
+from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.system import plain_client
 

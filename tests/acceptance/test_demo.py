@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.ports import free_port
 from local.processes import Processes
 from local.redis_server import embedded_redis
 from tests.support.local_process import LocalProcess
+from tests.support.ports import free_port
 
 DEMO = ("-m", "local.demo")
 

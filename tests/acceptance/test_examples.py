@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from local.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import ROOT, Running, eventually
 from tests.support.system import System
 

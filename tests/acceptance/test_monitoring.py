@@ -17,7 +17,7 @@ import pytest
 import requests
 from celery.result import AsyncResult
 
-from local.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import System
 

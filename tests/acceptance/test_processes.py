@@ -21,7 +21,7 @@ from celery import chain, chord
 from celery.canvas import Signature
 from celery.result import AsyncResult
 
-from local.ports import free_port
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.system import APPID, QUEUES, System
 

@@ -17,7 +17,6 @@ from celery.events import EventReceiver
 from celery.result import AsyncResult
 
 import wxcheck
-from local.ports import free_port
 from tests.support.checks import (
     V2,
     ended,
@@ -30,6 +29,7 @@ from tests.support.checks import (
     time_comes,
     waiting,
 )
+from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import AES_KEY, APPID, PUSH_TOKEN, SECRET, System
 

@@ -12,8 +12,8 @@ import redis
 import requests
 from celery import Celery
 
-from local.ports import free_port
 from tests.support.local_process import LocalProcess
+from tests.support.ports import free_port
 
 UP = ("-m", "local.up")
 

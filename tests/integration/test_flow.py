@@ -20,7 +20,7 @@ from celery.result import AsyncResult
 
 import wxcheck
 from config import keys
-from config.celery import SOCKET_TIMEOUT
+from config.celery import MUTEX_EXPIRE, SOCKET_TIMEOUT
 from config.store import vouch
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
 from tests.support.processes import Running, eventually
@@ -116,7 +116,7 @@ def arrived(place: Place, count: int, path: str = TEXT_PATH) -> None:
 def outlast_visibility(place: Place) -> None:
     """Lets the time pass after which the broker gives out again what is not acknowledged."""
     for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
-        place.store.zadd("wxcheck:unacked_index", {tag: 1})
+        place.store.zadd("wxcheck:unacked_index", {tag: 1}, xx=True)
 
 
 def numbers(contents: list[str]) -> list[int]:
@@ -582,7 +582,14 @@ def test_a_worker_goes_on_after_a_stall_in_which_it_could_give_nothing_back(plac
         time.sleep(2 * SOCKET_TIMEOUT + 2)  # a step of a check and the giving back after it have both timed out
     results += place.texts(10, name="later")
     assert [verdict_of(result)["suggest"] for result in results[-10:]] == ["pass"] * 10
-    outlast_visibility(place)  # of what it could not give back
+
+    def all_ended() -> bool:
+        outlast_visibility(place)  # of what it could not give back
+        return all(result.ready() for result in results)
+
+    # also where a worker took the lock for that during the stall, and does not know that it has it
+    place.store.set("wxcheck:unacked_mutex", "nobody's", ex=MUTEX_EXPIRE)
+    eventually(all_ended, "every check ended")
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 70
     assert worker.process.poll() is None
 

@@ -10,9 +10,9 @@ import pytest
 import redis
 
 from local.errors import NoRedisServer, ProcessFailed
-from local.ports import free_port
 from local.processes import Processes
 from local.redis_server import embedded_redis, find_server
+from tests.support.ports import free_port
 
 
 def test_the_embedded_redis_answers_and_writes_nothing_to_disk() -> None:

@@ -21,9 +21,9 @@ import redis
 from config import keys
 from config.settings import MiniProgram
 from config.store import vouch
-from local.ports import free_port
 from local.processes import Processes
 from local.redis_server import embedded_redis
+from tests.support.ports import free_port
 from worker.answers import Answer
 from worker.errcodes import Meaning
 from worker.permit import Permit, Snooze

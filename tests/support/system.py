@@ -12,8 +12,8 @@ import requests
 from celery import Celery
 
 from config.store import vouch
-from local.ports import free_port
 from local.redis_server import answers, embedded_redis
+from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 
 APPID = "wx0123456789abcdef"

@@ -36,8 +36,8 @@ from bench.quota.windows import (
     use_of_quota,
 )
 from bench.quota.wxcheck_worker import with_stepped_clock
-from local.ports import free_port
 from local.processes import ROOT
+from tests.support.ports import free_port
 
 TIMES = st.lists(st.integers(0, 200), max_size=60)
 
