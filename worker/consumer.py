@@ -15,6 +15,7 @@ from kombu.common import ignore_errors
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
+from worker.crowds import own_queue
 from worker.flow import Flow
 from worker.messages import publish_again, raw_message
 from worker.runtime import runtime
@@ -201,7 +202,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
 
     def crowd(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
         """Gives an appId a queue of its own, from which nothing is fetched for ``seconds``."""
-        own = self._flows.get(f"{QUEUES[lane]}.{appid}")
+        own = self._flows.get(own_queue(QUEUES[lane], appid))
         if own is not None:
             own.busy_at = time.monotonic()
         if appid not in self.crowds[lane]:
@@ -213,9 +214,10 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
     def readdress(self, message: Message, lane: Lane, appid: str) -> bool:
         """Has a message go to the front of its appId's queue when it is given back; False where the broker cannot, or
         does not know that queue."""
-        if not isinstance(message.channel, RedisChannel) or f"{QUEUES[lane]}.{appid}" not in self._flows:
+        name = own_queue(QUEUES[lane], appid)
+        if not isinstance(message.channel, RedisChannel) or name not in self._flows:
             return False
-        message.channel.readdress(message, f"{QUEUES[lane]}.{appid}")
+        message.channel.readdress(message, name)
         return True
 
     def mark(self, lane: Lane, appid: str) -> None:
@@ -228,7 +230,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         """Moves a message to the queue of its appId; raises where it did not get there."""
         # before it: where the store is away nothing is published, and so nothing is published twice
         runtime().crowds.add(lane, appid)
-        publish_again(self.consumer.app, raw_message(message, f"{QUEUES[lane]}.{appid}"))
+        publish_again(self.consumer.app, raw_message(message, own_queue(QUEUES[lane], appid)))
         # what is published is moved: whatever goes wrong from here on, it must not be given back as well
         self._set_mark(lane, appid)
 
@@ -321,7 +323,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
     def _own_queues(self, lane: Lane) -> set[str]:
         """The appIds whose own queue is served here: a mark may be set after the others were read, and what goes the
         plain way meanwhile would overtake what is there."""
-        prefix = f"{QUEUES[lane]}."
+        prefix = own_queue(QUEUES[lane], "")
         return {name.removeprefix(prefix) for name in self._flows if name.startswith(prefix)}
 
     def _sort(self, lane: Lane) -> None:
@@ -342,7 +344,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
 
     def _open_own(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
         queue = QUEUES[lane]
-        name = f"{queue}.{appid}"
+        name = own_queue(queue, appid)
         if queue not in self._flows or name in self._flows or self._stopped:
             return
         self._flows[name] = Flow(self, name, lane, appid, self._slots(without=set()))
@@ -353,7 +355,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         if not flow.idle or time.monotonic() - flow.busy_at < CROWD_KEEP or flow.size():
             return
         lane: Lane = "text" if name.startswith(TEXT_QUEUE) else "media"
-        appid = name.removeprefix(f"{QUEUES[lane]}.")
+        appid = name.removeprefix(own_queue(QUEUES[lane], ""))
         try:
             runtime().crowds.remove(lane, appid)
             if flow.size():

@@ -12,6 +12,11 @@ if TYPE_CHECKING:
     from worker.checks import Lane
 
 
+def own_queue(queue: str, appid: str) -> str:
+    """The name of an appId's own queue beside the ``queue`` that it shares with the others."""
+    return f"{queue}.{appid}"
+
+
 class Crowds:
     """The appIds with a queue of their own, for all workers."""
 

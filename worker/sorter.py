@@ -13,6 +13,7 @@ from kombu import Message
 from kombu.transport.redis import Channel
 
 from config.store import connect
+from worker.crowds import own_queue
 from worker.messages import appid_of
 from worker.scripts import script
 
@@ -58,7 +59,7 @@ class Sorter:
         asked = list(appids)
         with self._redis.pipeline(transaction=False) as pipe:
             for appid in asked:
-                pipe.exists(*[f"{queue}.{appid}{_suffix(step)}" for step in Channel.priority_steps])
+                pipe.exists(*[own_queue(queue, appid) + _suffix(step) for step in Channel.priority_steps])
             return {appid for appid, found in zip(asked, pipe.execute(), strict=True) if found}
 
     def _move_batch(self, queue: str, suffix: str, raws: Iterable[str], crowded: set[str]) -> dict[str, int]:
@@ -69,7 +70,7 @@ class Sorter:
             if appid in crowded:
                 pairs.setdefault(appid, []).extend((raw, anew))
         return {
-            appid: int(self._move(keys=[f"{queue}{suffix}", f"{queue}.{appid}{suffix}"], args=args))
+            appid: int(self._move(keys=[queue + suffix, own_queue(queue, appid) + suffix], args=args))
             for appid, args in pairs.items()
         }
 
@@ -77,12 +78,12 @@ class Sorter:
         """Whose a message is, and how it reads in that appId's own queue; ("", "") where it cannot be read."""
         try:
             stored: dict[str, Any] = json.loads(raw)
-            appid = appid_of(_message(stored), self._default)
-            info = stored["properties"]["delivery_info"]
-            info.update(exchange=f"{queue}.{appid}", routing_key=f"{queue}.{appid}")
+            appid = appid_of(_message(stored), self._default) or ""
+            own = own_queue(queue, appid)
+            stored["properties"]["delivery_info"].update(exchange=own, routing_key=own)
         except (ValueError, KeyError, TypeError, AttributeError):
             return "", ""  # whoever fetches it says what is wrong with it
-        return appid or "", json.dumps(stored)
+        return appid, json.dumps(stored)
 
 
 def _suffix(step: int) -> str:

@@ -366,7 +366,7 @@ def test_a_published_encrypted_push_is_accepted(served: httpx.Client, broker: Va
 
 
 def refused_in_time(client: httpx.Client, at_once: int = 1, hangs: bool = False) -> None:
-    """Pushes are answered 503 within 3 s, and the endpoint answers others meanwhile, a broker that hangs or not."""
+    """Pushes are answered 503 within 3 s, and while they wait for a broker that hangs, others are answered."""
     with ThreadPoolExecutor(at_once) as pool:
         began = time.monotonic()
         answers = [pool.submit(push, client) for _ in range(at_once)]

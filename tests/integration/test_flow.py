@@ -20,7 +20,7 @@ from celery.result import AsyncResult
 
 import wxcheck
 from config import keys
-from config.celery import MUTEX_EXPIRE, SOCKET_TIMEOUT
+from config.celery import SOCKET_TIMEOUT, VISIBILITY_TIMEOUT
 from config.store import vouch
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
 from tests.support.processes import Running, eventually
@@ -42,7 +42,7 @@ class Place:
     def __init__(self, system: System, recorder: Recorder) -> None:
         self._system = system
         self.platform = recorder
-        self.url = f"{system.redis_url.removesuffix('/0')}/{1 + next(_databases) % 15}"
+        self.url = system.database_url(1 + next(_databases) % 15)
         self.store: redis.Redis = redis.Redis.from_url(self.url, decode_responses=True)
         self.store.flushdb()
         for appid in (APPID, OTHER_APPID):
@@ -587,8 +587,6 @@ def test_a_worker_goes_on_after_a_stall_in_which_it_could_give_nothing_back(plac
         outlast_visibility(place)  # of what it could not give back
         return all(result.ready() for result in results)
 
-    # also where a worker took the lock for that during the stall, and does not know that it has it
-    place.store.set("wxcheck:unacked_mutex", "nobody's", ex=MUTEX_EXPIRE)
     eventually(all_ended, "every check ended")
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 70
     assert worker.process.poll() is None
@@ -610,6 +608,16 @@ def test_a_worker_goes_on_when_the_store_was_killed_and_has_forgotten_everything
     place.open_lanes()
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 5
     assert worker.process.poll() is None
+
+
+def test_what_a_worker_left_behind_is_given_out_again_within_seconds_of_its_time(place: Place) -> None:
+    (result,) = place.texts(1)
+    place.worker("worker", queues="wxcheck.media")
+    for _ in range(2):  # a look soon after the start tells nothing of the others
+        raw = json.loads(place.store.rpop(wxcheck.TEXT_QUEUE))
+        place.store.hset("wxcheck:unacked", "tag", json.dumps([raw, wxcheck.TEXT_QUEUE, wxcheck.TEXT_QUEUE]))
+        place.store.zadd("wxcheck:unacked_index", {"tag": time.time() - VISIBILITY_TIMEOUT - 1})
+        eventually(lambda: queued(place.store, wxcheck.TEXT_QUEUE) == [result.id], "it waits again", 30)
 
 
 # -- other pools -------------------------------------------------------------------------------------------------------

@@ -52,17 +52,13 @@ class Hub:
 
 @pytest.fixture
 def store(system: System) -> Iterator[redis.Redis]:
-    """A database of its own beside the running system's."""
-    client = redis.Redis.from_url(system.redis_url.removesuffix("/0") + "/8", decode_responses=True)
-    client.flushdb()
-    yield client
-    client.close()
+    with system.database(8) as client:
+        yield client
 
 
 @pytest.fixture
 def connection(system: System, store: redis.Redis) -> Iterator[Connection]:
-    url = system.redis_url.removesuffix("/0") + "/8"
-    with Connection(url, transport=Transport) as connection:
+    with Connection(system.database_url(8), transport=Transport) as connection:
         yield connection
 
 

@@ -194,8 +194,7 @@ def test_a_held_check_keeps_its_chain_its_headers_and_its_arguments_hidden(syste
 
 @pytest.mark.parametrize("apps", [None, ""], ids=["several Mini Programs", "one"])
 def test_a_worker_that_is_killed_loses_no_check_that_is_held(system: System, apps: str | None) -> None:
-    # another database of the same Redis: other queues, where no worker of other tests fetches
-    url = system.redis_url.removesuffix("/0") + "/3"
+    url = system.database_url(3)
     environment = {"WXCHECK_REDIS_URL": url} | ({} if apps is None else {"WXCHECK_APPS": apps})
     queue = wxcheck.TEXT_QUEUE if apps == "" else f"wxcheck.text.{APPID}"
     app = plain_client(url)

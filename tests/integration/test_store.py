@@ -30,11 +30,8 @@ PUSH = {"trace_id": "t1", "version": 1, "isrisky": 0, "status_code": 0, "errmsg"
 
 @pytest.fixture
 def store(system: System) -> Iterator[redis.Redis]:
-    """A database of its own beside the running system's."""
-    client = redis.Redis.from_url(system.redis_url.removesuffix("/0") + "/7", decode_responses=True)
-    client.flushdb()
-    yield client
-    client.close()
+    with system.database(7) as client:
+        yield client
 
 
 @pytest.fixture

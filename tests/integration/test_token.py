@@ -305,7 +305,7 @@ def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, record
 @pytest.fixture
 def apart(system: System) -> Iterator[tuple[Celery, str]]:
     """Another database of the same Redis, so that no worker of other tests takes a check: a client, and its URL."""
-    url = system.redis_url.removesuffix("/0") + "/4"
+    url = system.database_url(4)
     app = plain_client(url)
     with redis.Redis.from_url(url, decode_responses=True) as store:
         for appid in (APPID, OTHER_APPID):

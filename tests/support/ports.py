@@ -15,6 +15,7 @@ _LOWEST, _HIGHEST = 10_000, 20_000
 _processes = int(os.environ.get("PYTEST_XDIST_WORKER_COUNT", "1"))
 _process = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
 _own = range(_LOWEST + _process, _HIGHEST, _processes)
+# two runs at once begin at different ones
 _start = random.randrange(len(_own))
 _ports: Iterator[int] = itertools.cycle([*_own[_start:], *_own[:_start]])
 

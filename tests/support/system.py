@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from contextlib import ExitStack
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,17 @@ class System:
     def counters(self) -> dict[str, int]:
         """What the cluster counted."""
         return {str(event): int(number) for event, number in self.redis.hgetall("wxcheck:counters").items()}
+
+    def database_url(self, number: int) -> str:
+        """The URL of another database of the same Redis, where no worker of other tests fetches."""
+        return f"{self.redis_url.removesuffix('/0')}/{number}"
+
+    @contextmanager
+    def database(self, number: int) -> Iterator[redis.Redis]:
+        """That database, empty."""
+        with redis.Redis.from_url(self.database_url(number), decode_responses=True) as client:
+            client.flushdb()
+            yield client
 
     def forget(self) -> None:
         """Empties the store, but for what a broker keeps in it: the next test meets no token, hold or mark.
