@@ -14,11 +14,9 @@ from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 3
 
-#: seconds that an unacknowledged message of a lost worker stays away; a run is far shorter (two calls and a token)
-VISIBILITY_TIMEOUT = 600
-
-#: seconds that one worker keeps others from giving such messages out again; it takes milliseconds
-MUTEX_EXPIRE = 10
+#: seconds that an unacknowledged message of a lost worker stays away; a worker says every few seconds what it has in
+#: hand (worker.transport), so a long run does not outlast it
+VISIBILITY_TIMEOUT = 60
 
 #: seconds between two looks for messages to give out again
 RESTORE_INTERVAL = 5
@@ -108,10 +106,6 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             # back what is older than its own time-out: an application's long tasks would run twice by ours
             "unacked_key": "wxcheck:unacked",
             "unacked_index_key": "wxcheck:unacked_index",
-            "unacked_mutex_key": "wxcheck:unacked_mutex",
-            # who takes the lock while Redis stalls gives up before the answer, and nobody would give it back: with
-            # kombu's 300 s nothing is given out again for as long
-            "unacked_mutex_expire": MUTEX_EXPIRE,
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,

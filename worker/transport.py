@@ -1,23 +1,60 @@
-"""Celery's Redis transport, mended where a worker would end with the connection to its broker."""
+"""Celery's Redis transport, mended where a message or a worker would be lost.
+
+kombu takes a message with BRPOP, and records it as unacknowledged when it has read the answer: what dies between, or
+loses its connection, loses the message. Here one Lua step does both (``worker/lua/fetch.lua``). On an empty queue the
+worker waits with a BLMOVE from the queue to itself, which moves nothing: it wakes the worker, and a fetch follows.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+import logging
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
 
-import redis
+import redis.exceptions
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport.redis import Channel as RedisChannel
+from kombu.transport.redis import Empty
 from kombu.transport.redis import QoS as RedisQoS
 from kombu.transport.redis import Transport as RedisTransport
-from kombu.utils.json import dumps
+from kombu.utils.json import dumps, loads
+
+from config.store import STORE_AWAY
+from worker.scripts import script
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from redis.commands.core import Script
+
+logger = logging.getLogger(__name__)
+
+#: messages that one fetch takes at most
+FETCH = 16
+#: messages that are given out again in one step
+REDELIVER = 100
+#: seconds between two looks at an empty queue that nothing arrived in: its lists of lower priority wake nobody
+LOOK = 0.5
+#: a list that nobody writes to
+NEVER = "wxcheck:never"
+#: seconds between two times of saying which messages are in hand; a fraction of the visibility time-out
+RENEW = 10.0
+#: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
+LONGEST_IN_HAND = 600.0
 
 
 class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
-    """Gives messages back to the place in the queue that they had, as other brokers do; kombu's goes to its end.
+    """What a channel has in hand. Messages go back to the place in the queue that they had; kombu's go to its end.
 
     A message that could not be acknowledged or given back, for Redis was away, takes no room any more: nobody says it
     a second time, and the broker gives it out again when its time is over. With kombu the room would be lost for ever.
     """
+
+    def append(self, message: Any, delivery_tag: str) -> None:
+        # it was recorded when it was taken
+        virtual.QoS.append(self, message, delivery_tag)
+        message.taken_at = time.monotonic()
 
     def ack(self, delivery_tag: str) -> None:
         self.reject(delivery_tag)
@@ -25,42 +62,199 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         try:
             if requeue:
-                self.restore_by_tag(delivery_tag)
+                self.channel.give_back([delivery_tag])
             else:
                 self._remove_from_indices(delivery_tag).execute()
         finally:
             virtual.QoS.ack(self, delivery_tag)
 
-    def restore_unacked(self, client: Any = None) -> None:
-        # each goes before the one restored before it
-        with self.channel.conn_or_acquire(client) as connection:
-            for tag in reversed(list(self._delivered)):
-                self.restore_by_tag(tag, client=connection)
+    def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 - kombu passes it
+        self._flush()
+        # each goes before the one given back before it
+        tags = list(reversed(self._delivered))
+        if tags:
+            self.channel.give_back(tags)
         self._delivered.clear()
+
+    def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
+        """Gives out again what others left behind."""
+        found = self.channel.redeliver(num or REDELIVER)
+        if found:
+            logger.warning("messages_redelivered: %d that nobody had acknowledged for %d s", found, self._timeout)
+
+    def renew(self) -> None:
+        """Says that what is in hand is not left behind."""
+        since = time.monotonic() - LONGEST_IN_HAND
+        tags = [tag for tag, message in list(self._delivered.items()) if message.taken_at > since]
+        if tags:
+            self.channel.renew(tags)
+
+    @property
+    def _timeout(self) -> float:
+        return float(self.channel.visibility_timeout)
 
 
 class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
-    """A channel that says what it is when its connection is gone.
+    """A channel that takes messages and records them in one step.
 
-    kombu 5.7 raises AttributeError then, which nobody takes for a lost connection: a worker with messages in hand ends
-    while it gives these back, or acknowledges one. As a connection error it is logged, and the worker connects anew;
-    the broker gives the messages out again when their time is over.
+    It says what it is when its connection is gone. kombu 5.7 raises AttributeError then, which nobody takes for a lost
+    connection: a worker with messages in hand ends while it gives these back, or acknowledges one. As a connection
+    error it is logged, and the worker connects anew; the broker gives the messages out again when their time is over.
     """
 
     QoS = QoS
+    #: the connection on which an answer is awaited, if there is one
+    _in_poll: Any
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        #: of a fetch under way: the lists that it looks into, as (list, queue), and the tags that it may give
+        self._fetching: tuple[list[tuple[str, str]], list[str]] | None = None
+        #: whether the last fetch found nothing
+        self._found_nothing = False
+        #: whether Redis is full, and refuses the command that waits for a message
+        self._is_full = False
+        super().__init__(*args, **kwargs)
 
     @property
     def is_fetching(self) -> bool:
-        """Whether a fetch is under way, whose message may have left the queue already."""
-        return bool(self._in_poll)
+        """Whether a fetch is under way, whose messages may have left the queue already."""
+        return bool(self._in_poll) and self._fetching is not None
 
     def readdress(self, message: Any, queue: str) -> None:
-        """Has an unacknowledged message go to another queue when it is given back. The queue has been declared."""
+        """Has an unacknowledged message go to another queue when it is given back."""
         raw = message._raw
-        raw["properties"]["delivery_info"].update(exchange=queue, routing_key=queue)
+        # by its queue's name alone: a broker that was emptied knows no exchange
+        raw["properties"]["delivery_info"].update(exchange="", routing_key=queue)
+        to = self._q_for_pri(queue, self._get_message_priority(raw, reverse=False))
+        self._run("readdress", [self.unacked_key], [message.delivery_tag, to, dumps(raw)])
+
+    def give_back(self, tags: list[str]) -> None:
+        """Gives back what is in hand, the first of ``tags`` first; what is given back later goes before it."""
+        self._run("give_back", [self.unacked_key, self.unacked_index_key], tags)
+
+    def redeliver(self, limit: int) -> int:
+        """Gives out again what was not acknowledged for the visibility time-out; how many messages."""
+        keys = [self.unacked_key, self.unacked_index_key]
+        return int(self._run("redeliver", keys, [self.visibility_timeout, limit]))
+
+    def renew(self, tags: list[str]) -> None:
+        """Says that messages are in hand still."""
+        self._run("renew", [self.unacked_index_key], tags)
+
+    def close(self) -> None:
+        if self._in_poll and self._fetching is None:
+            self._in_poll = None  # it only waits, and nothing is lost with the answer
+        super().close()
+
+    def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu passes it
+        """Sends a fetch; where the last one found nothing, the command that waits for a message."""
+        queues = self._queue_cycle.consume(len(self.active_queues))
+        if not queues:
+            return
+        connection = self.client.connection
+        self._in_poll = connection
+        self._brpop_sent_at = time.monotonic()
+        if self._found_nothing:
+            self._fetching = None
+            if self._is_full:
+                connection.send_command("BRPOP", NEVER, LOOK)
+            else:
+                connection.send_command("BLMOVE", queues[0], queues[0], "RIGHT", "RIGHT", LOOK)
+        else:
+            self._fetching = self._lists(queues), self._tags()
+            connection.send_command("EVALSHA", self._script("fetch").sha, *self._fetch_arguments(*self._fetching))
+
+    def _brpop_read(self, **options: Any) -> bool:
+        fetching, self._fetching = self._fetching, None
+        try:
+            found = self.client.parse_response(self.client.connection, "EVALSHA", **options)
+        except redis.exceptions.NoScriptError:
+            self._script("fetch").sha = self._load("fetch")
+            raise Empty from None
+        except redis.exceptions.OutOfMemoryError:
+            self._is_full = True
+            raise Empty from None
+        except (*self.connection_errors, *STORE_AWAY) as error:
+            # disconnected, the worker connects anew: to a Redis that takes writes, if there is one
+            self.client.connection.disconnect()
+            raise redis.exceptions.ConnectionError(f"{type(error).__name__}: {error}") from error
+        finally:
+            self._in_poll = None
+            self._flush_brpop_reauth()
+        if fetching is None:
+            self._found_nothing = self._is_full = False
+            raise Empty
+        self._found_nothing = not found
+        if not found:
+            raise Empty
+        self._deliver_all(self._read(found, *fetching))
+        return True
+
+    def _get(self, queue: str) -> dict[str, Any]:
+        lists, tags = self._lists([queue]), [str(uuid.uuid4())]
+        count, *arguments = self._fetch_arguments(lists, tags)
+        found = self._run("fetch", arguments[:count], arguments[count:])
+        for _, raw in self._read(found, lists, tags):
+            return raw
+        raise Empty
+
+    def _deliver_all(self, messages: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        late = []
+        for queue, raw in messages:
+            if self._closing or queue not in self.connection._callbacks:
+                # the queue was paused meanwhile; it goes back to its place, and nobody needs to be told
+                late.append(raw["properties"]["delivery_tag"])
+            else:
+                self._queue_cycle.rotate(queue)
+                self.connection._deliver(raw, queue)
+        if late:
+            self.give_back(late[::-1])
+
+    def _read(
+        self, found: list[Any], lists: list[tuple[str, str]], tags: list[str]
+    ) -> Iterable[tuple[str, dict[str, Any]]]:
+        """Queue and message of each that a fetch took."""
+        for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
+            queue = lists[number][1]
+            try:
+                raw = loads(content.decode())
+                raw["properties"]["delivery_tag"] = tag
+            except (ValueError, TypeError, KeyError) as error:
+                # it can be no check: nobody who speaks kombu's language put it there
+                logger.error(  # noqa: TRY400 - its text could quote the message
+                    "message_dropped queue=%s: %d bytes that are no message of kombu's (%s)",
+                    queue,
+                    len(content),
+                    type(error).__name__,
+                )
+                self.qos._remove_from_indices(tag).execute()
+                continue
+            yield queue, raw
+
+    def _lists(self, queues: list[str]) -> list[tuple[str, str]]:
+        return [(self._q_for_pri(queue, step), queue) for step in self.priority_steps for queue in queues]
+
+    def _tags(self) -> list[str]:
+        room = self.qos.can_consume_max_estimate()
+        return [str(uuid.uuid4()) for _ in range(FETCH if room is None else max(1, min(room, FETCH)))]
+
+    def _fetch_arguments(self, lists: list[tuple[str, str]], tags: list[str]) -> list[Any]:
+        keys = [self.unacked_key, self.unacked_index_key, *(name for name, _ in lists)]
+        return [len(keys), *keys, *tags]
+
+    def _script(self, name: str) -> Script:
+        if name not in (scripts := self.__dict__.setdefault("_scripts", {})):
+            scripts[name] = script(self._create_client(), name)
+        found: Script = scripts[name]
+        return found
+
+    def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
         with self.conn_or_acquire() as client:
-            if client.hexists(self.unacked_key, message.delivery_tag):
-                client.hset(self.unacked_key, message.delivery_tag, dumps([raw, queue, queue]))
+            return self._script(name)(keys=keys, args=args, client=client)
+
+    def _load(self, name: str) -> Any:
+        with self.conn_or_acquire() as client:
+            return client.script_load(self._script(name).script)
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:
@@ -73,12 +267,20 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
 
     Channel = Channel
 
-    def _deliver(self, message: Any, queue: str) -> None:
-        if queue and queue not in self._callbacks:
-            # it was on its way when its lane paused; it goes back to its place, and nobody needs to be told
-            self._reject_inbound_message(message)
-            return
-        super()._deliver(message, queue)
+    def register_with_event_loop(self, connection: Any, loop: Any) -> None:
+        super().register_with_event_loop(connection, loop)
+        before = getattr(self.cycle, "renewing", None)
+        if before is not None:
+            before.cancel()
+        self.cycle.renewing = loop.call_repeatedly(RENEW, self._renew)
+
+    def _renew(self) -> None:
+        for channel in list(self.cycle._channels):
+            try:
+                channel.qos.renew()
+            except (*self.connection_errors, *STORE_AWAY) as error:
+                logger.debug("not_renewed: %s", type(error).__name__)
+                return
 
 
 def use_transport() -> None:

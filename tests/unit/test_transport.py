@@ -12,9 +12,10 @@ from worker.transport import QoS
 
 @pytest.mark.parametrize("requeue", [True, False])
 def test_a_message_that_cannot_be_ended_takes_no_room_any_more(requeue: bool) -> None:
-    qos = QoS(Mock(), prefetch_count=1)
+    channel = Mock()
+    qos = QoS(channel, prefetch_count=1)
     qos._on_collect.cancel()
-    qos.restore_by_tag = qos._remove_from_indices = Mock(side_effect=TimeoutError)
+    channel.give_back = qos._remove_from_indices = Mock(side_effect=TimeoutError)
     virtual.QoS.append(qos, Mock(), "tag")
     assert not qos.can_consume()
     with pytest.raises(TimeoutError):

@@ -1,0 +1,24 @@
+#!lua flags=allow-oom
+-- Takes messages from the lists of a broker's queues, and records them as unacknowledged, in one step.
+-- KEYS: 1 unacknowledged  2 its index  3… lists, the one to take from first comes first
+-- ARGV: a new delivery tag for each message that may be taken
+-- Returns: of each message the number of its list (from 0), and the message
+-- Always: a message is in its list or unacknowledged, whatever becomes of who asked. Where memory is used up too, or
+-- nobody could take anything out of it.
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local taken, tags = {}, 0
+for list = 3, #KEYS do
+  while tags < #ARGV do
+    local message = redis.call('RPOP', KEYS[list])
+    if not message then
+      break
+    end
+    tags = tags + 1
+    redis.call('HSET', KEYS[1], ARGV[tags], KEYS[list] .. '\n' .. message)
+    -- a microsecond apart: by it their order is known where they are given out again
+    redis.call('ZADD', KEYS[2], now + tags / 1000000, ARGV[tags])
+    taken[2 * tags - 1], taken[2 * tags] = list - 3, message
+  end
+end
+return taken

@@ -1,0 +1,30 @@
+#!lua flags=allow-oom
+-- Gives out again what was not acknowledged for too long: each message goes to the front of its list, marked.
+-- KEYS: 1 unacknowledged  2 its index
+-- ARGV: 1 seconds after which a message is given out again  2 how many at the most
+-- Returns: how many were
+-- Always: of messages that were taken together, the oldest is given out first again. Any number may ask at once.
+local clock = redis.call('TIME')
+local latest = clock[1] + clock[2] / 1000000 - ARGV[1]
+local tags = redis.call('ZRANGE', KEYS[2], '-inf', latest, 'BYSCORE', 'LIMIT', 0, ARGV[2])
+
+-- kombu writes a message as JSON, its properties last; texts within have their quotes escaped
+local function marked(message)
+  local before, info, rest = message:match('^(.*)("delivery_info":%s*{)(.*)$')
+  if not info or rest:match('^[^}]*"redelivered": true') then
+    return message
+  end
+  local comma = rest:match('^%s*}') and '' or ', '
+  return before .. info .. '"redelivered": true' .. comma .. rest
+end
+
+for i = #tags, 1, -1 do
+  local record = redis.call('HGET', KEYS[1], tags[i])
+  if record then
+    local list, message = record:match('^(.-)\n(.*)$')
+    redis.call('RPUSH', list, marked(message))
+    redis.call('HDEL', KEYS[1], tags[i])
+  end
+  redis.call('ZREM', KEYS[2], tags[i])
+end
+return #tags
