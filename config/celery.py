@@ -14,10 +14,6 @@ from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 3
 
-#: seconds that an unacknowledged message of a lost worker stays away; a worker says every few seconds what it has in
-#: hand (worker.transport), so a long run does not outlast it
-VISIBILITY_TIMEOUT = 60
-
 #: seconds between two looks for messages to give out again
 RESTORE_INTERVAL = 5
 
@@ -101,7 +97,8 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_keepalive": True,
-            "visibility_timeout": VISIBILITY_TIMEOUT,
+            # a worker says every few seconds what it has in hand (worker.transport), so a long run does not outlast it
+            "visibility_timeout": settings.visibility_timeout,
             # kombu keeps the unacknowledged messages of everyone on one Redis under one key, and each worker gives
             # back what is older than its own time-out: an application's long tasks would run twice by ours
             "unacked_key": "wxcheck:unacked",
@@ -109,6 +106,8 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,
+            # what follows the end of a check goes out with it where both are in one Redis
+            "commits_ends": settings.broker == settings.redis_url,
         }
     elif settings.broker.startswith(("amqp", "pyamqp")):
         # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it

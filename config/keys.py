@@ -32,15 +32,24 @@ def check(member: str) -> str:
     ``rest``    JSON: the rest of the check's message (:mod:`worker.messages`), until it is ended
     ``outcome`` JSON: what ended the wait, in *early* and *finishing*
     ``claimed`` until when a run of the finish holds it, in seconds since the epoch
+    ``run``     that run; in *ended*, the one that finished it
     ``tries``   how often its finish was published again
     ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id``, expires
     """
     return f"wxcheck:check:{member}"
 
 
-def task(task_id: str) -> str:
-    """String: ``appid:trace_id`` of a check that waits, by its task id."""
-    return f"wxcheck:task:{task_id}"
+def record(task_id: str) -> str:
+    """Hash: a check by its task id, from the moment before its call on (:mod:`worker.records`).
+
+    ``state``     sending | waiting | done
+    ``run``       the run that sends it, or ended it
+    ``lease``     until when no other run may send it, in seconds since the epoch
+    ``cancelled`` whether it is to be cancelled when it is parked
+    ``member``    ``appid:trace_id`` of one that waits, or whose finish is on its way
+    Done is a mark, which expires
+    """
+    return f"wxcheck:record:{task_id}"
 
 
 def shelved(task_id: str) -> str:

@@ -209,6 +209,8 @@ class Settings(BaseSettings):
     push_timeout: Seconds = 1860
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
     max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6600
+    #: seconds after which what a lost process had in hand is taken up by others
+    visibility_timeout: Annotated[float, Field(ge=5, allow_inf_nan=False)] = 60
 
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"

@@ -1,53 +1,36 @@
-"""What the checks have in common: how they are shown, and what becomes of an answer that is no verdict.
-
-Beside a verdict there are three outcomes:
-
-*snooze*  the quota is used up: the check goes back to its queue, with no attempt lost
-*retry*   a fault that passes: the check is tried again later, a bounded number of times
-*refuse*  permanent: the check fails by name
-"""
+"""What all tasks have in common: how they are shown, and how one that ends a check does so once."""
 
 from __future__ import annotations
 
 import logging
-import random
 import time
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from celery import Task
-from celery.exceptions import Ignore, Reject, Retry
+from celery.app.trace import IGNORE_STATES, TraceInfo
+from celery.exceptions import Reject
+from celery.states import IGNORED
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
-from worker.answers import Answer, TokenRefused, Unanswered
-from worker.consumer import Flows
-from worker.errcodes import OK, Meaning, meaning
-from worker.messages import message_of
-from worker.permit import Snooze
-from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
-from worker.request import HeldBack
+from worker.outbox import Run, current_run, run_begins
+from worker.quota import STORE_PAUSE
+from worker.request import held_back
 from worker.runtime import Runtime, publish_finish, runtime
-from wxcheck import SENT_AT_HEADER, CheckError, CheckRefused, PlatformUnavailable, StaleCheck
+from wxcheck import CheckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.checks import Check
     from worker.parking import Parked
 
 T = TypeVar("T")
 
 logger = logging.getLogger(__name__)
 
-#: seconds that a retry waits at most
-LONGEST_DELAY = 60
-#: seconds over which the checks come back that were kept back from the day's reserve
-RESERVE_SPREAD = 5
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back
 STORE_ATTEMPTS = 10
-#: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
-CAUTIOUS_RETRIES = 1
 
 
 class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
@@ -90,110 +73,63 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
 
 
-class CheckTask(WxcheckTask):
-    """A task that calls the platform."""
+class EndingTask(WxcheckTask):
+    """A task that may end a check: what follows is published in one step with the end (:mod:`worker.outbox`).
 
-    def give_back(self) -> NoReturn:
-        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
-        self._hold_back("store", STORE_PAUSE)
+    Celery stores the result, publishes what follows and calls ``after_return``, in this order. Where the end does not
+    get into the store then, the message goes back, and the check ends by another run.
+    """
 
-    def ask(self, check: Check) -> Answer:
-        """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
+    @property
+    def __trace__(self) -> Any:
+        """What runs the task, as Celery has built it."""
+        return self._trace
 
-        Raises:
-            StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
-            Ignore, Retry: it comes back later.
-            HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
-        """
+    @__trace__.setter
+    def __trace__(self, trace: Any) -> None:
+        self._trace = trace and self._traced(trace)
+
+    _trace: Any = None
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
         try:
-            self._refuse_stale(check)
-            try:
-                sent = partial(Flows.sent, self.request.id)
-                answer = self.runtime.platform.call(check, sent, low=self._is_low())
-            except TokenRefused as refused:
-                answer = refused.answer
-                if meaning(answer.errcode) is Meaning.RENEW:
-                    # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
-                    raise self.runtime.quota.stop(check.appid, answer) from None
-            except Unanswered as unanswered:
-                self.try_again(check, unanswered.reason, taken=unanswered.taken)
-            except Snooze as snooze:
-                self._snooze(check, snooze)
-            self._judge(check, answer)
-        except STORE_AWAY:
-            self.give_back()
-        return answer
+            return self.run(*args, **kwargs)
+        finally:
+            if (run := current_run()) is not None:
+                run.is_ending = True
 
-    def _refuse_stale(self, check: Check) -> None:
-        """A v2 check whose user has been away for too long costs no call."""
-        sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
-        max_age = self.runtime.settings.max_age
-        if check.version == 1 or not max_age or not isinstance(sent_at, (int, float)):
+    @property
+    def this_run(self) -> Run:
+        """The run of this thread; one of its own where the task is called outside of a worker."""
+        return current_run() or Run()
+
+    def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
+        run = self.this_run
+        if run.chord_is_claimed:
+            logger.warning("chord_claimed task_id=%s: another run may have died with its body; tried again", task_id)
             return
-        age = time.time() - sent_at
-        if age > max_age:
-            raise StaleCheck(round(age, 3), max_age)
-
-    def _judge(self, check: Check, answer: Answer) -> None:
-        """Lets a verdict pass; everything else ends or puts off the check."""
-        match meaning(answer.errcode):
-            case Meaning.VERDICT if answer.errcode == OK or check.lane == "text":
-                return
-            case Meaning.RENEW:
-                # once renewed and refused again: one more renewal would only be one more call
-                raise PlatformUnavailable(answer.errcode)
-            case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY as held:
-                self.runtime.counters.count(f"held_{check.lane}")
-                self._snooze(check, self.runtime.quota.hold(check.appid, check.lane, held, answer))
-            case Meaning.RETRY:
-                self.try_again(check, answer.errcode, taken=False)
-            case Meaning.STOP:
-                raise self.runtime.quota.stop(check.appid, answer)
-            case _:
-                raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
-
-    def _is_low(self) -> bool:
-        """Whether the check is a backfill, which users' posts come before."""
-        priority = (self.request.delivery_info or {}).get("priority")
-        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
-
-    def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
-        """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
-        if snooze.why != "reserve":
-            self._hold_back(snooze.why, snooze.seconds, check.appid)
-        # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
-        now = time.time()
-        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD)
-        raise Ignore
-
-    def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
-        if not Flows.running:
-            # nobody stops the queue (pools of greenlets): at least it does not run hot
-            time.sleep(min(seconds, STORE_PAUSE))
-        raise HeldBack(why, seconds, appid)
-
-    def _shelve(self, until: float, retries: int = 0) -> None:
-        message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
-        self.runtime.shelf.put(self.request.id, message, until)
-
-    def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
-        """Retries the check later, while it has retries left.
-
-        ``taken``: whether the platform may have taken this call all the same.
-        """
-        settings = self.runtime.settings
-        retries = settings.api_retries
-        if taken and check.lane == "media":
-            retries = min(retries, CAUTIOUS_RETRIES)
-        failure = PlatformUnavailable(reason)
-        if self.request.retries >= retries:
-            raise failure
-        delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
-        # jitter: what failed together must not come back together
-        countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
+        if isinstance(retval, OperationalError):
+            # Celery stores it as the check's failure; the next run overwrites that
+            logger.warning("not_published task_id=%s: %s; tried again", task_id, type(retval).__name__)
+            return
         try:
-            self._shelve(time.time() + countdown, retries=1)
-        except STORE_AWAY:
-            self.give_back()
-        # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
-        raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)
+            run.is_committed = self.insist(partial(self.commit, run, task_id, retval, kwargs))
+        except STORE_AWAY as error:
+            logger.error("end_not_stored task_id=%s: %s; tried again", task_id, type(error).__name__)  # noqa: TRY400
+
+    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
+        """Stores the end of the check, which returned or raised ``retval``; whether its message is done with."""
+        raise NotImplementedError
+
+    def _traced(self, trace: Any) -> Any:
+        def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
+            with run_begins() as run:
+                traced = trace(uuid, args, kwargs, request)
+                # there is no info of a success
+                ended = traced.info is None or traced.info.state not in IGNORE_STATES
+                if not ended or run.is_committed:
+                    return traced
+            time.sleep(STORE_PAUSE)
+            return traced._replace(retval=held_back("store", STORE_PAUSE), info=TraceInfo(IGNORED))
+
+        return traced

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.exceptions import Ignore
 
 from config.store import STORE_AWAY
-from tasks.base import CheckTask
+from tasks.check import CheckTask
 from worker.app import app
 from worker.checks import media_check
 from worker.messages import encode_rest
-from worker.parking import Parked, TraceIdTaken
+from worker.parking import Parked, Superseded, TraceIdTaken
 from worker.verdicts import NoVerdict, accepted_trace_id
 from wxcheck import CHECK_MEDIA, WAITING
 
@@ -28,11 +28,6 @@ def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
     """Sends a picture or a sound and parks the rest of its chain until the push comes, which finishes it under the
     same task id; takes what :func:`wxcheck.check_media` takes, the URL first."""
     check = media_check(args, kwargs, self.runtime.settings)
-    try:
-        if self.runtime.parking.is_parked(self.request.id):
-            raise Ignore
-    except STORE_AWAY:
-        self.give_back()
     answer = self.ask(check)
     try:
         trace_id = accepted_trace_id(answer)
@@ -61,10 +56,15 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     task_id = task.request.id
     # the kind is not in the push; the finish takes it from here
     rest = encode_rest(task.request, shadow=task.name, kind=check.kind)
+    run = task.this_run.token
     try:
-        pushed = task.insist(lambda: task.runtime.parking.park(check.appid, trace_id, task_id, rest))
+        pushed = task.insist(lambda: task.runtime.parking.park(check.appid, trace_id, task_id, rest, run))
     except STORE_AWAY:
         task.give_back()
+    except Superseded:
+        # the platform's push for this call will be nobody's
+        logger.warning("call_superseded task_id=%s trace_id=%s: another run has sent it since", task_id, trace_id)
+        raise Ignore from None
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
     logger.info("parked task_id=%s appid=%s trace_id=%s", task_id, check.appid, trace_id)

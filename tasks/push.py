@@ -10,8 +10,9 @@ from celery.exceptions import Ignore
 
 from config.names import CANCEL, FINISH, RECEIVE_PUSH
 from config.store import STORE_AWAY
-from tasks.base import WxcheckTask
+from tasks.base import EndingTask, WxcheckTask
 from worker.app import app
+from worker.outbox import Run
 from worker.parking import CANCELLED, Ended, Outcome
 from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
@@ -36,30 +37,27 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
         self.finish(parked)
 
 
-class FinishTask(WxcheckTask):
-    """Ends a check: whatever follows it is published before its record goes."""
+class FinishTask(EndingTask):
+    """Ends a check: what follows it is published as its record goes."""
 
     Request = "worker.request:FinishRequest"
 
-    def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
-        """Runs once the follow-up is published and the result stored; until then the sweeper would finish it again."""
+    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         ended: Ended = "done"
         if isinstance(retval, PushTimeout):
             ended = "timeout"
         elif isinstance(retval, CheckCancelled):
             ended = "cancelled"
-        appid, trace_id = kwargs["appid"], kwargs["trace_id"]
-        try:
-            self.insist(lambda: self.runtime.parking.finished(appid, trace_id, task_id, ended))
-        except STORE_AWAY as error:
-            logger.error("finish_not_recorded task_id=%s: %s; it may run again", task_id, error)  # noqa: TRY400
+        if not self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
+            logger.warning("end_repeated task_id=%s: another run has claimed it", task_id)
+        return True
 
 
 @app.task(base=FinishTask, name=FINISH, bind=True)
 def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
     """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
     try:
-        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id)
+        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id, self.this_run.token)
     except STORE_AWAY:
         self.give_back()
     if outcome is None:

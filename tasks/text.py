@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from tasks.base import CheckTask
+from tasks.check import CheckTask
 from worker.app import app
 from worker.checks import text_check
 from worker.verdicts import NoVerdict, text_verdict

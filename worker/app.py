@@ -9,6 +9,7 @@ from celery.signals import worker_init
 
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
+from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
 from worker.logs import keep_quiet
 from worker.rate_command import use_rate_command
@@ -26,13 +27,16 @@ def _settings() -> Settings:
         raise
 
 
+settings = _settings()
 app = Celery("wxcheck", amqp=LaneAMQP)
-app.config_from_object(celery_configuration(_settings()))
+app.config_from_object(celery_configuration(settings))
 
 app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
 keep_quiet()
 use_transport()
+if settings.broker == settings.backend == settings.redis_url:
+    use_backend(app)
 use_threads()
 use_rate_command()
 

@@ -18,13 +18,14 @@ import json
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from config import keys
+from worker.outbox import commit
 from worker.scripts import script
 
 if TYPE_CHECKING:
     from redis import Redis
 
-#: seconds in which a published finish must have run, else it is published again
-LEASE = 60
+    from worker.outbox import Run
+
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
 #: seconds to know an ended check by, when its push comes again or too late
@@ -69,12 +70,21 @@ class TraceIdTaken(Exception):
     """The platform gave one ``trace_id`` to two checks."""
 
 
-class Parking:
-    """The parked checks of all processes."""
+class Superseded(Exception):
+    """The lease of the run that sent a check was over, and another run has sent it since."""
 
-    def __init__(self, redis: Redis, push_timeout: float) -> None:
+
+class Parking:
+    """The parked checks of all processes.
+
+    ``push_timeout``: seconds to wait for a push. ``lease``: seconds in which a published finish must have run, else it
+    is published again.
+    """
+
+    def __init__(self, redis: Redis, push_timeout: float, lease: float) -> None:
         self._redis = redis
         self._push_timeout = push_timeout
+        self._lease = lease
         self._park = script(redis, "park")
         self._push = script(redis, "push")
         self._cancel = script(redis, "cancel")
@@ -82,24 +92,24 @@ class Parking:
         self._claim = script(redis, "claim")
         self._finished = script(redis, "finished")
 
-    def park(self, appid: str, trace_id: str, task_id: str, rest: str) -> bool:
-        """Parks a check; True where its push was here before, so that its finish is to be published at once.
+    def park(self, appid: str, trace_id: str, task_id: str, rest: str, run: str) -> bool:
+        """Parks a check that ``run`` has sent; True where its wait is over already, for its push was here before or it
+        was cancelled, so that its finish is to be published at once.
 
         Raises:
             TraceIdTaken: another check has this ``trace_id``.
+            Superseded: another run has sent the check since.
         """
         member = _member(appid, trace_id)
         state = self._park(
-            keys=[keys.check(member), keys.DUE, keys.task(task_id), keys.COUNTERS],
-            args=[member, task_id, rest, self._push_timeout, LEASE],
+            keys=[keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS],
+            args=[member, task_id, rest, self._push_timeout, self._lease, run, json.dumps(CANCELLED)],
         )
         if state == "taken":
             raise TraceIdTaken(trace_id)
+        if state == "lost":
+            raise Superseded(trace_id)
         return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
-
-    def is_parked(self, task_id: str) -> bool:
-        """Whether a check waits already: its message was delivered again, and must not be sent again."""
-        return bool(self._redis.exists(keys.task(task_id)))
 
     def push(self, appid: str, push: dict[str, Any]) -> tuple[str, Parked | None]:
         """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
@@ -108,17 +118,23 @@ class Parking:
         member = _member(appid, trace_id)
         what, *found = self._push(
             keys=[keys.check(member), keys.DUE, keys.COUNTERS],
-            args=[member, json.dumps(pushed(push)), KEEP_EARLY, LEASE],
+            args=[member, json.dumps(pushed(push)), KEEP_EARLY, self._lease],
         )
         return what, Parked(appid, trace_id, *found) if found else None
 
     def cancel(self, task_id: str) -> Parked | None:
-        """Ends the wait of a check without a push; None where it does not wait."""
-        member = cast("str | None", self._redis.get(keys.task(task_id)))
-        if member is None:
-            return None
-        found = self._cancel(keys=[keys.check(member), keys.DUE], args=[member, task_id, json.dumps(CANCELLED), LEASE])
-        return Parked(*_parts(member), task_id, found[0]) if found else None
+        """Ends the wait of a check without a push; None where it does not wait. One that is being sent at the moment is
+        cancelled as soon as it is parked."""
+        while True:
+            member = cast("str", self._redis.hget(keys.record(task_id), "member") or "")
+            what, *rest = self._cancel(
+                keys=[keys.record(task_id), keys.check(member), keys.DUE],
+                args=[member, json.dumps(CANCELLED), self._lease],
+            ) or [None]
+            if what == "cancelled":
+                return Parked(*_parts(member), task_id, *rest)
+            if what != "again":
+                return None
 
     def overdue(self, limit: int) -> list[Parked]:
         """Checks that waited too long, and finishes that hang: at most ``limit``; early pushes of nobody are dropped.
@@ -131,23 +147,23 @@ class Parking:
         overdue = []
         for member in members:
             what = self._overdue(
-                keys=[keys.check(member), keys.DUE, keys.COUNTERS], args=[member, json.dumps(TIMED_OUT), LEASE]
+                keys=[keys.check(member), keys.DUE, keys.COUNTERS], args=[member, json.dumps(TIMED_OUT), self._lease]
             )
             if what and what[0] == "finishing":
                 overdue.append(Parked(*_parts(member), *what[1:]))
         return overdue
 
-    def claim(self, appid: str, trace_id: str, task_id: str) -> Outcome | None:
+    def claim(self, appid: str, trace_id: str, task_id: str, run: str) -> Outcome | None:
         """What ended the wait of a check, for the one run that may finish it; None for every other one."""
-        outcome = self._claim(keys=[keys.check(_member(appid, trace_id))], args=[task_id, LEASE])
+        outcome = self._claim(keys=[keys.check(_member(appid, trace_id))], args=[task_id, self._lease, run])
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
-    def finished(self, appid: str, trace_id: str, task_id: str, ended: Ended) -> None:
-        """Ends a check, when its follow-up is published and its result stored."""
+    def finished(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
+        """Ends a check, its result being stored, and publishes what follows; may be said again. False where another
+        run has claimed it since, and then nothing is published."""
         member = _member(appid, trace_id)
-        self._finished(
-            keys=[keys.check(member), keys.DUE, keys.task(task_id), keys.COUNTERS], args=[member, ended, KEEP_ENDED]
-        )
+        check_keys = [keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS]
+        return commit(self._redis, run, self._finished, check_keys, [member, run.token, ended, KEEP_ENDED]) == "ended"
 
     def waiting(self, limit: int) -> list[Waiting]:
         """Media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""

@@ -127,11 +127,12 @@ class Platform:
         self._quota = quota
         self._settings = settings
 
-    def call(self, check: Check, sent: Callable[[float], None], *, low: bool) -> Answer:
+    def call(self, check: Check, begin: Callable[[float], None], sent: Callable[[float], None], *, low: bool) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
 
-        ``sent`` is told, right before each call, for how many seconds ahead its permit was. ``low``: whether the check
-        is of low priority.
+        ``begin`` is told, when there is a permit for a call, in how many seconds that will be over; what it raises ends
+        the check's sending. ``sent`` is told, right before each call, for how many seconds ahead its permit was.
+        ``low``: whether the check is of low priority.
 
         Raises:
             Unanswered: no usable answer; its ``taken`` says whether the call may have been taken all the same.
@@ -140,10 +141,10 @@ class Platform:
             CheckRefused: the platform refuses this appId altogether.
         """
         parameters = self._credential.parameters(check.appid, check.lane)
-        answer = self._send(check, parameters, sent, low=low)
+        answer = self._send(check, parameters, begin, sent, low=low)
         if meaning(answer.errcode) is Meaning.RENEW:
             parameters = self._credential.renew(check.appid, check.lane, parameters)
-            answer = self._send(check, parameters, sent, low=low)
+            answer = self._send(check, parameters, begin, sent, low=low)
         return answer
 
     def quota(self, appid: str, lane: Lane) -> PlatformQuota:
@@ -177,9 +178,17 @@ class Platform:
             logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
             return None
 
-    def _send(self, check: Check, parameters: dict[str, str], sent: Callable[[float], None], *, low: bool) -> Answer:
+    def _send(
+        self,
+        check: Check,
+        parameters: dict[str, str],
+        begin: Callable[[float], None],
+        sent: Callable[[float], None],
+        *,
+        low: bool,
+    ) -> Answer:
         """One call, at the moment that its permit is for."""
-        permit = self._permit(check, low=low)
+        permit = self._permit(check, begin, low=low)
         sent(permit.ahead)
         try:
             answer = self._http.post(check.path, parameters, check.body, deadline=permit.over_by)
@@ -193,10 +202,15 @@ class Platform:
         self._quota.answered(permit)
         return answer
 
-    def _permit(self, check: Check, *, low: bool) -> Permit:
+    def _permit(self, check: Check, begin: Callable[[float], None], *, low: bool) -> Permit:
         program = self._settings.programs[check.appid]
         for _ in range(LATE):
             permit = self._quota.take(program, check.lane, low=low)
+            try:
+                begin(permit.over_by - time.monotonic())
+            except BaseException:
+                self._quota.unused(permit)
+                raise
             time.sleep(max(0.0, permit.send_at - time.monotonic()))
             if time.monotonic() <= permit.begin_by:
                 return permit

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore
 from celery.worker.request import Request
 from celery.worker.state import task_ready
@@ -20,6 +21,14 @@ class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
 
     def __init__(self, why: str, seconds: float, appid: str | None = None) -> None:
         super().__init__(why, seconds, appid)
+
+
+def held_back(why: str, seconds: float) -> ExceptionInfo:
+    """What Celery makes of a :class:`HeldBack` that a task raises."""
+    try:
+        raise HeldBack(why, seconds)  # noqa: TRY301 - it needs a traceback
+    except HeldBack:
+        return ExceptionInfo()
 
 
 class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types

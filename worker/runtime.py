@@ -22,6 +22,7 @@ from worker.parking import Parked, Parking
 from worker.platform import Credential, Platform, TokenCalls
 from worker.quota import Quota
 from worker.rates import Rates
+from worker.records import Records
 from worker.shelf import Shelf
 from worker.token import Tokens
 
@@ -47,6 +48,7 @@ class Runtime:
     rates: Rates
     crowds: Crowds
     shelf: Shelf
+    records: Records
     parking: Parking
     platform: Platform
 
@@ -80,7 +82,8 @@ def runtime() -> Runtime:
         rates=rates,
         crowds=Crowds(redis),
         shelf=Shelf(redis),
-        parking=Parking(redis, settings.push_timeout),
+        records=Records(redis, settings.visibility_timeout),
+        parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout),
         platform=platform,
     )
 

@@ -39,9 +39,11 @@ class Shelf:
         self._wake = script(redis, "wake")
         self._returned = script(redis, "returned")
 
-    def put(self, task_id: str, message: dict[str, Any], until: float) -> None:
-        """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch)."""
-        self._shelve(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, json.dumps(message), until])
+    def put(self, task_id: str, message: dict[str, Any], until: float, run: str = "") -> None:
+        """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch). ``run`` has sent the
+        check, or was about to, and does not any more."""
+        check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
+        self._shelve(keys=check_keys, args=[task_id, json.dumps(message), until, run])
 
     def due(self, limit: int) -> list[Held]:
         """At most ``limit`` checks whose time has come; say :meth:`returned` of each that is back in its queue."""

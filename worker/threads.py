@@ -6,12 +6,11 @@ import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
-from billiard.einfo import ExceptionInfo
 from celery.concurrency import ALIASES
 from celery.concurrency.thread import TaskPool as ThreadPool
 
 from worker.quota import STORE_PAUSE
-from worker.request import HeldBack
+from worker.request import held_back
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,17 +31,10 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
         def look(future: Future[Any]) -> None:
             if not future.cancelled() and (error := future.exception()) is not None and error_callback is not None:
                 logger.warning("task_not_ended: %s; its message goes back", type(error).__name__)
-                error_callback(_held_back())
+                error_callback(held_back("store", STORE_PAUSE))
 
         result.f.add_done_callback(look)
         return result
-
-
-def _held_back() -> ExceptionInfo:
-    try:
-        raise HeldBack("store", STORE_PAUSE)  # noqa: TRY301 - it needs a traceback
-    except HeldBack:
-        return ExceptionInfo()
 
 
 def use_threads() -> None:

@@ -21,6 +21,7 @@ from kombu.transport.redis import Transport as RedisTransport
 from kombu.utils.json import dumps, loads
 
 from config.store import STORE_AWAY
+from worker.outbox import ending_run
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -38,8 +39,8 @@ REDELIVER = 100
 LOOK = 0.5
 #: a list that nobody writes to
 NEVER = "wxcheck:never"
-#: seconds between two times of saying which messages are in hand; a fraction of the visibility time-out
-RENEW = 10.0
+#: how often within the visibility time-out a worker says what it has in hand
+RENEWALS = 6
 #: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
 LONGEST_IN_HAND = 600.0
 
@@ -103,6 +104,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     """
 
     QoS = QoS
+    from_transport_options = (*RedisChannel.from_transport_options, "commits_ends")
+    #: whether what follows the end of a check is published in one step with that (worker.outbox)
+    commits_ends = False
     #: the connection on which an answer is awaited, if there is one
     _in_poll: Any
 
@@ -190,6 +194,14 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         self._deliver_all(self._read(found, *fetching))
         return True
 
+    def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
+        run = ending_run() if self.commits_ends else None
+        if run is None or queue in self._expires:
+            super()._put(queue, message, **kwargs)
+        else:
+            to = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
+            run.messages += [to, dumps(message)]
+
     def _get(self, queue: str) -> dict[str, Any]:
         lists, tags = self._lists([queue]), [str(uuid.uuid4())]
         count, *arguments = self._fetch_arguments(lists, tags)
@@ -272,7 +284,8 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
         before = getattr(self.cycle, "renewing", None)
         if before is not None:
             before.cancel()
-        self.cycle.renewing = loop.call_repeatedly(RENEW, self._renew)
+        seconds = connection.client.transport_options["visibility_timeout"] / RENEWALS
+        self.cycle.renewing = loop.call_repeatedly(seconds, self._renew)
 
     def _renew(self) -> None:
         for channel in list(self.cycle._channels):

@@ -63,9 +63,9 @@ def left_over(system: System) -> dict[str, object]:
     permits = (keys.quota(APPID, "media"), keys.ring(APPID, "media"))
     left: dict[str, object] = {}
     for key in store.scan_iter("wxcheck:*", count=1000):
-        if key.startswith("wxcheck:check:"):
+        if key.startswith(("wxcheck:check:", "wxcheck:record:")):
             state, lifetime = store.hget(key, "state"), store.ttl(key)
-            if state != "ended" or lifetime <= 0:
+            if state not in ("ended", "done") or lifetime <= 0:
                 left[key] = (state, lifetime)
         elif key not in ("wxcheck:counters", "wxcheck:lanes", f"wxcheck:token:{APPID}", *permits):
             left[key] = store.type(key)

@@ -12,14 +12,15 @@ import redis
 from kombu import Connection, Consumer, Message, Producer, Queue
 from kombu.transport.redis import Transport as KombuTransport
 
-from config.celery import VISIBILITY_TIMEOUT, celery_configuration, queue_named
+from config.celery import celery_configuration, queue_named
 from config.settings import Settings
 from tests.support.processes import eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.system import System
-from worker.transport import RENEW, Transport
+from worker.transport import RENEWALS, Transport
 
 QUEUE = "wxcheck.push"
+VISIBILITY_TIMEOUT = Settings.model_fields["visibility_timeout"].default
 DATABASE = 9
 
 both = pytest.mark.parametrize("transport", [KombuTransport, Transport], ids=["kombu", "ours"])
@@ -237,7 +238,7 @@ def test_a_long_run_is_not_given_to_somebody_else(system: System, store: redis.R
     worker = workers()
     worker.receive_next()
     for _ in range(3):
-        outlast(store, VISIBILITY_TIMEOUT - RENEW)
+        outlast(store, VISIBILITY_TIMEOUT * (1 - 1 / RENEWALS))
         worker.channel.qos.renew()
         workers(Transport, 1).channel.qos.restore_visible()
     assert queued(store, QUEUE) == []

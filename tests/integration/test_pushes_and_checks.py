@@ -10,6 +10,7 @@ import pytest
 from celery import chain
 
 import wxcheck
+from config import keys
 from tests.support.checks import (
     MEDIA_PATH,
     V2,
@@ -54,7 +55,7 @@ def test_a_check_that_waits_is_not_sent_again_when_its_message_is_delivered_agai
     follow_up = system.app.signature("application.publish", queue="application")
     result = check.clone().apply_async(link=follow_up)
     waiting(result)
-    eventually(lambda: system.redis.exists(f"wxcheck:task:{result.id}"), "it is parked")
+    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "waiting", "it is parked")
     check.clone().apply_async(task_id=result.id, link=follow_up)
     assert verdict_of(result)["suggest"] == "pass"
     eventually(lambda: runs(system), "the follow-up runs")
@@ -126,7 +127,7 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     check, last = published_chain(system, picture("lost"))
     trace_id = waiting(check)
     parked(system, trace_id)
-    what, found = Parking(system.redis, 1860).push(APPID, {"trace_id": trace_id, "version": 1, **PASSED})
+    what, found = Parking(system.redis, 1860, 60).push(APPID, {"trace_id": trace_id, "version": 1, **PASSED})
     assert what == "matched"
     assert isinstance(found, Parked)
     for _ in range(3):

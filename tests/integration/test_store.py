@@ -16,6 +16,7 @@ import redis
 from config import keys
 from config.settings import MiniProgram
 from config.store import vouch
+from tests.support.runs import run_named
 from tests.support.system import System
 from worker.counters import Counters
 from worker.crowds import Crowds
@@ -36,7 +37,7 @@ def store(system: System) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def parking(store: redis.Redis) -> Parking:
-    return Parking(store, push_timeout=1860)
+    return Parking(store, push_timeout=1860, lease=60)
 
 
 def counted(store: redis.Redis) -> dict[str, int]:
@@ -62,18 +63,18 @@ def together(count: int, call: Any) -> list[Any]:
 
 
 def test_a_parked_check_is_finished_by_its_push(parking: Parking) -> None:
-    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
     what, parked = parking.push(APPID, PUSH)
     assert what == "matched"
     assert parked is not None
     assert (parked.task_id, parked.rest) == ("task-1", "{}")
-    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_a_push_that_comes_first_is_kept_for_its_check(parking: Parking, store: redis.Redis) -> None:
     assert parking.push(APPID, PUSH) == ("early", None)
-    assert parking.park(APPID, "t1", "task-1", "{}") is True
-    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is True
+    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
     assert counted(store) == {"push_early": 1}
 
 
@@ -85,7 +86,7 @@ def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_f
 
         def act(number: int, trace_id: str = trace_id) -> bool:
             if number == 0:
-                return parking.park(APPID, trace_id, f"task-{trace_id}", "{}")
+                return parking.park(APPID, trace_id, f"task-{trace_id}", "{}", "run")
             return parking.push(APPID, {**PUSH, "trace_id": trace_id})[1] is not None
 
         assert together(4, act).count(True) == 1
@@ -93,57 +94,57 @@ def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_f
 
 
 def test_the_first_of_two_different_pushes_counts(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
     assert parking.push(APPID, {**PUSH, "isrisky": 1})[0] == "repeated"
-    outcome = parking.claim(APPID, "t1", "task-1")
+    outcome = parking.claim(APPID, "t1", "task-1", "run")
     assert outcome is not None
     assert outcome["push"]["isrisky"] == 0
     assert counted(store)["push_repeated"] == 1
 
 
 def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
-    claims = together(8, lambda _: parking.claim(APPID, "t1", "task-1"))
+    claims = together(8, lambda _: parking.claim(APPID, "t1", "task-1", "run"))
     assert len([claim for claim in claims if claim]) == 1
     store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that held it died long ago
-    assert parking.claim(APPID, "t1", "task-1") is not None
+    assert parking.claim(APPID, "t1", "task-1", "run") is not None
 
 
 def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
     parking: Parking, store: redis.Redis
 ) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
-    parking.claim(APPID, "t1", "task-1")
-    parking.finished(APPID, "t1", "task-1", "done")
-    assert parking.claim(APPID, "t1", "task-1") is None
+    parking.claim(APPID, "t1", "task-1", "run")
+    parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
+    assert parking.claim(APPID, "t1", "task-1", "run") is None
     assert parking.push(APPID, PUSH)[0] == "repeated"
     left = set(store.scan_iter("*")) - {keys.COUNTERS}
-    assert left == {keys.check("wx1:t1")}
-    assert 0 < store.ttl(keys.check("wx1:t1")) <= 3600
+    assert left == {keys.check("wx1:t1"), keys.record("task-1")}
+    assert all(0 < store.ttl(key) <= 3600 for key in left)
 
 
 def test_a_check_times_out_once_however_many_sweep(parking: Parking, store: redis.Redis) -> None:
     for number in range(20):
-        parking.park(APPID, f"t{number}", f"task-{number}", "{}")
+        parking.park(APPID, f"t{number}", f"task-{number}", "{}", "run")
     assert parking.overdue(100) == []
     come_due(store)
     expired = [parked.task_id for swept in together(6, lambda _: parking.overdue(100)) for parked in swept]
     assert sorted(expired) == sorted(f"task-{number}" for number in range(20))
-    assert parking.claim(APPID, "t0", "task-0") == {"ended": "timeout"}
+    assert parking.claim(APPID, "t0", "task-0", "run") == {"ended": "timeout"}
     assert counted(store)["push_missing"] == 20
 
 
 def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
     assert parking.overdue(10) == []
     come_due(store)
     assert [parked.task_id for parked in parking.overdue(10)] == ["task-1"]
     assert parking.overdue(10) == []
-    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking, store: redis.Redis) -> None:
@@ -155,38 +156,38 @@ def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking
 
 
 def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking, store: redis.Redis) -> None:
-    assert parking.park(APPID, "t1", "task-1", "{}") is False
-    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
     parking.push(APPID, PUSH)
-    assert parking.park(APPID, "t1", "task-1", "{}") is True
-    parking.claim(APPID, "t1", "task-1")
-    parking.finished(APPID, "t1", "task-1", "done")
-    assert parking.park(APPID, "t1", "task-1", "{}") is False
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is True
+    parking.claim(APPID, "t1", "task-1", "run")
+    parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
+    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
     assert store.zcard(keys.DUE) == 0
 
 
 def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
     parking: Parking, store: redis.Redis
 ) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     come_due(store)
     assert len(parking.overdue(10)) == 1
     assert parking.push(APPID, PUSH) == ("matched", None)
-    assert parking.claim(APPID, "t1", "task-1") == {"ended": "done", "push": PUSH}
+    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     come_due(store)
     parking.overdue(10)
-    assert parking.claim(APPID, "t1", "task-1") == {"ended": "timeout"}
+    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "timeout"}
     assert parking.push(APPID, PUSH)[0] == "late"
-    parking.finished(APPID, "t1", "task-1", "timeout")
+    parking.finished(APPID, "t1", "task-1", "timeout", run_named("run"))
     assert parking.push(APPID, PUSH)[0] == "late"
 
 
 def test_a_finish_that_hangs_is_published_again_ever_more_rarely(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
     waits = []
     for _ in range(3):
@@ -198,14 +199,14 @@ def test_a_finish_that_hangs_is_published_again_ever_more_rarely(parking: Parkin
 
 
 def test_a_trace_id_that_another_check_has_is_refused(parking: Parking) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     with pytest.raises(TraceIdTaken):
-        parking.park(APPID, "t1", "task-2", "{}")
+        parking.park(APPID, "t1", "task-2", "{}", "run")
 
 
 def test_two_appids_may_have_the_same_trace_id(parking: Parking) -> None:
-    parking.park("wx1", "t1", "task-1", "{}")
-    parking.park("wx2", "t1", "task-2", "{}")
+    parking.park("wx1", "t1", "task-1", "{}", "run")
+    parking.park("wx2", "t1", "task-2", "{}", "run")
     _, parked = parking.push("wx2", PUSH)
     assert parked is not None
     assert parked.task_id == "task-2"
@@ -213,14 +214,14 @@ def test_two_appids_may_have_the_same_trace_id(parking: Parking) -> None:
 
 def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking) -> None:
     assert parking.cancel("task-1") is None
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, PUSH)
     assert parking.cancel("task-1") is None
 
 
 def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, store: redis.Redis) -> None:
     parking.push(APPID, PUSH)
-    parking.park(APPID, "t2", "task-2", "{}")
+    parking.park(APPID, "t2", "task-2", "{}", "run")
     waiting = parking.waiting(10)
     assert [(entry.state, entry.trace_id, entry.task_id) for entry in waiting] == [
         ("early", "t1", None),
@@ -287,7 +288,7 @@ def test_the_appids_with_a_queue_of_their_own_are_known_to_all(store: redis.Redi
 
 
 def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}")
+    parking.park(APPID, "t1", "task-1", "{}", "run")
     parking.push(APPID, {**PUSH, "trace_id": "t2"})
     Shelf(store).put("task-1", {}, until=1)
     Crowds(store).add("text", APPID)
@@ -302,7 +303,7 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Pa
         media_per_day=600,
     )
     Quota(store, Rates(store), 3, lambda *_: None).take(program, "text")
-    named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.task("task-1"), keys.shelved("task-1")}
+    named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-1")}
     named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.crowded("text"), keys.RATES, keys.LANES}
     named |= {keys.quota(APPID, "text"), keys.ring(APPID, "text")}
     assert named - {keys.COUNTERS} <= set(store.scan_iter("*")) <= named

@@ -279,7 +279,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
     caller, settings = platform(system, recorder)
     check = text_check(['汉字 🙂 \\ " é\n'], {}, settings)
     for _ in range(3):
-        assert caller.call(check, lambda _: None, low=False).errcode == 0
+        assert caller.call(check, lambda _: None, lambda _: None, low=False).errcode == 0
     (method, path, body), *calls = recorder.requests
     assert (method, path) == ("POST", "/cgi-bin/stable_token")
     asked = json.loads(body)
@@ -295,7 +295,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
 
 def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, recorder: Recorder) -> None:
     caller, settings = platform(system, recorder, token_source="classic")
-    caller.call(text_check(["a"], {}, settings), lambda _: None, low=False)
+    caller.call(text_check(["a"], {}, settings), lambda _: None, lambda _: None, low=False)
     method, path, _ = recorder.requests[0]
     parts = urlsplit(path)
     assert (method, parts.path) == ("GET", "/cgi-bin/token")

@@ -27,9 +27,12 @@ QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
 
 
 class System:
-    """Starts what a test asks for; all of it ends with :meth:`close`."""
+    """Starts what a test asks for; all of it ends with :meth:`close`.
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    ``keeps``: whether its Redis keeps what it holds when it is killed.
+    """
+
+    def __init__(self, directory: Path, *, keeps: bool = False, **settings: str) -> None:
         self.directory = directory
         self._stack = ExitStack()
         self.started: list[Running] = []
@@ -53,7 +56,7 @@ class System:
             "WXCHECK_RETRY_DELAY": "0.1",
             **{f"WXCHECK_{name}": value for name, value in settings.items()},
         }
-        self._redis_command = embedded.command
+        self._redis_command = embedded.command + (["--appendonly", "yes"] if keeps else [])
         self.server = self.start_redis()
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
         # Redis and platform are new

@@ -1,13 +1,25 @@
--- Ends the wait of a check without a push.
--- KEYS: 1 check  2 due
--- ARGV: 1 appid:trace_id  2 task id  3 outcome (JSON)  4 seconds of lease
--- Returns: {rest}, or {} where the check does not wait (any more)
+-- Ends the wait of a check without a push; one that is being sent will not begin to wait.
+-- KEYS: 1 record  2 check  3 due
+-- ARGV: 1 appid:trace_id, or '' where it was not seen to wait  2 outcome (JSON)  3 seconds of lease
+-- Returns: {'cancelled', rest} (its finish is to be published) | {'noted'} | {'again'} (it has been parked since it was
+--          looked at) | {} (it is over, or nobody has it)
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local state, task_id, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'rest'))
-if state ~= 'waiting' or task_id ~= ARGV[2] then
+local recorded, member = unpack(redis.call('HMGET', KEYS[1], 'state', 'member'))
+if recorded == 'sending' then
+  redis.call('HSET', KEYS[1], 'cancelled', 1)
+  return {'noted'}
+end
+if recorded ~= 'waiting' then
   return {}
 end
-redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[3])
-redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
-return {rest}
+if member ~= ARGV[1] then
+  return {'again'}
+end
+local state, rest = unpack(redis.call('HMGET', KEYS[2], 'state', 'rest'))
+if state ~= 'waiting' then
+  return {}
+end
+redis.call('HSET', KEYS[2], 'state', 'finishing', 'outcome', ARGV[2])
+redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[1])
+return {'cancelled', rest}

@@ -1,6 +1,6 @@
 -- Claims the finish of a check for one run.
 -- KEYS: 1 check
--- ARGV: 1 task id  2 seconds of lease
+-- ARGV: 1 task id  2 seconds of lease  3 run
 -- Returns: the outcome (JSON), or false where it is ended or another run holds it
 -- Always: two runs at once never both hold it.
 local clock = redis.call('TIME')
@@ -9,5 +9,5 @@ local state, task_id, claimed, outcome = unpack(redis.call('HMGET', KEYS[1], 'st
 if state ~= 'finishing' or task_id ~= ARGV[1] or (claimed and tonumber(claimed) > now) then
   return false
 end
-redis.call('HSET', KEYS[1], 'claimed', now + ARGV[2])
+redis.call('HSET', KEYS[1], 'claimed', now + ARGV[2], 'run', ARGV[3])
 return outcome

@@ -1,12 +1,25 @@
--- Ends a check: its record goes, a mark stays for a while, by which later pushes are known.
--- KEYS: 1 check  2 due  3 task  4 counters
--- ARGV: 1 appid:trace_id  2 how it ended  3 seconds to keep the mark
-if redis.call('HGET', KEYS[1], 'state') == 'finishing' then
-  redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[2], 1)
+-- Ends a parked check, and publishes what follows: its record goes, marks stay for a while, by which messages and pushes
+-- that come again are known.
+-- KEYS: 1 check  2 due  3 record  4 counters
+-- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks
+--       5… pairs of a broker's list and a message
+-- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
+-- Always: what follows is published by one run, once, however often that one asks.
+local state, run, task_id = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id'))
+if state == 'ended' and run == ARGV[2] then
+  return 'ended'
 end
-local task_id = redis.call('HGET', KEYS[1], 'task_id') or ''
+if state ~= 'finishing' or run ~= ARGV[2] then
+  return 'repeated'
+end
+for i = 5, #ARGV, 2 do
+  redis.call('LPUSH', ARGV[i], ARGV[i + 1])
+end
+redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
 redis.call('DEL', KEYS[1], KEYS[3])
-redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[2], 'task_id', task_id)
-redis.call('EXPIRE', KEYS[1], ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run)
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+redis.call('HSET', KEYS[3], 'state', 'done', 'run', run)
+redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
-return 1
+return 'ended'

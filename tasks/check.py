@@ -1,0 +1,179 @@
+"""What the checks have in common: what becomes of an answer that is no verdict.
+
+Beside a verdict there are three outcomes:
+
+*snooze*  the quota is used up: the check goes back to its queue, with no attempt lost
+*retry*   a fault that passes: the check is tried again later, a bounded number of times
+*refuse*  permanent: the check fails by name
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from celery.exceptions import Ignore, Retry
+
+from config.store import STORE_AWAY
+from tasks.base import EndingTask
+from worker.answers import Answer, TokenRefused, Unanswered
+from worker.consumer import Flows
+from worker.errcodes import OK, Meaning, meaning
+from worker.messages import message_of
+from worker.permit import Snooze
+from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
+from worker.request import HeldBack
+from wxcheck import SENT_AT_HEADER, CheckRefused, PlatformUnavailable, StaleCheck
+
+if TYPE_CHECKING:
+    from worker.checks import Check
+    from worker.outbox import Run
+
+logger = logging.getLogger(__name__)
+
+#: seconds that a retry waits at most
+LONGEST_DELAY = 60
+#: seconds over which the checks come back that were kept back from the day's reserve
+RESERVE_SPREAD = 5
+#: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
+CAUTIOUS_RETRIES = 1
+
+
+class CheckTask(EndingTask):
+    """A task that calls the platform."""
+
+    def give_back(self) -> NoReturn:
+        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        self._hold_back("store", STORE_PAUSE)
+
+    def ask(self, check: Check) -> Answer:
+        """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
+
+        Raises:
+            StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
+            Ignore, Retry: it comes back later.
+            HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
+        """
+        task_id = self.request.id
+        try:
+            if (self.request.delivery_info or {}).get("redelivered") and self.runtime.records.is_sent(task_id):
+                self._ignore_repeated()
+            self._refuse_stale(check)
+            try:
+                sent = partial(Flows.sent, task_id)
+                answer = self.runtime.platform.call(check, self._begin, sent, low=self._is_low())
+            except TokenRefused as refused:
+                answer = refused.answer
+                if meaning(answer.errcode) is Meaning.RENEW:
+                    # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+                    raise self.runtime.quota.stop(check.appid, answer) from None
+            except Unanswered as unanswered:
+                self.try_again(check, unanswered.reason, taken=unanswered.taken)
+            except Snooze as snooze:
+                self._snooze(check, snooze)
+            self._judge(check, answer)
+        except STORE_AWAY:
+            self.give_back()
+        return answer
+
+    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
+        said = self.runtime.records.end(task_id, run)
+        if said == "repeated":
+            logger.warning("end_repeated task_id=%s: another run has ended it", task_id)
+        return said != "busy"
+
+    def _begin(self, seconds: float) -> None:
+        """Notes that a call goes out that is over after ``seconds``; only one run may send the check."""
+        standing = self.runtime.records.begin(self.request.id, self.this_run.token, seconds)
+        if standing.state == "busy":
+            # it may be a run that died; if not, this one finds that it is done
+            self._shelve(time.time() + standing.seconds)
+            raise Ignore
+        if standing.state != "go":
+            self._ignore_repeated()
+
+    def _ignore_repeated(self) -> NoReturn:
+        logger.info("check_repeated task_id=%s: it was sent before", self.request.id)
+        raise Ignore
+
+    def _refuse_stale(self, check: Check) -> None:
+        """A v2 check whose user has been away for too long costs no call."""
+        sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
+        max_age = self.runtime.settings.max_age
+        if check.version == 1 or not max_age or not isinstance(sent_at, (int, float)):
+            return
+        age = time.time() - sent_at
+        if age > max_age:
+            raise StaleCheck(round(age, 3), max_age)
+
+    def _judge(self, check: Check, answer: Answer) -> None:
+        """Lets a verdict pass; everything else ends or puts off the check."""
+        match meaning(answer.errcode):
+            case Meaning.VERDICT if answer.errcode == OK or check.lane == "text":
+                return
+            case Meaning.RENEW:
+                # once renewed and refused again: one more renewal would only be one more call
+                raise PlatformUnavailable(answer.errcode)
+            case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY as held:
+                self.runtime.counters.count(f"held_{check.lane}")
+                self._snooze(check, self.runtime.quota.hold(check.appid, check.lane, held, answer))
+            case Meaning.RETRY:
+                self.try_again(check, answer.errcode, taken=False)
+            case Meaning.STOP:
+                raise self.runtime.quota.stop(check.appid, answer)
+            case _:
+                raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
+
+    def _is_low(self) -> bool:
+        """Whether the check is a backfill, which users' posts come before."""
+        priority = (self.request.delivery_info or {}).get("priority")
+        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
+
+    def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
+        """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
+        if snooze.why != "reserve":
+            self._hold_back(snooze.why, snooze.seconds, check.appid)
+        # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
+        now = time.time()
+        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD)
+        raise Ignore
+
+    def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
+        try:
+            if why != "minute":  # then nothing was begun
+                self.runtime.records.release(self.request.id, self.this_run.token)
+        except STORE_AWAY as error:
+            logger.info("not_released task_id=%s: %s; its lease ends", self.request.id, type(error).__name__)
+        if not Flows.running:
+            # nobody stops the queue (pools of greenlets): at least it does not run hot
+            time.sleep(min(seconds, STORE_PAUSE))
+        raise HeldBack(why, seconds, appid)
+
+    def _shelve(self, until: float, retries: int = 0) -> None:
+        message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
+        self.runtime.shelf.put(self.request.id, message, until, self.this_run.token)
+
+    def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
+        """Retries the check later, while it has retries left.
+
+        ``taken``: whether the platform may have taken this call all the same.
+        """
+        settings = self.runtime.settings
+        retries = settings.api_retries
+        if taken and check.lane == "media":
+            retries = min(retries, CAUTIOUS_RETRIES)
+        failure = PlatformUnavailable(reason)
+        if self.request.retries >= retries:
+            raise failure
+        delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
+        # jitter: what failed together must not come back together
+        countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
+        try:
+            self._shelve(time.time() + countdown, retries=1)
+        except STORE_AWAY:
+            self.give_back()
+        # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
+        raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)

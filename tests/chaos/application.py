@@ -1,0 +1,95 @@
+"""The application of the chaos suite: follow-ups and errbacks that write down their runs.
+
+It is not what is tried out here, so it loses nothing itself: its worker takes messages as wxcheck's do. Of each run it
+notes which publication of the task it was, so that one that was published twice can be told from one that was
+delivered twice.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import uuid
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import redis
+from celery import Celery
+from kombu.transport import TRANSPORT_ALIASES
+
+from worker.transport import Channel as WxcheckChannel
+from worker.transport import Transport as WxcheckTransport
+
+URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
+QUEUE = "application"
+#: hash: each run, under a name of its own
+RUNS = "application:runs"
+
+
+class Channel(WxcheckChannel):  # type: ignore[misc]
+    """Hands out each message with the tag that it got when it was published."""
+
+    def _read(self, found: list[Any], *arguments: Any) -> Iterable[tuple[str, dict[str, Any]]]:
+        messages: Iterator[tuple[str, dict[str, Any]]] = iter(super()._read(found, *arguments))
+        for content, (queue, raw) in zip(found[1::2], messages, strict=True):
+            raw["headers"]["published"] = json.loads(content)["properties"]["delivery_tag"]
+            yield queue, raw
+
+
+class Transport(WxcheckTransport):  # type: ignore[misc]
+    Channel = Channel
+
+
+def make_app(url: str) -> Celery:
+    """The application's Celery app; whoever publishes waits for a broker that is away."""
+    app = Celery("application", broker=url, backend=url, set_as_current=False)
+    app.conf.update(
+        task_default_queue=QUEUE,
+        task_acks_late=True,
+        worker_prefetch_multiplier=1,
+        broker_connection_retry_on_startup=True,
+        broker_connection_max_retries=None,
+        task_publish_retry_policy={"max_retries": 300, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 1},
+        broker_transport_options={
+            "socket_timeout": 5,
+            "socket_connect_timeout": 3,
+            "visibility_timeout": 10,
+            "unacked_key": "application:unacked",
+            "unacked_index_key": "application:unacked_index",
+            "unacked_restore_interval": 2,
+            "unacked_restore_throttle": 1,
+        },
+        redis_socket_timeout=5,
+        result_backend_transport_options={"retry_policy": {"max_retries": 300}},
+    )
+    return app
+
+
+if "CHAOS_APPLICATION" in os.environ:  # only the application's worker takes its messages so
+    TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
+app = make_app(URL)
+_store = redis.Redis.from_url(URL, decode_responses=True)
+
+
+def _note(task: Any, name: str, item: Any, what: Any) -> None:
+    run = {"name": name, "item": item, "what": what, "task_id": task.request.id, "published": task.request.published}
+    # said again where the answer is lost, it is the same run
+    app.backend.ensure(_store.hset, (RUNS, uuid.uuid4().hex, json.dumps(run)))
+
+
+@app.task(bind=True, name="application.publish")
+def publish(self: Any, verdict: Any, item: Any) -> None:
+    """The follow-up of one check."""
+    _note(self, "publish", item, verdict["suggest"])
+
+
+@app.task(bind=True, name="application.hide")
+def hide(self: Any, task_id: str, item: Any) -> None:
+    """The errback of one check."""
+    _note(self, "hide", item, task_id)
+
+
+@app.task(bind=True, name="application.album")
+def album(self: Any, verdicts: list[Any], item: Any) -> None:
+    """The body of a chord of checks."""
+    _note(self, "album", item, [verdict["suggest"] for verdict in verdicts])

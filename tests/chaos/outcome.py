@@ -1,0 +1,171 @@
+"""What became of the checks, beside what is promised."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections import Counter, defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import wxcheck
+from config import keys
+from tests.chaos.application import RUNS
+from tests.chaos.load import Load, Sent
+from tests.chaos.world import World
+from tests.support.queues import PRIORITIES
+
+#: queues whose messages belong to checks, or to what follows
+LISTS = ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application")
+
+
+@dataclass
+class Outcome:
+    """The numbers of one scenario."""
+
+    scenario: str
+    seed: int
+    faults: dict[str, int]
+    checks: int = 0
+    ended: Counter[str] = field(default_factory=Counter)
+    #: checks without an end, and canvases whose follow-up or errback did not run
+    lost: list[str] = field(default_factory=list)
+    #: follow-ups and errbacks that were published more than once
+    repeated: list[str] = field(default_factory=list)
+    #: ... that ran although their check failed, or the other way round
+    wrong: list[str] = field(default_factory=list)
+    #: what is left in the store, but for marks that expire
+    left: list[str] = field(default_factory=list)
+    #: follow-ups that were delivered to the application's worker again
+    delivered_again: int = 0
+    refused: int = 0
+    calls: int = 0
+    seconds: float = 0.0
+
+    @property
+    def holds(self) -> bool:
+        return not (self.lost or self.repeated or self.wrong or self.left)
+
+    def told(self) -> str:
+        """All of it, in some lines."""
+        lines = [
+            f"scenario {self.scenario}, seed {self.seed}: {self.checks} checks in {self.seconds:.0f} s, "
+            + (", ".join(f"{name} {times} times" for name, times in self.faults.items()) or "faults of the platform"),
+            f"  ended: {', '.join(f'{kind} {number}' for kind, number in sorted(self.ended.items()))}; "
+            f"calls to the platform: {self.calls}; not taken by the broker, and said so: {self.refused}",
+            f"  lost {len(self.lost)} (promised 0), follow-ups published twice {len(self.repeated)} (0), "
+            f"wrong ones {len(self.wrong)} (0), left over {len(self.left)} (0); "
+            f"delivered to the application again: {self.delivered_again}",
+        ]
+        for what in ("lost", "repeated", "wrong", "left"):
+            lines += [f"    {what}: {one}" for one in getattr(self, what)[:10]]
+        return "\n".join(lines)
+
+
+def settled(world: World, load: Load, seconds: float) -> bool:
+    """Waits until every check has ended and what follows has run, or until ``seconds`` are over."""
+    until = time.monotonic() + seconds
+    while time.monotonic() < until:
+        _bring_forward(world)
+        if not _left(world) and not _without_end(world, load) and not _without_follow_up(world, load):
+            return True
+        time.sleep(0.5)
+    return False
+
+
+def judge(world: World, load: Load, outcome: Outcome) -> Outcome:
+    """Fills ``outcome`` with what is found now."""
+    metas = _metas(world, load)
+    runs = _runs(world)
+    for sent in load.sent:
+        states = [metas.get(task_id) for task_id in sent.checks]
+        outcome.ended.update(_end(state) for state in states if _end(state))
+        outcome.lost += [f"{task_id} of {sent.shape}: {_state(metas.get(task_id))}" for task_id in _open(sent, metas)]
+        passed = all(_end(state) == "verdict" for state in states)
+        ran = runs.get(sent.item, [])
+        expected = sent.follow_up if passed else "hide"
+        if sent.fails and passed:
+            outcome.wrong.append(f"{sent.shape} {sent.item} passed")
+        if not any(run["name"] == expected for run in ran):
+            outcome.lost.append(f"{expected} of {sent.shape} {sent.item}")
+        outcome.wrong += [f"{run['name']} of {sent.shape} {sent.item}" for run in ran if run["name"] != expected]
+        publications = {(run["name"], run["published"]) for run in ran}
+        if len(publications) > len({name for name, _ in publications}):
+            outcome.repeated.append(f"{sent.shape} {sent.item}: {Counter(name for name, _ in publications)}")
+        outcome.delivered_again += len(ran) - len(publications)
+    outcome.checks = load.number
+    outcome.refused = load.refused.total()
+    outcome.left = _left(world)
+    stats = world.system.sandbox_stats()["calls"]
+    outcome.calls = sum(stats.get(path, 0) for path in ("/wxa/msg_sec_check", "/wxa/media_check_async"))
+    return outcome
+
+
+def _bring_forward(world: World) -> None:
+    """Lets the time pass in which an early push is kept: its check may have been sent by a run that died."""
+    for member in world.system.redis.zrange(keys.DUE, 0, -1):
+        if world.system.redis.hget(keys.check(member), "state") == "early":
+            world.system.redis.zadd(keys.DUE, {member: 1}, xx=True)
+
+
+def _metas(world: World, load: Load) -> dict[str, dict[str, Any]]:
+    ids = [task_id for sent in list(load.sent) for task_id in sent.checks]
+    if not ids:
+        return {}
+    found = world.system.redis.mget([f"celery-task-meta-{task_id}" for task_id in ids])
+    return {task_id: json.loads(meta) for task_id, meta in zip(ids, found, strict=True) if meta}
+
+
+def _state(meta: dict[str, Any] | None) -> str:
+    return meta["status"] if meta else "PENDING"
+
+
+def _end(meta: dict[str, Any] | None) -> str:
+    """How a check ended: verdict, the name of its failure, or "" where it has not."""
+    if _state(meta) == "SUCCESS":
+        return "verdict"
+    if meta is not None and _state(meta) == "FAILURE":
+        name: str = meta["result"]["exc_type"]
+        return name if isinstance(getattr(wxcheck, name, None), type) else f"unnamed {name}"
+    return ""
+
+
+def _open(sent: Sent, metas: dict[str, dict[str, Any]]) -> list[str]:
+    return [task_id for task_id in sent.checks if not _end(metas.get(task_id))]
+
+
+def _without_end(world: World, load: Load) -> bool:
+    metas = _metas(world, load)
+    return any(_open(sent, metas) for sent in list(load.sent))
+
+
+def _runs(world: World) -> dict[str, list[dict[str, Any]]]:
+    runs: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for value in world.system.redis.hvals(RUNS):
+        run = json.loads(value)
+        runs[run["item"]].append(run)
+    return runs
+
+
+def _without_follow_up(world: World, load: Load) -> bool:
+    runs = _runs(world)
+    return any(sent.item not in runs for sent in list(load.sent))
+
+
+def _left(world: World) -> list[str]:
+    """What is in the store of checks that are not ended."""
+    store = world.system.redis
+    left = [
+        f"{queue}: {store.llen(queue + step)}" for queue in LISTS for step in PRIORITIES if store.llen(queue + step)
+    ]
+    for key in (keys.DUE, keys.SHELF, "wxcheck:unacked_index", "wxcheck:unacked"):
+        count = store.hlen(key) if store.type(key) == "hash" else store.zcard(key)
+        if count:
+            left.append(f"{key}: {count}")
+    for pattern, last in (("wxcheck:check:*", "ended"), ("wxcheck:record:*", "done")):
+        for key in store.scan_iter(pattern, count=1000):
+            state = store.hget(key, "state")
+            if state not in (last, None):
+                left.append(f"{key}: {state}")
+    left += list(store.scan_iter("wxcheck:shelved:*", count=1000))
+    return left

@@ -1,0 +1,124 @@
+"""What is done to the processes while the checks run."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+from tests.chaos.world import World
+
+
+class Scale(NamedTuple):
+    """How much of it."""
+
+    checks: int
+    #: seconds over which the checks are sent, at least
+    seconds: float
+    worker_kills: int
+    endpoint_kills: int
+    redis_kills: int
+    freezes: int
+    freeze_seconds: float
+    drops: int
+    #: seconds from one end of Redis to the next: for more than a minute after it nothing is sent, for the quota's sake
+    redis_seconds: float
+
+
+FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 10, 80.0)
+SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 3, 8.0)
+
+#: what the platform does to a fifth of the calls, and to pushes
+PLATFORM_FAULTS: dict[str, Any] = {
+    "fault_busy": 0.05,
+    "fault_http": 0.05,
+    "fault_reset": 0.05,
+    "fault_slow": 0.05,
+    "slow_seconds": 4,
+    "push_lost": 0.02,
+    "push_repeat": 0.3,
+    "push_early": 0.3,
+}
+
+
+@dataclass
+class Fault:
+    """Something that is done a number of times, at even distances."""
+
+    name: str
+    times: int
+    every: float
+    do: Callable[[], None]
+
+
+class Scenario(NamedTuple):
+    """A name, and what makes its faults."""
+
+    name: str
+    faults: Callable[[World, Scale], list[Fault]]
+    platform_faults: bool = False
+
+
+def _workers(world: World, scale: Scale) -> list[Fault]:
+    return [Fault("worker killed", scale.worker_kills, 1.0, world.kill_worker)]
+
+
+def _endpoint(world: World, scale: Scale) -> list[Fault]:
+    return [Fault("endpoint killed", scale.endpoint_kills, scale.seconds / scale.endpoint_kills, world.kill_endpoint)]
+
+
+def _redis(world: World, scale: Scale) -> list[Fault]:
+    def freeze() -> None:
+        world.freeze_redis(scale.freeze_seconds, time.sleep)
+
+    return [
+        Fault("Redis killed", scale.redis_kills, scale.redis_seconds, world.kill_redis),
+        Fault("Redis frozen", scale.freezes, scale.redis_seconds, freeze),
+    ]
+
+
+def _drops(world: World, scale: Scale) -> list[Fault]:
+    return [Fault("connections dropped", scale.drops, scale.seconds / scale.drops, world.drop_connections)]
+
+
+def _none(_world: World, _scale: Scale) -> list[Fault]:
+    return []
+
+
+def _rolling(world: World, scale: Scale) -> list[Fault]:
+    return [Fault("rolling restart", 2, scale.seconds / 2, world.restart_workers)]
+
+
+def _all(world: World, scale: Scale) -> list[Fault]:
+    return [fault for make in (_workers, _endpoint, _redis, _drops) for fault in make(world, scale)]
+
+
+SCENARIOS = {
+    scenario.name: scenario
+    for scenario in (
+        Scenario("workers", _workers),
+        Scenario("endpoint", _endpoint),
+        Scenario("redis", _redis),
+        Scenario("connections", _drops),
+        Scenario("platform", _none, platform_faults=True),
+        Scenario("all", _all, platform_faults=True),
+        Scenario("rolling", _rolling),
+    )
+}
+
+
+def run_faults(faults: list[Fault], chance: Any) -> dict[str, int]:
+    """Does each as often as it is to be done, one at a time; how often each was done."""
+    began = time.monotonic()
+    due = sorted(
+        (fault.every * (number + chance.uniform(0.3, 1.0)), place, fault)
+        for place, fault in enumerate(faults)
+        for number in range(fault.times)
+    )
+    done = {fault.name: 0 for fault in faults}
+    for at, _, fault in due:
+        time.sleep(max(0.0, began + at - time.monotonic()))
+        fault.do()
+        done[fault.name] += 1
+    return done

@@ -1,0 +1,109 @@
+"""Real processes around a Redis that keeps what it has, each of which comes back when it is killed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+from tests.chaos.application import make_app
+from tests.support.processes import Running
+from tests.support.system import QUEUES, System
+
+#: name and pool of each worker
+WORKERS = {
+    "threads-1": ["-P", "threads", "-c", "32"],
+    "threads-2": ["-P", "threads", "-c", "32"],
+    "processes-1": ["-P", "processes", "-c", "3"],
+    "processes-2": ["-P", "processes", "-c", "3"],
+}
+
+SETTINGS = {
+    # short, so that what is left behind is taken up soon and a lost push is noticed soon
+    "VISIBILITY_TIMEOUT": "10",
+    "PUSH_TIMEOUT": "30",
+    "API_TIMEOUT": "3",
+    "API_RETRIES": "8",
+    # far above what is sent: the quotas have a suite of their own
+    "TEXT_PER_MINUTE": "30000",
+    "MEDIA_PER_MINUTE": "30000",
+}
+
+
+class World:
+    """A system with four workers, an endpoint and an application's worker. ``random`` decides what is killed."""
+
+    def __init__(self, directory: Path, chance: random.Random) -> None:
+        self.chance = chance
+        self.system = System(directory, keeps=True, **SETTINGS)
+        self.app = make_app(self.system.redis_url)
+        self.killed = 0
+        self._workers: dict[str, Running] = {}
+        self._starts = 0
+        try:
+            self.system.sandbox("--option", "push_retry_seconds=2", "--option", "push_attempts=6")
+            self._endpoint = self.system.endpoint()
+            for name in WORKERS:
+                self.start_worker(name)
+            for worker in self._workers.values():
+                worker.wait_for(" ready.")
+            self._start_application()
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        for running in self.system.started:
+            running.kill()
+        # results unsubscribe when they are collected, and Redis is gone by then
+        self.app.backend.result_consumer.subscribed_to.clear()
+        self.app.close()
+        self.system.close()
+
+    def start_worker(self, name: str) -> None:
+        self._starts += 1
+        node = f"{name}-{self._starts}@%h"
+        command = ["celery", "-A", "worker", "worker", "-Q", QUEUES, "-n", node, "--loglevel=INFO", *WORKERS[name]]
+        self._workers[name] = self.system.run(f"{name}-{self._starts}", command)
+
+    def kill_worker(self) -> None:
+        """SIGKILL to a worker with all its processes; another one starts in its place."""
+        name = self.chance.choice(list(WORKERS))
+        self._workers[name].kill()
+        self.killed += 1
+        self.start_worker(name)
+
+    def restart_workers(self) -> None:
+        """SIGTERM to one worker after the other, each being replaced when it has ended."""
+        for name, worker in list(self._workers.items()):
+            assert worker.stop() == 0, worker.output[-2000:]
+            self.start_worker(name)
+            self._workers[name].wait_for(" ready.")
+
+    def kill_endpoint(self) -> None:
+        self._endpoint.kill()
+        self._endpoint = self.system.endpoint()
+
+    def kill_redis(self) -> None:
+        self.system.server.kill()
+        self.system.server = self.system.start_redis()
+
+    def freeze_redis(self, seconds: float, wait: Callable[[float], None]) -> None:
+        self.system.server.freeze()
+        try:
+            wait(seconds)
+        finally:
+            self.system.server.thaw()
+
+    def drop_connections(self) -> None:
+        """Cuts off every client, those that wait for messages included."""
+        self.system.redis.client_kill_filter(_type="normal", skipme=True)
+        self.system.redis.client_kill_filter(_type="pubsub")
+
+    def _start_application(self) -> None:
+        arguments = ["-Q", "application", "-n", "application@%h", "-P", "threads", "-c", "8", "--loglevel=WARNING"]
+        self._application = self.system.run(
+            "application",
+            ["celery", "-A", "tests.chaos.application", "worker", *arguments],
+            CHAOS_APPLICATION="1",
+        )

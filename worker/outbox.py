@@ -1,0 +1,87 @@
+"""What a run publishes at its end, kept until the store commits it together with the end itself.
+
+Celery publishes what follows a task, and then a process may die: its message is delivered again, and what follows is
+published again. Where broker and store are one Redis, what Celery publishes at the end of a check is kept here, and
+goes to its queues in the same step that marks the check as ended (:mod:`worker.records`): both happen, or neither.
+With another broker messages go out as they are published; there a crash right after it repeats them.
+"""
+
+from __future__ import annotations
+
+import threading
+import uuid
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+    from redis.commands.core import Script
+
+    Arguments = list[str | int | float]
+
+
+class Also(NamedTuple):
+    """A script that is to run in the same step."""
+
+    script: Script
+    keys: list[str]
+    args: Arguments
+
+
+class Run:
+    """One run of a task that may end a check."""
+
+    def __init__(self) -> None:
+        #: by it the store knows the run again
+        self.token = uuid.uuid4().hex
+        #: whether the task's own part is over, so that what is published now follows from its end
+        self.is_ending = False
+        #: pairs of a list of the broker and a message for it
+        self.messages: list[str] = []
+        #: what else happens in the same step
+        self.also: list[Also] = []
+        #: whether another run has begun to publish the body of this check's chord, and may not have got to its end
+        self.chord_is_claimed = False
+        #: whether its end is in the store
+        self.is_committed = False
+
+
+_local = threading.local()
+
+
+@contextmanager
+def run_begins() -> Iterator[Run]:
+    """Makes a run the one of this thread."""
+    run = _local.run = Run()
+    try:
+        yield run
+    finally:
+        _local.run = None
+
+
+def current_run() -> Run | None:
+    """The run of this thread."""
+    run: Run | None = getattr(_local, "run", None)
+    return run
+
+
+def ending_run() -> Run | None:
+    """The run of this thread, if its task's own part is over."""
+    run = current_run()
+    return run if run is not None and run.is_ending else None
+
+
+def commit(redis: Redis, run: Run, ending: Script, keys: list[str], args: Arguments) -> str:
+    """Runs the script ``ending``, which takes the messages of ``run`` as its last arguments, with what else happens in
+    the same step; what the script says."""
+    every: Arguments = [*args, *run.messages]
+    if not run.also:
+        return str(ending(keys=keys, args=every))
+    with redis.pipeline(transaction=True) as pipe:
+        ending(keys=keys, args=every, client=pipe)
+        for also in run.also:
+            also.script(keys=also.keys, args=also.args, client=pipe)
+        said, *_ = pipe.execute()
+    return str(said)

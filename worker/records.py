@@ -1,0 +1,72 @@
+"""The record of each check, by its task id: what a message that is delivered again, or twice, is known by.
+
+    (taken)    its message is unacknowledged at the broker; there is no record yet, and nothing was sent
+    sending    written right before the call, with a lease: one run sends. Over, and no news: it died, and another sends
+    waiting    parked under its ``trace_id``, or its finish is on its way (:mod:`worker.parking`)
+    done       its end is stored and what follows is published, in one step; a mark, which expires
+
+A check that waits, or is done, is not sent again.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Literal, NamedTuple, cast
+
+from config import keys
+from worker.outbox import commit
+from worker.scripts import script
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from worker.outbox import Run
+
+#: visibility time-outs to keep the mark of a text for: a message that nobody acknowledged comes again after one
+KEEP_DONE = 10
+#: seconds to keep the record of a check that is being sent, should its message be gone
+KEEP_SENDING = 3600
+#: seconds beyond the end of a call in which its answer is dealt with
+MARGIN = 10.0
+
+State = Literal["go", "busy", "waiting", "done"]
+
+
+class Standing(NamedTuple):
+    """What a run that is about to send a check finds."""
+
+    #: go (send it) | busy (another run is sending it) | waiting | done
+    state: State
+    #: of busy: for how long the other run's lease lasts
+    seconds: float = 0.0
+
+
+class Records:
+    """The records of all processes."""
+
+    def __init__(self, redis: Redis, visibility_timeout: float) -> None:
+        self._redis = redis
+        self._keep_done = round(KEEP_DONE * visibility_timeout)
+        self._begin = script(redis, "begin")
+        self._release = script(redis, "release")
+        self._end = script(redis, "end")
+
+    def is_sent(self, task_id: str) -> bool:
+        """Whether a check waits, or is done."""
+        return cast("str | None", self._redis.hget(keys.record(task_id), "state")) in ("waiting", "done")
+
+    def begin(self, task_id: str, run: str, seconds: float) -> Standing:
+        """To be asked right before a call that is over after ``seconds``."""
+        state, *left = self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING])
+        return Standing(state, *map(float, left))
+
+    def release(self, task_id: str, run: str) -> None:
+        """Says that the check is not sent after all, or comes back later."""
+        self._release(keys=[keys.record(task_id)], args=[run])
+
+    def end(self, task_id: str, run: Run) -> Literal["ended", "busy", "repeated"]:
+        """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
+
+        busy: another run is sending it, repeated: it ended or waits by another run; then nothing is published.
+        """
+        said = commit(self._redis, run, self._end, [keys.record(task_id)], [run.token, self._keep_done])
+        return cast("Literal['ended', 'busy', 'repeated']", said)
