@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test bench-quota bench-quota-full bench-holding lint types lock clean
+.PHONY: setup demo test chaos fuzz bench-quota bench-quota-full bench-holding lint types lock clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,15 @@ demo: setup
 
 test: lint types
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+# kills, hangs and cuts off processes under load, and counts what was lost or done twice: half an hour;
+# CHAOS="--seed 7 --only workers", and python -m tests.chaos --help
+chaos: setup
+	@$(BIN)/python -m tests.chaos $(CHAOS)
+
+# any bytes on the push URL: ten minutes
+fuzz: setup
+	FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz
 
 # how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (4 hours);
 # more options by BENCH="--only wxcheck --faults none", and with python -m bench.quota --help

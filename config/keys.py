@@ -12,6 +12,12 @@ DUE = "wxcheck:due"
 #: sorted set: task id of each check that comes back later, by the time when it goes back to its queue
 SHELF = "wxcheck:shelf"
 
+#: sorted set: task id of each check that can be replayed, by the time when it failed (:mod:`worker.dead_letters`)
+DEAD = "wxcheck:dead"
+#: hash: what it takes to replay it (JSON), by task id; string: bytes of these
+DEAD_LETTERS = "wxcheck:dead:letters"
+DEAD_BYTES = "wxcheck:dead:bytes"
+
 #: hash: which lanes this Redis has seen (a field each), ``run`` and ``since``: how long it has been watched
 LANES = "wxcheck:lanes"
 

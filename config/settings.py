@@ -212,6 +212,11 @@ class Settings(BaseSettings):
     #: seconds after which what a lost process had in hand is taken up by others
     visibility_timeout: Annotated[float, Field(ge=5, allow_inf_nan=False)] = 60
 
+    #: days for which a check that failed for a reason that can be mended is kept to be replayed; 0 keeps none
+    dead_letter_days: Annotated[float, Field(ge=0, le=366, allow_inf_nan=False)] = 7
+    #: whether its text or URL is kept too, without which it is listed only
+    dead_letter_content: bool = True
+
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080

@@ -113,9 +113,17 @@ class EndingTask(WxcheckTask):
             logger.warning("not_published task_id=%s: %s; tried again", task_id, type(retval).__name__)
             return
         try:
+            if self.runtime.dead_letters.keeps(retval):
+                message = self.insist(partial(self.message_to_replay, kwargs))
+                if message is not None:
+                    self.runtime.dead_letters.keep(run, task_id, message, retval)
             run.is_committed = self.insist(partial(self.commit, run, task_id, retval, kwargs))
         except STORE_AWAY as error:
             logger.error("end_not_stored task_id=%s: %s; tried again", task_id, type(error).__name__)  # noqa: TRY400
+
+    def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
+        """The message of the check that this run ends, as :mod:`worker.messages` makes it; None where it is gone."""
+        raise NotImplementedError
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         """Stores the end of the check, which returned or raised ``retval``; whether its message is done with."""

@@ -58,6 +58,7 @@ class CheckTask(EndingTask):
             HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
         """
         task_id = self.request.id
+        self.this_run.appid = check.appid
         try:
             if (self.request.delivery_info or {}).get("redelivered") and self.runtime.records.is_sent(task_id):
                 self._ignore_repeated()
@@ -78,6 +79,9 @@ class CheckTask(EndingTask):
         except STORE_AWAY:
             self.give_back()
         return answer
+
+    def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
+        return message_of(self, sent_at=time.time(), retries=0)
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
         said = self.runtime.records.end(task_id, run)

@@ -55,7 +55,9 @@ def _announce_waiting(task: CheckTask, trace_id: str) -> None:
 def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     task_id = task.request.id
     # the kind is not in the push; the finish takes it from here
-    rest = encode_rest(task.request, shadow=task.name, kind=check.kind)
+    settings = task.runtime.settings
+    with_arguments = settings.dead_letter_days > 0 and settings.dead_letter_content
+    rest = encode_rest(task.request, shadow=task.name, kind=check.kind, with_arguments=with_arguments)
     run = task.this_run.token
     try:
         pushed = task.insist(lambda: task.runtime.parking.park(check.appid, trace_id, task_id, rest, run))

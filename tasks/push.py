@@ -12,6 +12,7 @@ from config.names import CANCEL, FINISH, RECEIVE_PUSH
 from config.store import STORE_AWAY
 from tasks.base import EndingTask, WxcheckTask
 from worker.app import app
+from worker.messages import unfinished_message
 from worker.outbox import Run
 from worker.parking import CANCELLED, Ended, Outcome
 from worker.verdicts import media_verdict
@@ -42,6 +43,10 @@ class FinishTask(EndingTask):
 
     Request = "worker.request:FinishRequest"
 
+    def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
+        rest = self.runtime.parking.rest(kwargs["appid"], kwargs["trace_id"])
+        return unfinished_message(rest) if rest is not None else None
+
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         ended: Ended = "done"
         if isinstance(retval, PushTimeout):
@@ -56,6 +61,7 @@ class FinishTask(EndingTask):
 @app.task(base=FinishTask, name=FINISH, bind=True)
 def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
     """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
+    self.this_run.appid = appid
     try:
         outcome = self.runtime.parking.claim(appid, trace_id, self.request.id, self.this_run.token)
     except STORE_AWAY:

@@ -1,4 +1,4 @@
-"""What ``wxcheck doctor`` looks at, and what it says of it: here, whether the quotas are what the platform says."""
+"""What ``wxcheck doctor`` looks at, and what it says of it: whether Redis loses nothing, and the quotas."""
 
 from __future__ import annotations
 
@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, NamedTuple
 from redis import RedisError
 
 from worker.platform import QuotaNotTold
+from worker.redis_health import told
 from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from redis import Redis
 
     from config.settings import MiniProgram
     from worker.checks import Lane
@@ -31,12 +34,23 @@ class Finding(NamedTuple):
 def examine(runtime: Runtime) -> Iterator[Finding]:
     """Looks at one thing after the other; where the store is away, at nothing further."""
     try:
+        for role, client in runtime.redises():
+            yield from _redis(role, client)
         for program in runtime.settings.programs.values():
             for lane in LANES:
                 yield _lane(runtime, program, lane)
     except RedisError as error:
         said = f"{type(error).__name__}: {error}; start Redis, or set WXCHECK_REDIS_URL"
         yield Finding(False, "the store", " ".join(said.split()))
+
+
+def _redis(role: str, client: Redis) -> Iterator[Finding]:
+    """Whether a Redis that holds checks loses none by itself."""
+    found = told(client)
+    for fault in found:
+        yield Finding(False, role, fault)
+    if not found:
+        yield Finding(True, role, "keeps what it has: appendonly yes, maxmemory-policy noeviction")
 
 
 def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:

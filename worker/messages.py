@@ -7,12 +7,12 @@ began: what ``Task.replace()`` does at once, split in time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.utils import json
 
 from config.celery import queue_named
-from wxcheck import CHECK_MEDIA, CHECK_TEXT, SENT_AT_HEADER
+from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, SENT_AT_HEADER
 
 if TYPE_CHECKING:
     from celery import Celery, Task
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 
 #: of the run that was, not of the one to come
-_OF_THIS_RUN = ("expires", "time_limit", "soft_time_limit")
+OF_THIS_RUN = ("expires", "time_limit", "soft_time_limit")
 
 #: where a check has its appId that names none of its arguments (:mod:`worker.checks`)
 APPID_POSITION = {CHECK_TEXT: 6, CHECK_MEDIA: 4}
@@ -42,21 +42,42 @@ def rest_of(request: Context) -> dict[str, Any]:
     return rest
 
 
-def encode_rest(request: Context, shadow: str, kind: str) -> str:
-    """JSON: the rest of a media check's message for its finish, which is shown under the name ``shadow``.
+class HalfDone(NamedTuple):
+    """What is kept of a media check whose call is over, until its push comes."""
 
-    ``kind`` rides along: the finish needs it, and the push does not say it.
-    """
-    rest = {name: value for name, value in rest_of(request).items() if name not in _OF_THIS_RUN}
+    #: the rest of its message, for its finish
+    rest: dict[str, Any]
+    #: what was checked: the finish needs it, and the push does not say it
+    kind: str
+    #: positional and keyword arguments of the check, where it may be replayed
+    arguments: tuple[list[Any], dict[str, Any]] | None
+
+
+def encode_rest(request: Context, shadow: str, kind: str, *, with_arguments: bool) -> str:
+    """JSON: the rest of a media check's message for its finish, which is shown under the name ``shadow``."""
+    rest = {name: value for name, value in rest_of(request).items() if name not in OF_THIS_RUN}
     rest.update(retries=0, shadow=shadow, kind=kind)
+    if with_arguments:
+        rest["arguments"] = [request.args or (), request.kwargs or {}]
     encoded: str = json.dumps({name: value for name, value in rest.items() if value is not None})
     return encoded
 
 
-def decode_rest(encoded: str) -> tuple[dict[str, Any], str]:
-    """The rest of a media check's message, and the kind of the check."""
+def decode_rest(encoded: str) -> HalfDone:
+    """What :func:`encode_rest` made."""
     rest: dict[str, Any] = json.loads(encoded)
-    return rest, rest.pop("kind")
+    return HalfDone(rest, kind=rest.pop("kind"), arguments=rest.pop("arguments", None))
+
+
+def unfinished_message(encoded: str) -> dict[str, Any]:
+    """The message of a media check, to be published again, from what :func:`encode_rest` made; only its name where
+    that has no arguments."""
+    half = decode_rest(encoded)
+    if half.arguments is None:
+        return {"name": CHECK_MEDIA}
+    args, kwargs = half.arguments
+    rest = {name: value for name, value in half.rest.items() if name != "shadow"}
+    return {"name": CHECK_MEDIA, "queue": MEDIA_QUEUE, "rest": rest, "args": args, "kwargs": kwargs}
 
 
 def message_of(task: Task, sent_at: float, retries: int) -> dict[str, Any]:

@@ -36,6 +36,8 @@ class Run:
     def __init__(self) -> None:
         #: by it the store knows the run again
         self.token = uuid.uuid4().hex
+        #: whose check it is, once that is known
+        self.appid: str | None = None
         #: whether the task's own part is over, so that what is published now follows from its end
         self.is_ending = False
         #: pairs of a list of the broker and a message for it

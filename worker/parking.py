@@ -153,6 +153,10 @@ class Parking:
                 overdue.append(Parked(*_parts(member), *what[1:]))
         return overdue
 
+    def rest(self, appid: str, trace_id: str) -> str | None:
+        """What was kept of the message of a check that is not ended."""
+        return cast("str | None", self._redis.hget(keys.check(_member(appid, trace_id)), "rest"))
+
     def claim(self, appid: str, trace_id: str, task_id: str, run: str) -> Outcome | None:
         """What ended the wait of a check, for the one run that may finish it; None for every other one."""
         outcome = self._claim(keys=[keys.check(_member(appid, trace_id))], args=[task_id, self._lease, run])

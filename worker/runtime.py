@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING
 from config.celery import SOCKET_TIMEOUT
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
-from config.store import connect_store
+from config.store import connect, connect_store
 from worker.counters import Counters
 from worker.crowds import Crowds
+from worker.dead_letters import DeadLetters
 from worker.http import Http
 from worker.messages import decode_rest, publish
 from worker.parking import Parked, Parking
@@ -28,6 +29,7 @@ from worker.token import Tokens
 
 if TYPE_CHECKING:
     from celery import Celery
+    from redis import Redis
 
     from worker.checks import Lane
 
@@ -50,7 +52,16 @@ class Runtime:
     shelf: Shelf
     records: Records
     parking: Parking
+    dead_letters: DeadLetters
     platform: Platform
+
+    def redises(self) -> list[tuple[str, Redis]]:
+        """Each Redis that holds checks, by what it is for."""
+        found = [("the store", connect_store(self.settings, SOCKET_TIMEOUT))]
+        broker = self.settings.broker
+        if broker != self.settings.redis_url and broker.startswith(("redis:", "rediss:")):
+            found.append(("the broker", connect(broker, SOCKET_TIMEOUT, retries=1)))
+        return found
 
 
 @cache
@@ -84,6 +95,7 @@ def runtime() -> Runtime:
         shelf=Shelf(redis),
         records=Records(redis, settings.visibility_timeout),
         parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout),
+        dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
         platform=platform,
     )
 
@@ -113,6 +125,6 @@ def publish_finish(app: Celery, parked: Parked) -> None:
     Raises:
         OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
     """
-    rest, kind = decode_rest(parked.rest)
-    check = {"appid": parked.appid, "trace_id": parked.trace_id, "kind": kind}
-    publish(app, FINISH, PUSH_QUEUE, rest, kwargs=check)
+    half = decode_rest(parked.rest)
+    check = {"appid": parked.appid, "trace_id": parked.trace_id, "kind": half.kind}
+    publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)

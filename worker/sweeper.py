@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from celery import bootsteps
 
 from worker.messages import publish_again
 from worker.rate_command import show_rates
+from worker.redis_health import told
+from worker.revocations import Revocations
 from worker.runtime import publish_finish, runtime
 
 if TYPE_CHECKING:
@@ -29,6 +32,8 @@ logger = logging.getLogger(__name__)
 INTERVAL = 1.0
 #: of each kind, in one sweep: a sweep must not take long; what is over comes in the next
 BATCH = 200
+#: seconds between two looks for dead letters that were kept for long enough
+DECAY_INTERVAL = 60.0
 #: seconds that stopping waits for a sweep under way
 STOP_SECONDS = 10
 
@@ -61,6 +66,13 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
     return True
 
 
+def _warn_of_redis() -> None:
+    """Tells once what is wrong with the Redis that holds checks, with the remedy."""
+    for role, client in runtime().redises():
+        for fault in told(client):
+            logger.warning("redis_unsafe %s: %s", role, fault)
+
+
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
     """Starts the thread when the worker's pool is up, and ends it before the pool ends."""
 
@@ -84,7 +96,10 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
 
     def _run(self, app: Celery) -> None:
         away = False
+        warned = False
         heartbeat = runtime().settings.heartbeat_file
+        revocations = Revocations()
+        decay_at = 0.0
         while not self._stopped.wait(INTERVAL):
             try:
                 more = True
@@ -92,6 +107,15 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
                     if heartbeat is not None:
                         heartbeat.touch()
+                for parked in revocations.cancelled(runtime().parking):
+                    logger.info("check_revoked task_id=%s trace_id=%s", parked.task_id, parked.trace_id)
+                    _bring_on(parked.task_id, partial(publish_finish, app, parked))
+                if time.monotonic() > decay_at:
+                    decay_at = time.monotonic() + DECAY_INTERVAL
+                    runtime().dead_letters.decay()
+                if not warned:
+                    _warn_of_redis()
+                    warned = True
                 show_rates(app)
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told

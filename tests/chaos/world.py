@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.chaos.application import make_app
 from tests.support.processes import Running
-from tests.support.system import QUEUES, System
+from tests.support.system import QUEUES, KeepingSystem
 
 #: name and pool of each worker
 WORKERS = {
@@ -35,7 +35,7 @@ class World:
 
     def __init__(self, directory: Path, chance: random.Random) -> None:
         self.chance = chance
-        self.system = System(directory, keeps=True, **SETTINGS)
+        self.system = KeepingSystem(directory, **SETTINGS)
         self.app = make_app(self.system.redis_url)
         self.killed = 0
         self._workers: dict[str, Running] = {}

@@ -15,12 +15,12 @@ import pytest
 from config import keys
 from tests.support.checks import send_text, verdict_of
 from tests.support.processes import eventually
-from tests.support.system import APPID, OTHER_APPID, SECRET, System
+from tests.support.system import APPID, OTHER_APPID, SECRET, KeepingSystem, System
 
 
 @pytest.fixture
 def system(tmp_path: Path) -> Iterator[System]:
-    system = System(tmp_path)
+    system = KeepingSystem(tmp_path)
     try:
         yield system
     finally:
@@ -88,7 +88,7 @@ def test_an_appid_that_the_platform_refuses_is_told_and_the_others_are_looked_at
 
 def test_a_platform_that_cannot_be_reached_is_told(system: System) -> None:
     found = findings(system)  # no sandbox runs
-    assert {finding["well"] for finding in found.values()} == {False}
+    assert {finding["well"] for subject, finding in found.items() if subject != "the store"} == {False}
     assert "WeChat does not tell its count" in found[f"{APPID} text"]["said"]
 
 
@@ -106,3 +106,24 @@ def test_settings_that_are_wrong_are_told_first(system: System) -> None:
     ran = doctor(system, TEXT_PER_DAY="many")
     assert ran.returncode == 1
     assert "WXCHECK_TEXT_PER_DAY" in ran.stderr
+
+
+def test_a_redis_that_loses_checks_by_itself_is_told_with_the_remedy(tmp_path: Path) -> None:
+    system = System(tmp_path)
+    try:
+        system.sandbox()
+        system.redis.config_set("maxmemory-policy", "allkeys-lru")
+        ran = doctor(system)
+        assert ran.returncode == 1
+        faults = [line for line in ran.stdout.splitlines() if line.startswith("!!  the store: ")]
+        assert ["set maxmemory-policy noeviction" in fault for fault in faults] == [True, False]
+        assert ["set appendonly yes" in fault for fault in faults] == [False, True]
+        worker = system.worker("worker", queues="wxcheck.text")
+        eventually(lambda: worker.output.count("redis_unsafe the store: ") == 2, "the worker's log tells both")
+    finally:
+        system.close()
+
+
+def test_a_redis_that_keeps_what_it_has_is_said_to_be_well(system: System) -> None:
+    system.sandbox()
+    assert findings(system)["the store"]["well"]

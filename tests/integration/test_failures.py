@@ -31,6 +31,7 @@ from tests.support.checks import (
 )
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import APPID, System
+from worker.parking import Parking
 
 RID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}")
 
@@ -210,12 +211,33 @@ def test_a_check_that_is_cancelled_by_the_task_fails_its_chord(system: System) -
     assert verdict_of(again) is False
 
 
-def test_a_waiting_check_that_celery_revoked_ends_as_cancelled_when_its_push_comes(system: System) -> None:
+def test_a_waiting_check_that_celery_revokes_ends_as_cancelled_and_its_push_is_orphaned(system: System) -> None:
     result, trace_id = waiting_picture(system, link_error=hide(system, "photo"))
+    system.app.control.revoke(result.id)
+    assert type(failure_of(result)) is wxcheck.CheckCancelled
+    eventually(lambda: runs(system, "hide"), "the errback runs")
+    eventually(lambda: system.counters().get("media_cancelled") == 1, "the check is ended")
+    assert system.redis.zscore("wxcheck:due", f"{APPID}:{trace_id}") is None
+    push(system, media_push(trace_id))
+    eventually(lambda: system.counters().get("push_orphaned") == 1, "the push is orphaned")
+
+
+def test_a_check_that_celery_revokes_while_it_is_sent_ends_as_cancelled(system: System) -> None:
+    result = send_media(system.app, picture("slow=2", "lost"))
+    eventually(lambda: system.calls(MEDIA_PATH) == 1, "it is being sent")
+    system.app.control.revoke(result.id)
+    eventually(lambda: system.counters().get("media_cancelled") == 1, "it is ended")
+    # until then Celery itself says REVOKED, as of every task that no worker is known to have begun
+    assert type(failure_of(system.app.AsyncResult(result.id))) is wxcheck.CheckCancelled
+
+
+def test_a_check_whose_finish_is_on_its_way_when_celery_revokes_it_ends_as_cancelled(system: System) -> None:
+    result, trace_id = waiting_picture(system, link_error=hide(system, "photo"))
+    Parking(system.redis, 1860, 60).push(APPID, {"trace_id": trace_id, "version": 2})
     system.app.control.revoke(result.id)
     log = system.directory / "worker.log"
     eventually(lambda: f"Tasks flagged as revoked: {result.id}" in log.read_text(), "the worker has the revocation")
-    push(system, media_push(trace_id))
+    time_comes(system, "wxcheck:due", f"{APPID}:{trace_id}")
     assert type(failure_of(result)) is wxcheck.CheckCancelled
     eventually(lambda: runs(system, "hide"), "the errback runs")
     eventually(lambda: system.counters().get("media_cancelled") == 1, "the check is ended")

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import redis
 import requests
@@ -27,12 +27,12 @@ QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
 
 
 class System:
-    """Starts what a test asks for; all of it ends with :meth:`close`.
+    """Starts what a test asks for; all of it ends with :meth:`close`."""
 
-    ``keeps``: whether its Redis keeps what it holds when it is killed.
-    """
+    #: what its Redis is started with, beside what an embedded one always is
+    redis_options: ClassVar[list[str]] = []
 
-    def __init__(self, directory: Path, *, keeps: bool = False, **settings: str) -> None:
+    def __init__(self, directory: Path, **settings: str) -> None:
         self.directory = directory
         self._stack = ExitStack()
         self.started: list[Running] = []
@@ -56,7 +56,7 @@ class System:
             "WXCHECK_RETRY_DELAY": "0.1",
             **{f"WXCHECK_{name}": value for name, value in settings.items()},
         }
-        self._redis_command = embedded.command + (["--appendonly", "yes"] if keeps else [])
+        self._redis_command = embedded.command + self.redis_options
         self.server = self.start_redis()
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
         # Redis and platform are new
@@ -160,6 +160,12 @@ class System:
         # results unsubscribe when they are collected, at the latest when the process ends, and Redis is gone by then
         self.app.backend.result_consumer.subscribed_to.clear()
         self._stack.close()
+
+
+class KeepingSystem(System):
+    """One whose Redis keeps what it holds when it is killed."""
+
+    redis_options: ClassVar[list[str]] = ["--appendonly", "yes"]
 
 
 def plain_client(url: str) -> Celery:

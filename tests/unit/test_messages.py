@@ -9,7 +9,7 @@ from celery import Celery
 from celery.app.task import Context
 from celery.canvas import Signature
 
-from worker.messages import HIDDEN, decode_rest, encode_rest, publish, rest_of
+from worker.messages import HIDDEN, decode_rest, encode_rest, publish, rest_of, unfinished_message
 
 
 def context(**more: Any) -> Context:
@@ -43,8 +43,9 @@ def context(**more: Any) -> Context:
 
 
 def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
-    rest, kind = decode_rest(encode_rest(context(), shadow="wxcheck.check_media", kind="image"))
-    assert kind == "image"
+    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=False)
+    rest, kind, arguments = decode_rest(encoded)
+    assert (kind, arguments) == ("image", None)
     assert "hush" not in json.dumps(rest)
     assert rest["task_id"] == "task-1"
     assert (rest["root_id"], rest["parent_id"]) == ("root-1", "parent-1")
@@ -59,9 +60,24 @@ def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
 
 
 def test_the_finish_begins_anew_without_the_bounds_of_the_first_run() -> None:
-    rest, _ = decode_rest(encode_rest(context(), shadow="s", kind="audio"))
+    rest = decode_rest(encode_rest(context(), shadow="s", kind="audio", with_arguments=True)).rest
     assert rest["retries"] == 0
     assert not {"expires", "time_limit", "soft_time_limit"} & set(rest)
+
+
+def test_a_check_that_may_be_replayed_keeps_its_arguments_beside_the_rest() -> None:
+    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=True)
+    message = unfinished_message(encoded)
+    assert (message["name"], message["queue"]) == ("wxcheck.check_media", "wxcheck.media")
+    assert "hush" in json.dumps([message["args"], message["kwargs"]])
+    assert "hush" not in json.dumps(message["rest"])
+    assert not {"shadow", "kind", "arguments"} & set(message["rest"])
+    assert "hush" not in json.dumps(decode_rest(encoded).rest)
+
+
+def test_of_a_check_whose_arguments_were_not_kept_only_the_name_is_known() -> None:
+    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=False)
+    assert unfinished_message(encoded) == {"name": "wxcheck.check_media"}
 
 
 def test_a_check_that_goes_to_the_shelf_keeps_its_retries_and_its_bounds() -> None:
@@ -78,7 +94,7 @@ def test_a_result_that_is_ignored_stays_ignored() -> None:
 
 def test_a_continuation_is_published_under_the_same_task_id_with_nothing_shown() -> None:
     with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
-        rest, _ = decode_rest(encode_rest(context(), shadow="wxcheck.check_media", kind="image"))
+        rest = decode_rest(encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=True)).rest
         publish(app, "wxcheck.finish", "wxcheck.push", rest, kwargs={"trace_id": "hush"})
         message = app.amqp.queues["wxcheck.push"](connection.default_channel).get(no_ack=True)
     headers = message.headers

@@ -1,0 +1,222 @@
+"""Any bytes at all on the push URL: an answer of the table, soon, and nothing on the queue that is no verdict.
+
+Bodies are made from the platform's own pushes (``tests/vectors/push.json``), cut, joined, repeated and with bytes
+changed, and from what readers of JSON and XML are known to fall over. Half of them are signed, as a message is that the
+platform sends on for a stranger; the rest are the stranger's own.
+
+``FUZZ_SECONDS`` says for how long: 30 in ``make test``, ten minutes in ``make fuzz``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from celery import Celery
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from hypothesis.strategies import SearchStrategy
+
+from callbacks import envelope
+from callbacks.app import create_app
+from callbacks.outcomes import Outcome
+from config.settings import Settings
+
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "30"))
+#: seconds in which each is answered, on a machine that has other things to do as well
+SOON = 20.0
+#: examples between two looks at the clock
+ROUND = 200
+
+VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "push.json").read_text(encoding="utf-8"))
+TOKEN, KEY, APPID = VECTORS["token"], VECTORS["encoding_aes_key"], VECTORS["appid"]
+SEEDS = [
+    text.encode()
+    for vector in {**VECTORS["official"], **VECTORS["synthetic"]}.values()
+    for text in (vector.get("plain"), vector.get("body"))
+    if text
+]
+PLAIN_APPID = "wx0000000000000001"
+
+#: what a table of answers allows, and nothing else
+STATUSES = {
+    200: {"success"},
+    403: {Outcome.BAD_SIGNATURE, Outcome.STALE_TIMESTAMP, Outcome.WRONG_APPID, Outcome.PLAIN_REFUSED},
+    400: {Outcome.MALFORMED, Outcome.UNDECRYPTABLE, Outcome.NO_TRACE_ID, Outcome.INCOMPLETE},
+    404: {Outcome.UNKNOWN_APPID},
+    413: {Outcome.TOO_LARGE},
+}
+
+TRAPS = [
+    b"[" * 100_000,
+    b'{"a":' * 50_000 + b"1" + b"}" * 50_000,
+    b'{"MsgType":"event","Event":"wxa_media_check","trace_id":"t","version":1' + b"0" * 5000 + b"}",
+    b'{"trace_id":1e999999,"a":-0,"b":NaN,"c":Infinity}',
+    b'{"a":"\\ud800","\\ud800":"a","__type__":{"__value__":1}}',
+    b'{"a":1,"a":2}',
+    b"\xef\xbb\xbf{}",
+    b"\xff\xfe{\x00}\x00",
+    b'<?xml version="1.0"?><!DOCTYPE x [<!ENTITY a "aaaaaaaaaa"><!ENTITY b "&a;&a;&a;&a;&a;&a;">]><x>&b;</x>',
+    b'<!DOCTYPE x SYSTEM "file:///etc/passwd"><x>1</x>',
+    b'<!DOCTYPE x [<!ENTITY e SYSTEM "http://127.0.0.1:1/">]><x>&e;</x>',
+    b"<xml>" + b"<a>" * 30_000 + b"</a>" * 30_000 + b"</xml>",
+    b"<xml " + b" ".join(b'a%d="1"' % number for number in range(2000)) + b"/>",
+    b'<?xml version="1.0" encoding="utf-16"?><xml/>',
+    b"<xml><![CDATA[" + b"]]" * 10_000,
+    b"\x00" * 70_000,
+    b"",
+]
+
+
+def mutated(seed: bytes) -> SearchStrategy[bytes]:
+    """``seed`` with some of it cut out, said twice, or changed."""
+    place = st.integers(0, len(seed))
+
+    def change(parts: tuple[int, int, bytes, int]) -> bytes:
+        start, end, put, times = min(parts[:2]), max(parts[:2]), parts[2], parts[3]
+        return seed[:start] + put + seed[start:end] * times + seed[end:]
+
+    return st.tuples(place, place, st.binary(max_size=8) | st.sampled_from(TOKENS), st.integers(0, 3)).map(change)
+
+
+TOKENS = [
+    b'"',
+    b"{",
+    b"}",
+    b"[",
+    b"]",
+    b"<",
+    b">",
+    b"&",
+    b"\\u0000",
+    b"\\",
+    b"null",
+    b"1e309",
+    b"-1",
+    b"\xf0\x9f",
+    b"]]>",
+]
+values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=20),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=12), inner, max_size=4),
+    max_leaves=12,
+)
+names = st.sampled_from(
+    [
+        *("MsgType", "Event", "appid", "trace_id", "version", "errcode", "errmsg", "result", "detail", "isrisky"),
+        *("status_code", "Encrypt", "suggest", "label"),
+    ]
+)
+messages = st.dictionaries(names, values, max_size=10).map(
+    lambda made: json.dumps({"MsgType": "event", "Event": "wxa_media_check", **made}).encode("utf-8", "surrogatepass")
+)
+bodies = (
+    st.sampled_from(SEEDS).flatmap(mutated)
+    | messages
+    | messages.flatmap(mutated)
+    | st.sampled_from(TRAPS)
+    | st.binary(max_size=300)
+)
+
+
+class Served:
+    """The endpoint in this process, and a broker for it."""
+
+    def __init__(self) -> None:
+        apps: Any = {PLAIN_APPID: {"push_token": TOKEN}}
+        chosen = Settings(appid=APPID, push_token=TOKEN, push_aes_key=KEY, apps=apps)  # type: ignore[arg-type]
+        self.app = Celery("fuzz", broker="memory://fuzz", set_as_current=False)
+        self.app.conf.update(task_serializer="json", accept_content=["json"])
+        self._loop = asyncio.new_event_loop()
+        # what the endpoint does not catch is raised here
+        transport = httpx.ASGITransport(create_app(chosen, self.app))
+        self._client = httpx.AsyncClient(transport=transport, base_url="http://fuzz")
+
+    def post(self, path: str, params: dict[str, str], body: bytes) -> httpx.Response:
+        return self._loop.run_until_complete(self._client.post(path, params=params, content=body))
+
+    def queued(self) -> Iterator[dict[str, Any]]:
+        """The arguments of each message on the queue."""
+        with self.app.connection_for_read() as connection:
+            queue = self.app.amqp.queues["wxcheck.push"](connection.default_channel)
+            while (message := queue.get(no_ack=True)) is not None:
+                _, kwargs, _ = message.payload
+                yield kwargs
+
+    def close(self) -> None:
+        self._loop.run_until_complete(self._client.aclose())
+        self._loop.close()
+        self.app.close()
+
+
+@pytest.fixture(scope="module")
+def served() -> Iterator[Served]:
+    served = Served()
+    yield served
+    served.close()
+
+
+def query(body: bytes, signed: bool, draw: Any) -> dict[str, str]:
+    now = str(int(time.time()))
+    if not signed:
+        text = st.text(max_size=12)
+        return {name: draw(text) for name in draw(st.sets(st.sampled_from(["timestamp", "nonce", "signature"])))}
+    return {"timestamp": now, "nonce": "n", "signature": envelope.sign(TOKEN, now, "n")}
+
+
+@st.composite
+def requests(draw: Any) -> tuple[str, dict[str, str], bytes]:
+    """Path, query and body of a request: encrypted and signed, signed only, or neither."""
+    body = draw(bodies)
+    how = draw(st.sampled_from(["encrypted", "plain", "plain", "stranger"]))
+    if how == "encrypted":
+        addressee = draw(st.sampled_from([APPID, APPID, PLAIN_APPID, ""]))
+        encrypted = envelope.encrypt(body, addressee, KEY)
+        params = query(body, True, draw)
+        params["msg_signature"] = envelope.sign(TOKEN, params["timestamp"], "n", encrypted)
+        return "/wechat/push", params, json.dumps({"Encrypt": encrypted}).encode()
+    path = draw(
+        st.sampled_from([f"/wechat/push/{PLAIN_APPID}", "/wechat/push", "/wechat/push/wx%00", "/wechat/push/%"])
+    )
+    return path, query(body, how == "plain", draw), body
+
+
+@pytest.mark.timeout(SECONDS + 180)
+def test_any_bytes_are_answered_by_the_table_and_only_verdicts_get_on_the_queue(served: Served) -> None:
+    answered: Counter[int] = Counter()
+    slowest = 0.0
+
+    @settings(max_examples=ROUND, database=None, suppress_health_check=list(HealthCheck))
+    @given(requests())
+    def ask(request: tuple[str, dict[str, str], bytes]) -> None:
+        nonlocal slowest
+        began = time.monotonic()
+        answer = served.post(*request)
+        slowest = max(slowest, time.monotonic() - began)
+        assert answer.status_code in STATUSES, answer.text
+        assert answer.text in STATUSES[answer.status_code]
+        answered[answer.status_code] += 1
+
+    until = time.monotonic() + SECONDS
+    while time.monotonic() < until:
+        ask()
+    assert slowest < SOON
+    # it got everywhere, and not only to the first check
+    assert set(STATUSES) - {413} <= set(answered), answered
+    queued = 0
+    for kwargs in served.queued():
+        push = kwargs["push"]
+        assert set(kwargs) == {"appid", "push", "received_at"}
+        assert isinstance(push["trace_id"], str)
+        assert push["trace_id"]
+        assert push["version"] in (1, 2)
+        queued += 1
+    assert 0 < queued <= answered[200]

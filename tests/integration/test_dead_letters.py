@@ -1,0 +1,263 @@
+"""Checks that failed for a reason that a person can mend: kept, listed, replayed once with all that follows."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis
+from celery import chain, chord
+
+import wxcheck
+from config import keys
+from tests.support.checks import (
+    TEXT_PATH,
+    V2,
+    failure_of,
+    parked,
+    picture,
+    runs,
+    time_comes,
+    verdict_of,
+    waiting,
+    words,
+)
+from tests.support.processes import eventually
+from tests.support.runs import run_named
+from tests.support.system import APPID, System
+from worker import dead_letters
+from worker.dead_letters import DAY, DeadLetters
+from worker.records import Records
+from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
+
+
+def cli(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [str(Path(sys.executable).with_name("wxcheck")), *arguments]
+    environment = {**os.environ, **system.environment}
+    return subprocess.run(
+        command, capture_output=True, text=True, check=False, cwd=system.directory, env=environment, timeout=60
+    )
+
+
+def listed(system: System) -> dict[str, dict[str, Any]]:
+    ran = cli(system, "dead", "--json")
+    assert ran.returncode == 0, ran.stderr
+    return {letter["task_id"]: letter for letter in json.loads(ran.stdout)}
+
+
+def follow_up(system: System, name: str, item: str) -> Any:
+    return system.app.signature(f"application.{name}", kwargs={"item": item}, queue="application")
+
+
+def text(system: System, content: str, **more: Any) -> Any:
+    return system.app.signature(wxcheck.CHECK_TEXT, args=(content,), kwargs=more, queue=wxcheck.TEXT_QUEUE)
+
+
+def media(system: System, url: str) -> Any:
+    return system.app.signature(wxcheck.CHECK_MEDIA, args=(url,), queue=wxcheck.MEDIA_QUEUE)
+
+
+# -- through the whole system ------------------------------------------------------------------------------------------
+
+
+def test_a_text_that_failed_while_the_platform_was_away_is_replayed_once_with_its_chain(system: System) -> None:
+    check = text(system, words("-1*5"))
+    last = chain(check, follow_up(system, "publish", "a")).apply_async(link_error=follow_up(system, "hide", "a"))
+    assert isinstance(failure_of(last.parent), PlatformUnavailable)
+    eventually(lambda: runs(system, "hide"), "the errback runs")
+    letter = listed(system)[last.parent.id]
+    assert (letter["failure"], letter["said"]) == ("PlatformUnavailable", [-1])
+    assert (letter["appid"], letter["task"], letter["has_content"]) == (APPID, wxcheck.CHECK_TEXT, True)
+    calls = system.calls(TEXT_PATH)
+
+    ran = cli(system, "replay", last.parent.id, "--yes")
+    assert (ran.returncode, ran.stdout) == (0, "1 are on their way.\n")
+    eventually(lambda: runs(system, "publish"), "the follow-up runs")
+    assert verdict_of(system.app.AsyncResult(last.parent.id))["suggest"] == "pass"
+    assert system.calls(TEXT_PATH) == calls + 1
+    assert last.parent.id not in listed(system)
+
+    again = cli(system, "replay", last.parent.id, "--yes")
+    assert again.returncode == 2
+    assert "is not there" in again.stderr
+    assert len(runs(system, "publish")) == 1
+
+
+def test_a_picture_whose_push_never_came_is_replayed_with_its_link_and_waits_again(system: System) -> None:
+    result = media(system, picture("lost")).apply_async(link=follow_up(system, "publish", "b"))
+    trace_id = waiting(result)
+    parked(system, trace_id)
+    time_comes(system, keys.DUE, f"{APPID}:{trace_id}")
+    assert isinstance(failure_of(result), PushTimeout)
+    system.redis.delete(f"celery-task-meta-{result.id}")
+    assert listed(system)[result.id]["failure"] == "PushTimeout"
+    assert cli(system, "replay", "--failure", "PushTimeout", "--yes").returncode == 0
+    assert waiting(system.app.AsyncResult(result.id)) != trace_id
+
+
+def test_a_picture_that_could_not_be_fetched_is_replayed_when_it_can(system: System) -> None:
+    result = media(system, picture("unfetchable")).apply_async(link=follow_up(system, "publish", "c"))
+    assert isinstance(failure_of(result), MediaUnavailable)
+    letter = listed(system)[result.id]
+    assert letter["failure"] == "MediaUnavailable"
+    assert cli(system, "replay", result.id, "--yes").returncode == 0
+    eventually(lambda: listed(system).get(result.id, {}).get("failed_at", 0) > letter["failed_at"], "it failed again")
+
+
+def test_a_refused_appid_is_kept_and_refused_content_is_not(system: System) -> None:
+    refused = text(system, words("errcode=48001")).apply_async()
+    assert isinstance(failure_of(refused), CheckRefused)
+    system.open_lanes()
+    bad = text(system, words("errcode=40003")).apply_async()
+    assert isinstance(failure_of(bad), CheckRefused)
+    invalid = text(system, "").apply_async()
+    assert isinstance(failure_of(invalid), InvalidCheck)
+    found = listed(system)
+    assert refused.id in found
+    assert bad.id not in found
+    assert invalid.id not in found
+
+
+def test_a_check_that_is_replayed_late_is_not_stale(system: System) -> None:
+    """Its user may have come back, and if not, the platform says so."""
+    check = text(system, words("-1*5"), **V2)
+    result = check.apply_async(headers={wxcheck.SENT_AT_HEADER: time.time() - 6500})
+    assert isinstance(failure_of(result), PlatformUnavailable)
+    letter = json.loads(system.redis.hget(keys.DEAD_LETTERS, result.id))
+    letter["message"]["rest"]["headers"][wxcheck.SENT_AT_HEADER] -= 1000
+    system.redis.hset(keys.DEAD_LETTERS, result.id, json.dumps(letter))
+    cli(system, "replay", result.id, "--yes")
+    eventually(lambda: system.app.AsyncResult(result.id).state == "SUCCESS", "it passes")
+
+
+def test_a_chord_whose_part_is_replayed_stays_failed(system: System) -> None:
+    header = [text(system, words()), text(system, words("-1*5"))]
+    body = follow_up(system, "album", "d").on_error(follow_up(system, "hide", "d"))
+    album = chord(header)(body)
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    failed = album.parent.results[1]
+    assert cli(system, "replay", failed.id, "--yes").returncode == 0
+    eventually(lambda: system.app.AsyncResult(failed.id).state == "SUCCESS", "the part passes")
+    assert runs(system, "album") == []
+    assert album.state == "FAILURE"
+
+
+def test_the_list_and_the_replay_say_what_they_do(system: System) -> None:
+    assert cli(system, "dead").stdout == "No check waits to be replayed.\n"
+    assert cli(system, "replay", "--all", "--yes").stdout == "No check waits to be replayed.\n"
+    assert cli(system, "replay").returncode == 2
+    assert cli(system, "replay", "--all", "some-id").returncode == 2
+    results = [text(system, words("-1*5")).apply_async() for _ in range(2)]
+    for result in results:
+        failure_of(result)
+    eventually(lambda: len(listed(system)) == 2, "both are kept")
+    table = cli(system, "dead").stdout
+    assert all(result.id in table for result in results)
+    assert "sandbox" not in table
+    dry = cli(system, "replay", "--all", "--dry-run")
+    assert dry.stdout.endswith("2 would be replayed.\n")
+    assert cli(system, "replay", "--failure", "PushTimeout", "--yes").stdout == "No check waits to be replayed.\n"
+    assert len(listed(system)) == 2
+
+
+# -- the store ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def store(system: System) -> Iterator[redis.Redis]:
+    with system.database(11) as client:
+        yield client
+
+
+def message(size: int = 0) -> dict[str, Any]:
+    rest = {"task_id": "task", "expires": "soon", "headers": {}}
+    return {"name": wxcheck.CHECK_TEXT, "queue": wxcheck.TEXT_QUEUE, "rest": rest, "args": ["x" * size], "kwargs": {}}
+
+
+def bury(store: redis.Redis, task_id: str, *, size: int = 0, letters: DeadLetters | None = None) -> None:
+    run = run_named(task_id)
+    (letters or DeadLetters(store, 7, with_content=True)).keep(run, task_id, message(size), PushTimeout("t"))
+    assert Records(store, 60).end(task_id, run) == "ended"
+
+
+def kept(store: redis.Redis) -> list[str]:
+    return [letter.task_id for letter in DeadLetters(store, 7, with_content=True).letters()]
+
+
+def test_what_can_be_mended_is_kept_and_nothing_else(store: redis.Redis) -> None:
+    letters = DeadLetters(store, 7, with_content=True)
+    for failure in (
+        PlatformUnavailable(-1),
+        PushTimeout("t"),
+        MediaUnavailable(-1008, ""),
+        CheckRefused(48001, "", ""),
+    ):
+        assert letters.keeps(failure)
+    for failure in (InvalidCheck("x"), StaleCheck(1, 2), CheckRefused(87014, "", ""), ValueError(), {"a": "verdict"}):
+        assert not letters.keeps(failure)
+    assert not DeadLetters(store, 0, with_content=True).keeps(PushTimeout("t"))
+
+
+def test_a_run_that_did_not_end_the_check_keeps_nothing(store: redis.Redis) -> None:
+    Records(store, 60).end("task", run_named("winner"))
+    run = run_named("loser")
+    DeadLetters(store, 7, with_content=True).keep(run, "task", message(), PushTimeout("t"))
+    assert Records(store, 60).end("task", run) == "repeated"
+    assert kept(store) == []
+
+
+def test_the_newest_are_kept_where_there_are_too_many(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MOST", 3)
+    for number in range(5):
+        bury(store, f"task-{number}")
+    assert kept(store) == ["task-4", "task-3", "task-2"]
+    assert store.hget(keys.COUNTERS, "dead_dropped") == "2"
+
+
+def test_the_newest_are_kept_where_they_are_too_large(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(dead_letters, "MOST_BYTES", 5000)
+    for number in range(4):
+        bury(store, f"task-{number}", size=1500)
+    bury(store, "too large", size=6000)
+    assert kept(store) == ["task-3", "task-2"]
+    assert int(store.get(keys.DEAD_BYTES)) == sum(len(letter) for letter in store.hvals(keys.DEAD_LETTERS)) <= 5000
+
+
+def test_they_go_when_their_days_are_over(store: redis.Redis) -> None:
+    bury(store, "old")
+    bury(store, "new")
+    store.zadd(keys.DEAD, {"old": time.time() - 7 * DAY - 1})
+    DeadLetters(store, 7, with_content=True).decay()
+    assert kept(store) == ["new"]
+    assert store.hkeys(keys.DEAD_LETTERS) == ["new"]
+
+
+def test_without_content_a_check_is_listed_and_not_replayed(store: redis.Redis) -> None:
+    letters = DeadLetters(store, 7, with_content=False)
+    bury(store, "task", size=100, letters=letters)
+    (letter,) = letters.letters()
+    assert not letter.has_content
+    assert "xxx" not in store.hget(keys.DEAD_LETTERS, "task")
+    assert not letters.replay("task")
+    assert kept(store) == ["task"]
+
+
+def test_a_replay_is_one_step_to_the_shelf_and_the_check_may_be_sent_again(store: redis.Redis) -> None:
+    bury(store, "task")
+    letters = DeadLetters(store, 7, with_content=True)
+    assert letters.replay("task")
+    assert not letters.replay("task")
+    assert store.zscore(keys.SHELF, "task") == 0
+    rest = json.loads(store.get(keys.shelved("task")))["rest"]
+    assert rest["headers"][wxcheck.SENT_AT_HEADER] == pytest.approx(time.time(), abs=60)
+    assert "expires" not in rest
+    assert Records(store, 60).begin("task", "new run", 1).state == "go"
+    assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
+    assert store.get(keys.DEAD_BYTES) == "0"

@@ -1,0 +1,35 @@
+"""What a Redis says of itself, and what that means for checks."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from worker.redis_health import faults
+
+SAFE: dict[str, Any] = {"maxmemory_policy": "noeviction", "aof_enabled": 1, "redis_version": "7.2.4"}
+
+
+def test_a_redis_that_keeps_what_it_has_is_well() -> None:
+    assert faults(SAFE) == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "named", "remedy"),
+    [
+        ({"maxmemory_policy": "allkeys-lru"}, "maxmemory-policy allkeys-lru", "set maxmemory-policy noeviction"),
+        ({"maxmemory_policy": "volatile-ttl"}, "maxmemory-policy volatile-ttl", "set maxmemory-policy noeviction"),
+        ({"aof_enabled": 0}, "appendonly no", "set appendonly yes"),
+        ({"redis_version": "6.2.14"}, "version 6.2.14", "7 or newer"),
+        ({"redis_version": "7.2.4", "valkey_version": "6.0.0"}, "version 6.0.0", "7 or newer"),
+    ],
+)
+def test_what_could_lose_checks_is_told_with_its_remedy(changes: dict[str, Any], named: str, remedy: str) -> None:
+    (fault,) = faults({**SAFE, **changes})
+    assert named in fault
+    assert remedy in fault
+
+
+def test_each_fault_is_told() -> None:
+    assert len(faults({"maxmemory_policy": "allkeys-lfu", "aof_enabled": 0, "redis_version": "5.0"})) == 3

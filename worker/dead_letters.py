@@ -1,0 +1,137 @@
+"""Checks that failed for a reason that a person can mend, with all that it takes to run them again.
+
+A letter is kept in the same step in which its check ends, and taken off in the step that replays it, so a check is
+replayed once. Its message is the one that the application sent, chain, links and chord included.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from kombu.utils import json
+
+from config import keys
+from worker.errcodes import Meaning, meaning
+from worker.messages import OF_THIS_RUN
+from worker.outbox import Also
+from worker.scripts import script
+from wxcheck import SENT_AT_HEADER, CheckRefused, MediaUnavailable, PlatformUnavailable, PushTimeout
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from redis import Redis
+
+    from worker.outbox import Run
+
+DAY = 86_400
+#: letters, and bytes of them, that are kept at most; beyond, the oldest goes
+MOST = 10_000
+MOST_BYTES = 64 << 20
+#: letters that are read, or dropped, in one step
+BATCH = 200
+
+
+class DeadLetter(NamedTuple):
+    """One of them, as ``wxcheck dead`` lists it."""
+
+    task_id: str
+    #: class and arguments of the failure
+    failure: str
+    said: list[Any]
+    appid: str | None
+    task: str
+    #: when it failed, in seconds since the epoch
+    failed_at: float
+    #: whether its content was kept, without which it cannot be replayed
+    has_content: bool
+
+
+def can_be_mended(failure: object) -> bool:
+    """Whether a person can do something about it, after which the same check may pass."""
+    if isinstance(failure, CheckRefused):
+        return meaning(failure.errcode) is Meaning.STOP  # the appId is refused, not the content
+    return isinstance(failure, (PlatformUnavailable, PushTimeout, MediaUnavailable))
+
+
+class DeadLetters:
+    """The dead letters of all processes.
+
+    ``days``: to keep one, 0 keeps none. ``with_content``: whether texts and URLs are kept, without which a check is
+    listed only.
+    """
+
+    def __init__(self, redis: Redis, days: float, *, with_content: bool) -> None:
+        self._redis = redis
+        self._seconds = days * DAY
+        self._with_content = with_content
+        self._bury = script(redis, "bury")
+        self._replay = script(redis, "replay")
+        self._decay = script(redis, "decay")
+
+    def keeps(self, failure: object) -> bool:
+        """Whether a check that ended so is kept."""
+        return self._seconds > 0 and can_be_mended(failure)
+
+    def keep(self, run: Run, task_id: str, message: dict[str, Any], failure: BaseException) -> None:
+        """Has the end that ``run`` is about to commit keep ``message``, as :mod:`worker.messages` makes it."""
+        if "rest" in message:
+            message["rest"] = {name: value for name, value in message["rest"].items() if name not in OF_THIS_RUN}
+        letter: dict[str, Any] = {
+            "message": message,
+            "failure": type(failure).__name__,
+            "said": list(failure.args),
+            "appid": run.appid,
+            "failed_at": round(time.time(), 3),
+        }
+        if not self._with_content:
+            letter["message"] = {"name": message["name"]}
+        run.also.append(
+            Also(
+                self._bury,
+                [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.record(task_id), keys.COUNTERS],
+                [task_id, json.dumps(letter), run.token, MOST, MOST_BYTES],
+            )
+        )
+
+    def letters(self) -> Iterator[DeadLetter]:
+        """All of them, the newest first."""
+        start = 0
+        while task_ids := cast("list[str]", self._redis.zrevrange(keys.DEAD, start, start + BATCH - 1)):
+            start += BATCH
+            texts = cast("list[str | None]", self._redis.hmget(keys.DEAD_LETTERS, task_ids))
+            for task_id, text in zip(task_ids, texts, strict=True):
+                if text is not None:
+                    yield _letter(task_id, json.loads(text))
+
+    def replay(self, task_id: str) -> bool:
+        """Runs a check again with its whole continuation; False where it is none of them, or without its content."""
+        text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
+        message = json.loads(text)["message"] if text is not None else {}
+        if "rest" not in message:
+            return False
+        # its age counts anew: it is a person's decision to check it now
+        message["rest"].setdefault("headers", {})[SENT_AT_HEADER] = time.time()
+        script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
+        script_keys += [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
+        return bool(self._replay(keys=script_keys, args=[task_id, cast("str", text), json.dumps(message)]))
+
+    def decay(self) -> None:
+        """Drops those that were kept for long enough."""
+        script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
+        while int(self._decay(keys=script_keys, args=[self._seconds, BATCH])) >= BATCH:
+            pass
+
+
+def _letter(task_id: str, letter: dict[str, Any]) -> DeadLetter:
+    message = letter["message"]
+    return DeadLetter(
+        task_id=task_id,
+        failure=letter["failure"],
+        said=letter["said"],
+        appid=letter["appid"],
+        task=message["name"],
+        failed_at=letter["failed_at"],
+        has_content="rest" in message,
+    )

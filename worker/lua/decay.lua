@@ -1,0 +1,12 @@
+-- Drops dead letters that were kept for long enough.
+-- KEYS: 1 dead, by time  2 letters  3 bytes of the letters
+-- ARGV: 1 seconds to keep one  2 how many at the most
+-- Returns: how many were dropped
+local clock = redis.call('TIME')
+local old = redis.call('ZRANGE', KEYS[1], '-inf', clock[1] - ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
+for _, task_id in ipairs(old) do
+  redis.call('DECRBY', KEYS[3], redis.call('HSTRLEN', KEYS[2], task_id))
+  redis.call('HDEL', KEYS[2], task_id)
+  redis.call('ZREM', KEYS[1], task_id)
+end
+return #old

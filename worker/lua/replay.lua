@@ -1,0 +1,15 @@
+-- Sends a dead letter's check on its way again: it goes to the shelf, and from there to its queue.
+-- KEYS: 1 dead, by time  2 letters  3 bytes of the letters  4 shelved  5 shelf  6 record
+-- ARGV: 1 task id  2 letter as it was read  3 message (JSON)
+-- Returns: 1, or 0 where it was replayed, or has gone, since it was read
+-- Always: a letter is replayed once.
+if redis.call('HGET', KEYS[2], ARGV[1]) ~= ARGV[2] then
+  return 0
+end
+redis.call('HDEL', KEYS[2], ARGV[1])
+redis.call('ZREM', KEYS[1], ARGV[1])
+redis.call('DECRBY', KEYS[3], #ARGV[2])
+redis.call('DEL', KEYS[6])
+redis.call('SET', KEYS[4], ARGV[3])
+redis.call('ZADD', KEYS[5], 0, ARGV[1])
+return 1

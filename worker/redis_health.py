@@ -1,0 +1,36 @@
+"""Whether a Redis is one that loses nothing by itself. Pure, but for :func:`told`."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from redis import Redis
+
+#: the scripts that take messages need Redis 7: they run also where its memory is used up
+OLDEST = 7
+
+
+def faults(info: Mapping[str, Any]) -> list[str]:
+    """What is wrong with a Redis whose ``INFO`` is ``info``, each with its remedy."""
+    found = []
+    policy = str(info.get("maxmemory_policy", "noeviction"))
+    if policy != "noeviction":
+        found.append(
+            f"it drops keys when its memory is used up (maxmemory-policy {policy}), and with them checks: "
+            "set maxmemory-policy noeviction"
+        )
+    if not int(info.get("aof_enabled", 0)):
+        found.append(
+            "it keeps nothing, or only snapshots, when it ends (appendonly no), and checks that wait are lost with it: "
+            "set appendonly yes"
+        )
+    version = str(info.get("valkey_version") or info.get("redis_version") or OLDEST)
+    if int(version.split(".")[0]) < OLDEST:
+        found.append(f"it is version {version}: {OLDEST} or newer is needed")
+    return found
+
+
+def told(client: Redis) -> list[str]:
+    """What is wrong with the Redis of ``client``; raises as redis-py does."""
+    return faults({**client.info("server"), **client.info("memory"), **client.info("persistence")})
