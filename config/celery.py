@@ -106,8 +106,8 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,
-            # what follows the end of a check goes out with it where both are in one Redis
-            "commits_ends": settings.broker == settings.redis_url,
+            # what follows the end of a check goes out with it
+            "commits_ends": settings.is_one_redis,
         }
     elif settings.broker.startswith(("amqp", "pyamqp")):
         # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it

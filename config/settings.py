@@ -259,6 +259,11 @@ class Settings(BaseSettings):
     def backend(self) -> str:
         return self.result_backend or self.redis_url
 
+    @property
+    def is_one_redis(self) -> bool:
+        """Whether store, broker and results are one Redis, so that the end of a check is one step."""
+        return self.redis_url == self.broker == self.backend
+
     def faults(self, process: Process) -> list[str]:
         """What ``process`` cannot do without."""
         faults = self._overridden()

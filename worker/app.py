@@ -35,7 +35,7 @@ app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
 keep_quiet()
 use_transport()
-if settings.broker == settings.backend == settings.redis_url:
+if settings.is_one_redis:
     use_backend(app)
 use_threads()
 use_rate_command()

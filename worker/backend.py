@@ -27,11 +27,12 @@ class Client(redis.Redis):
         run = ending_run()
         if run is None:
             return super().delete(*names)
-        run.also.append(Also(self.register_script(_DELETE), list(names), []))
+        run.also.append(Also(self.register_script(_DELETE), [], list(names)))
         return len(names)
 
 
-_DELETE = "return redis.call('DEL', unpack(KEYS))"
+#: the last argument is the run's
+_DELETE = "return redis.call('DEL', unpack(ARGV, 1, #ARGV - 1))"
 
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types

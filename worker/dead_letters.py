@@ -90,8 +90,8 @@ class DeadLetters:
         run.also.append(
             Also(
                 self._bury,
-                [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.record(task_id), keys.COUNTERS],
-                [task_id, json.dumps(letter), run.token, MOST, MOST_BYTES],
+                [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.COUNTERS],
+                [task_id, json.dumps(letter), MOST, MOST_BYTES],
             )
         )
 

@@ -1,9 +1,9 @@
 """What a run publishes at its end, kept until the store commits it together with the end itself.
 
 Celery publishes what follows a task, and then a process may die: its message is delivered again, and what follows is
-published again. Where broker and store are one Redis, what Celery publishes at the end of a check is kept here, and
-goes to its queues in the same step that marks the check as ended (:mod:`worker.records`): both happen, or neither.
-With another broker messages go out as they are published; there a crash right after it repeats them.
+published again. Where store, broker and results are one Redis, what Celery publishes at the end of a check is kept
+here, and goes to its queues in the same step that marks the check as ended (:mod:`worker.records`): both happen, or
+neither. With another broker messages go out as they are published; there a crash right after it repeats them.
 """
 
 from __future__ import annotations
@@ -22,8 +22,17 @@ if TYPE_CHECKING:
     Arguments = list[str | int | float]
 
 
+#: before each script that runs beside the one that ends a check: it does nothing where that was refused
+_IF_ENDED = """
+local state, ended_by = unpack(redis.call('HMGET', KEYS[#KEYS], 'state', 'run'))
+if state ~= 'done' or ended_by ~= ARGV[#ARGV] then
+  return 0
+end
+"""
+
+
 class Also(NamedTuple):
-    """A script that is to run in the same step."""
+    """A script that is to run in the same step; it finds one key and one argument more at the end of its own."""
 
     script: Script
     keys: list[str]
@@ -75,15 +84,16 @@ def ending_run() -> Run | None:
     return run if run is not None and run.is_ending else None
 
 
-def commit(redis: Redis, run: Run, ending: Script, keys: list[str], args: Arguments) -> str:
-    """Runs the script ``ending``, which takes the messages of ``run`` as its last arguments, with what else happens in
-    the same step; what the script says."""
+def commit(redis: Redis, run: Run, ending: Script, keys: list[str], args: Arguments, record: str) -> str:
+    """Runs the script ``ending``, which takes the messages of ``run`` as its last arguments and says in ``record`` who
+    has ended the check, with what else happens in the same step; what the script says."""
     every: Arguments = [*args, *run.messages]
     if not run.also:
         return str(ending(keys=keys, args=every))
     with redis.pipeline(transaction=True) as pipe:
         ending(keys=keys, args=every, client=pipe)
         for also in run.also:
-            also.script(keys=also.keys, args=also.args, client=pipe)
+            guarded = redis.register_script(_IF_ENDED + str(also.script.script))
+            guarded(keys=[*also.keys, record], args=[*also.args, run.token], client=pipe)
         said, *_ = pipe.execute()
     return str(said)

@@ -24,7 +24,7 @@ from worker.scripts import script
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.outbox import Run
+    from worker.outbox import Arguments, Run
 
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
@@ -167,7 +167,8 @@ class Parking:
         run has claimed it since, and then nothing is published."""
         member = _member(appid, trace_id)
         check_keys = [keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS]
-        return commit(self._redis, run, self._finished, check_keys, [member, run.token, ended, KEEP_ENDED]) == "ended"
+        args: Arguments = [member, run.token, ended, KEEP_ENDED]
+        return commit(self._redis, run, self._finished, check_keys, args, keys.record(task_id)) == "ended"
 
     def waiting(self, limit: int) -> list[Waiting]:
         """Media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""

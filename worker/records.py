@@ -68,5 +68,6 @@ class Records:
 
         busy: another run is sending it, repeated: it ended or waits by another run; then nothing is published.
         """
-        said = commit(self._redis, run, self._end, [keys.record(task_id)], [run.token, self._keep_done])
+        record = keys.record(task_id)
+        said = commit(self._redis, run, self._end, [record], [run.token, self._keep_done], record)
         return cast("Literal['ended', 'busy', 'repeated']", said)

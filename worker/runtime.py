@@ -126,5 +126,7 @@ def publish_finish(app: Celery, parked: Parked) -> None:
         OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
     """
     half = decode_rest(parked.rest)
+    # its call is spent, so what is left to do waits for nobody: the list of the first priority wakes workers at once
+    half.rest.pop("priority", None)
     check = {"appid": parked.appid, "trace_id": parked.trace_id, "kind": half.kind}
     publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)

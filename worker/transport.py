@@ -2,7 +2,7 @@
 
 kombu takes a message with BRPOP, and records it as unacknowledged when it has read the answer: what dies between, or
 loses its connection, loses the message. Here one Lua step does both (``worker/lua/fetch.lua``). On an empty queue the
-worker waits with a BLMOVE from the queue to itself, which moves nothing: it wakes the worker, and a fetch follows.
+worker waits with a BLMOVE from a list to itself, which moves nothing: it wakes the worker, and a fetch follows.
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ logger = logging.getLogger(__name__)
 FETCH = 16
 #: messages that are given out again in one step
 REDELIVER = 100
-#: seconds between two looks at an empty queue that nothing arrived in: its lists of lower priority wake nobody
-LOOK = 0.5
+#: seconds between two looks at an empty queue: only the list of one priority, the last one used, wakes who waits
+LOOK = 0.1
 #: a list that nobody writes to
 NEVER = "wxcheck:never"
 #: how often within the visibility time-out a worker says what it has in hand
@@ -113,6 +113,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         #: of a fetch under way: the lists that it looks into, as (list, queue), and the tags that it may give
         self._fetching: tuple[list[tuple[str, str]], list[str]] | None = None
+        #: list and queue of the last message
+        self._last: tuple[str, str] = ("", "")
         #: whether the last fetch found nothing
         self._found_nothing = False
         #: whether Redis is full, and refuses the command that waits for a message
@@ -163,7 +165,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
             if self._is_full:
                 connection.send_command("BRPOP", NEVER, LOOK)
             else:
-                connection.send_command("BLMOVE", queues[0], queues[0], "RIGHT", "RIGHT", LOOK)
+                name = self._last[0] if self._last[1] in queues else queues[0]
+                connection.send_command("BLMOVE", name, name, "RIGHT", "RIGHT", LOOK)
         else:
             self._fetching = self._lists(queues), self._tags()
             connection.send_command("EVALSHA", self._script("fetch").sha, *self._fetch_arguments(*self._fetching))
@@ -227,7 +230,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     ) -> Iterable[tuple[str, dict[str, Any]]]:
         """Queue and message of each that a fetch took."""
         for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
-            queue = lists[number][1]
+            self._last = lists[number]
+            queue = self._last[1]
             try:
                 raw = loads(content.decode())
                 raw["properties"]["delivery_tag"] = tag

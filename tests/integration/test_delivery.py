@@ -295,6 +295,26 @@ def test_an_idle_worker_is_woken_by_a_message(system: System, workers: Any, monk
     assert worker.receive_next().headers["id"] == "a"
 
 
+def test_an_idle_worker_is_woken_by_a_message_of_the_priority_that_was_last_used(
+    system: System, workers: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(system, "a", priority=3)
+    worker = workers()
+    worker.receive_next()
+    monkeypatch.setattr("worker.transport.LOOK", 60)
+    worker.receive(0.2)
+    publish(system, "b", priority=3)
+    assert worker.receive_next().headers["id"] == "b"
+
+
+def test_an_idle_worker_finds_a_message_of_any_priority(system: System, workers: Any) -> None:
+    worker = workers()
+    for priority in (9, 0, 6, 3):
+        worker.receive(0.1)
+        publish(system, str(priority), priority=priority)
+        assert worker.receive_next().headers["id"] == str(priority)
+
+
 def test_waiting_moves_no_message(system: System, store: redis.Redis, workers: Any) -> None:
     idle = [workers(Transport, 1) for _ in range(3)]
     for worker in idle:

@@ -213,3 +213,13 @@ def test_what_else_belongs_to_an_end_happens_with_it(records: Records, store: re
     run.also.append(Also(script, ["beside"], ["done"]))
     assert records.end("task", run) == "ended"
     assert (published(store), store.get("beside")) == (["follow-up"], "done")
+
+
+def test_what_else_belongs_to_an_end_does_not_happen_where_another_run_has_ended_the_check(
+    records: Records, store: redis.Redis
+) -> None:
+    records.end("task", run_named("one"))
+    late = run_named("two")
+    late.also.append(Also(store.register_script("return redis.call('SET', KEYS[1], ARGV[1])"), ["beside"], ["done"]))
+    assert records.end("task", late) == "repeated"
+    assert not store.exists("beside")

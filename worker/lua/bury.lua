@@ -1,11 +1,7 @@
 -- Keeps a check that failed for a reason that a person can mend, to be replayed.
--- KEYS: 1 dead, by time  2 letters  3 bytes of the letters  4 record  5 counters
--- ARGV: 1 task id  2 letter (JSON)  3 run that ended the check  4 letters at the most  5 bytes at the most
+-- KEYS: 1 dead, by time  2 letters  3 bytes of the letters  4 counters
+-- ARGV: 1 task id  2 letter (JSON)  3 letters at the most  4 bytes at the most
 -- Always: what is kept is within both bounds; the oldest goes first.
-local state, run = unpack(redis.call('HMGET', KEYS[4], 'state', 'run'))
-if state ~= 'done' or run ~= ARGV[3] then
-  return 0 -- it ended by another run
-end
 local function drop(task_id)
   local size = redis.call('HSTRLEN', KEYS[2], task_id)
   redis.call('HDEL', KEYS[2], task_id)
@@ -13,8 +9,8 @@ local function drop(task_id)
   return redis.call('DECRBY', KEYS[3], size)
 end
 drop(ARGV[1])
-if #ARGV[2] > tonumber(ARGV[5]) then
-  redis.call('HINCRBY', KEYS[5], 'dead_dropped', 1)
+if #ARGV[2] > tonumber(ARGV[4]) then
+  redis.call('HINCRBY', KEYS[4], 'dead_dropped', 1)
   return 0
 end
 local clock = redis.call('TIME')
@@ -22,10 +18,10 @@ redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
 redis.call('ZADD', KEYS[1], clock[1] + clock[2] / 1000000, ARGV[1])
 local bytes = redis.call('INCRBY', KEYS[3], #ARGV[2])
 local count = redis.call('ZCARD', KEYS[1])
-while count > tonumber(ARGV[4]) or bytes > tonumber(ARGV[5]) do
+while count > tonumber(ARGV[3]) or bytes > tonumber(ARGV[4]) do
   bytes = drop(redis.call('ZRANGE', KEYS[1], 0, 0)[1])
   count = count - 1
-  redis.call('HINCRBY', KEYS[5], 'dead_dropped', 1)
+  redis.call('HINCRBY', KEYS[4], 'dead_dropped', 1)
 end
-redis.call('HINCRBY', KEYS[5], 'dead', 1)
+redis.call('HINCRBY', KEYS[4], 'dead', 1)
 return 1
