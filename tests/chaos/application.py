@@ -15,6 +15,7 @@ from typing import Any
 
 import redis
 from celery import Celery
+from celery.backends.redis import RedisBackend
 from kombu.transport import TRANSPORT_ALIASES
 
 from worker.transport import Channel as WxcheckChannel
@@ -40,11 +41,21 @@ class Transport(WxcheckTransport):  # type: ignore[misc]
     Channel = Channel
 
 
+class Backend(RedisBackend):  # type: ignore[misc]
+    """Celery's own, but that it waits for no result: who publishes subscribes to none."""
+
+    def on_task_call(self, *_: Any) -> None:
+        pass
+
+
 def make_app(url: str) -> Celery:
     """The application's Celery app; whoever publishes waits for a broker that is away."""
     app = Celery("application", broker=url, backend=url, set_as_current=False)
+    app.loader.override_backends = {"redis": f"{Backend.__module__}:{Backend.__name__}"}
     app.conf.update(
         task_default_queue=QUEUE,
+        # Celery takes a result that it cannot read or store for a failure of the task, and runs its errbacks
+        task_ignore_result=True,
         task_acks_late=True,
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,

@@ -78,7 +78,7 @@ class Load:
         return count
 
     def _task(self, name: str, item: str) -> Signature:
-        return self.app.signature(f"application.{name}", kwargs={"item": item}, queue="application")
+        return self.app.signature(f"application.{name}", kwargs={"item": item}, queue="application", ignore_result=True)
 
     def _check(self, is_text: bool, item: str, magic: str = "pass") -> Signature:
         if is_text:

@@ -55,8 +55,6 @@ class World:
     def close(self) -> None:
         for running in self.system.started:
             running.kill()
-        # results unsubscribe when they are collected, and Redis is gone by then
-        self.app.backend.result_consumer.subscribed_to.clear()
         self.app.close()
         self.system.close()
 

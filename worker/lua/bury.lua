@@ -23,5 +23,5 @@ while count > tonumber(ARGV[3]) or bytes > tonumber(ARGV[4]) do
   count = count - 1
   redis.call('HINCRBY', KEYS[4], 'dead_dropped', 1)
 end
-redis.call('HINCRBY', KEYS[4], 'dead', 1)
+redis.call('HINCRBY', KEYS[4], 'dead_kept', 1)
 return 1
