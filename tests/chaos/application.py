@@ -54,8 +54,6 @@ def make_app(url: str) -> Celery:
     app.loader.override_backends = {"redis": f"{Backend.__module__}:{Backend.__name__}"}
     app.conf.update(
         task_default_queue=QUEUE,
-        # Celery takes a result that it cannot read or store for a failure of the task, and runs its errbacks
-        task_ignore_result=True,
         task_acks_late=True,
         worker_prefetch_multiplier=1,
         broker_connection_retry_on_startup=True,
@@ -88,19 +86,19 @@ def _note(task: Any, name: str, item: Any, what: Any) -> None:
     app.backend.ensure(_store.hset, (RUNS, uuid.uuid4().hex, json.dumps(run)))
 
 
-@app.task(bind=True, name="application.publish")
+@app.task(bind=True, ignore_result=True, name="application.publish")
 def publish(self: Any, verdict: Any, item: Any) -> None:
     """The follow-up of one check."""
     _note(self, "publish", item, verdict["suggest"])
 
 
-@app.task(bind=True, name="application.hide")
+@app.task(bind=True, ignore_result=True, name="application.hide")
 def hide(self: Any, task_id: str, item: Any) -> None:
     """The errback of one check."""
     _note(self, "hide", item, task_id)
 
 
-@app.task(bind=True, name="application.album")
+@app.task(bind=True, ignore_result=True, name="application.album")
 def album(self: Any, verdicts: list[Any], item: Any) -> None:
     """The body of a chord of checks."""
     _note(self, "album", item, [verdict["suggest"] for verdict in verdicts])

@@ -78,6 +78,7 @@ class Load:
         return count
 
     def _task(self, name: str, item: str) -> Signature:
+        # Celery takes a result that it cannot store for a failure of the task, and runs its errbacks
         return self.app.signature(f"application.{name}", kwargs={"item": item}, queue="application", ignore_result=True)
 
     def _check(self, is_text: bool, item: str, magic: str = "pass") -> Signature:
