@@ -42,10 +42,14 @@ class Transport(WxcheckTransport):  # type: ignore[misc]
 
 
 class Backend(RedisBackend):  # type: ignore[misc]
-    """Celery's own, but that it waits for no result: who publishes subscribes to none."""
+    """Celery's own, but that it waits for no result: who publishes subscribes to none, and has none to give up, which
+    Celery does wherever garbage is collected, for minutes where Redis is away."""
 
     def on_task_call(self, *_: Any) -> None:
         pass
+
+    def remove_pending_result(self, result: Any) -> Any:
+        return result
 
 
 def make_app(url: str) -> Celery:
