@@ -18,6 +18,9 @@ DEAD = "wxcheck:dead"
 DEAD_LETTERS = "wxcheck:dead:letters"
 DEAD_BYTES = "wxcheck:dead:bytes"
 
+#: list that nobody writes to: who waits for it waits, and takes nothing (:mod:`worker.transport`)
+NEVER = "wxcheck:never"
+
 #: hash: which lanes this Redis has seen (a field each), ``run`` and ``since``: how long it has been watched
 LANES = "wxcheck:lanes"
 

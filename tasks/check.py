@@ -98,6 +98,7 @@ class CheckTask(EndingTask):
             raise Ignore
         if standing.state != "go":
             self._ignore_repeated()
+        self.this_run.has_begun = True
 
     def _ignore_repeated(self) -> NoReturn:
         logger.info("check_repeated task_id=%s: it was sent before", self.request.id)
@@ -147,7 +148,7 @@ class CheckTask(EndingTask):
 
     def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
         try:
-            if why != "minute":  # then nothing was begun
+            if self.this_run.has_begun:
                 self.runtime.records.release(self.request.id, self.this_run.token)
         except STORE_AWAY as error:
             logger.info("not_released task_id=%s: %s; its lease ends", self.request.id, type(error).__name__)

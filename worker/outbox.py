@@ -47,6 +47,8 @@ class Run:
         self.token = uuid.uuid4().hex
         #: whose check it is, once that is known
         self.appid: str | None = None
+        #: whether the check's record says that this run sends it
+        self.has_begun = False
         #: whether the task's own part is over, so that what is published now follows from its end
         self.is_ending = False
         #: pairs of a list of the broker and a message for it

@@ -20,6 +20,7 @@ from kombu.transport.redis import QoS as RedisQoS
 from kombu.transport.redis import Transport as RedisTransport
 from kombu.utils.json import dumps, loads
 
+from config import keys
 from config.store import STORE_AWAY
 from worker.outbox import ending_run
 from worker.scripts import script
@@ -37,8 +38,6 @@ FETCH = 16
 REDELIVER = 100
 #: seconds between two looks at an empty queue: only the list of one priority, the last one used, wakes who waits
 LOOK = 0.1
-#: a list that nobody writes to
-NEVER = "wxcheck:never"
 #: how often within the visibility time-out a worker says what it has in hand
 RENEWALS = 6
 #: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
@@ -140,8 +139,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
 
     def redeliver(self, limit: int) -> int:
         """Gives out again what was not acknowledged for the visibility time-out; how many messages."""
-        keys = [self.unacked_key, self.unacked_index_key]
-        return int(self._run("redeliver", keys, [self.visibility_timeout, limit]))
+        of_messages = [self.unacked_key, self.unacked_index_key]
+        return int(self._run("redeliver", of_messages, [self.visibility_timeout, limit]))
 
     def renew(self, tags: list[str]) -> None:
         """Says that messages are in hand still."""
@@ -163,7 +162,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         if self._found_nothing:
             self._fetching = None
             if self._is_full:
-                connection.send_command("BRPOP", NEVER, LOOK)
+                connection.send_command("BRPOP", keys.NEVER, LOOK)
             else:
                 name = self._last[0] if self._last[1] in queues else queues[0]
                 connection.send_command("BLMOVE", name, name, "RIGHT", "RIGHT", LOOK)
@@ -255,8 +254,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         return [str(uuid.uuid4()) for _ in range(FETCH if room is None else max(1, min(room, FETCH)))]
 
     def _fetch_arguments(self, lists: list[tuple[str, str]], tags: list[str]) -> list[Any]:
-        keys = [self.unacked_key, self.unacked_index_key, *(name for name, _ in lists)]
-        return [len(keys), *keys, *tags]
+        script_keys = [self.unacked_key, self.unacked_index_key, *(name for name, _ in lists)]
+        return [len(script_keys), *script_keys, *tags]
 
     def _script(self, name: str) -> Script:
         if name not in (scripts := self.__dict__.setdefault("_scripts", {})):
@@ -264,9 +263,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         found: Script = scripts[name]
         return found
 
-    def _run(self, name: str, keys: list[str], args: list[Any]) -> Any:
+    def _run(self, name: str, script_keys: list[str], args: list[Any]) -> Any:
         with self.conn_or_acquire() as client:
-            return self._script(name)(keys=keys, args=args, client=client)
+            return self._script(name)(keys=script_keys, args=args, client=client)
 
     def _load(self, name: str) -> Any:
         with self.conn_or_acquire() as client:
