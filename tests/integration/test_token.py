@@ -30,6 +30,7 @@ from tests.support.checks import (
     words,
 )
 from tests.support.processes import eventually
+from tests.support.queues import queued
 from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_client
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.checks import text_check
@@ -362,6 +363,18 @@ def test_a_token_that_dies_again_and_again_costs_a_call_each(system: System) -> 
         system.invalidate_tokens()
     assert verdict_of(send_text(system.app, words()))["suggest"] == "pass"
     assert system.calls(STABLE_TOKEN_PATH) == 4
+
+
+def test_a_check_whose_second_call_finds_no_permit_goes_back_as_if_nobody_had_begun_it(system: System) -> None:
+    system.tell_sandbox(answer_seconds=[2, 2])
+    result = send_text(system.app, words("40001*1"))
+    eventually(lambda: system.redis.exists(keys.record(result.id)), "it is sent, and its token refused in 2 s")
+    system.redis.hset(keys.quota(APPID, "text"), "held", round((time.time() + 60) * 1e6))
+    eventually(lambda: result.id in queued(system.redis, f"wxcheck.text.{APPID}"), "it is back in its queue")
+    # else the next run would take it for one that another run is sending, and wait for that one's lease
+    assert not system.redis.exists(keys.record(result.id))
+    system.open_lanes()
+    assert verdict_of(result)["suggest"] == "pass"
 
 
 def test_a_token_call_that_is_answered_busy_is_tried_again(system: System) -> None:
