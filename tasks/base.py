@@ -108,9 +108,7 @@ class EndingTask(WxcheckTask):
         if run.chord_is_claimed:
             logger.warning("chord_claimed task_id=%s: another run may have died with its body; tried again", task_id)
             return
-        if isinstance(retval, OperationalError):
-            # Celery stores it as the check's failure; the next run overwrites that
-            logger.warning("not_published task_id=%s: %s; tried again", task_id, type(retval).__name__)
+        if run.is_broken:
             return
         try:
             if self.runtime.dead_letters.keeps(retval):
@@ -137,6 +135,8 @@ class EndingTask(WxcheckTask):
                 ended = traced.info is None or traced.info.state not in IGNORE_STATES
                 if not ended or run.is_committed:
                     return traced
+                if run.is_broken:
+                    logger.warning("end_not_stored task_id=%s: what follows could not be told; tried again", uuid)
             time.sleep(STORE_PAUSE)
             return traced._replace(retval=held_back("store", STORE_PAUSE), info=TraceInfo(IGNORED))
 

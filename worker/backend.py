@@ -1,23 +1,33 @@
-"""Celery's Redis result backend, with the end of a chord put off to the end of the check that completes it.
+"""Celery's Redis result backend, for tasks whose end is one step (:mod:`worker.outbox`).
 
-Celery publishes a chord's body and then removes what it kept of the chord. What is published waits for the check's end
-(:mod:`worker.outbox`), so the removal has to as well, or a process that dies between would leave neither.
+Celery publishes a chord's body and then removes what it kept of the chord. What is published waits for the check's end,
+so the removal has to as well, or a process that dies between would leave neither.
+
+Celery takes any error after a task's own part for the task's failure: where a connection is lost while a verdict is
+counted for its chord, the chord fails. Here that breaks the run, and the check ends by another one.
 """
 
 from __future__ import annotations
 
-from functools import cached_property
+import sys
+from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
 import redis
 from celery.backends.redis import RedisBackend
+from kombu.exceptions import OperationalError
 
+from config.store import STORE_AWAY
 from worker.outbox import Also, ending_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
+
+
+#: what passes by itself; the broker's errors are OperationalError when Celery publishes
+_PASSING = (*STORE_AWAY, OperationalError)
 
 
 class Client(redis.Redis):
@@ -41,12 +51,20 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
     def _get_client(self) -> type[redis.Redis]:
         return Client
 
+    def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
+        if not _breaks_run():
+            super().mark_as_failure(task_id, exc, *args, **kwargs)
+
+    def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
+        return None if _breaks_run() else super().chord_error_from_stack(callback, exc)
+
     @cached_property
     def _chord_part_return_script(self) -> Callable[..., Any]:
         count_part = super()._chord_part_return_script
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            ready, more, size, claimed = count_part(*args, **kwargs)
+            # it counts a part once, however often that is told
+            ready, more, size, claimed = self.ensure(partial(count_part, **kwargs), args)
             run = ending_run()
             if run is not None and size and ready == int(size) + int(more or 0) and not claimed:
                 # who has claimed it may have died: Celery waits for its claim to expire, and then nobody asks again
@@ -80,6 +98,15 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
             return 1
 
         return put_off
+
+
+def _breaks_run() -> bool:
+    """Whether a run is ending, and the error under way is no failure of its check."""
+    run = ending_run()
+    if run is None or not isinstance(sys.exception(), _PASSING):
+        return False
+    run.is_broken = True
+    return True
 
 
 def use_backend(app: Celery) -> None:

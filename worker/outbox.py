@@ -57,6 +57,8 @@ class Run:
         self.also: list[Also] = []
         #: whether another run has begun to publish the body of this check's chord, and may not have got to its end
         self.chord_is_claimed = False
+        #: whether a step after the task's own part failed for a reason that passes: the end is tried again
+        self.is_broken = False
         #: whether its end is in the store
         self.is_committed = False
 

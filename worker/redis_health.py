@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from typing import Any
 
 from redis import Redis
+from redis.exceptions import ResponseError
+
+logger = logging.getLogger(__name__)
 
 #: the scripts that take messages need Redis 7: they run also where its memory is used up
 OLDEST = 7
 
 
 def faults(info: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a Redis whose ``INFO`` is ``info``, each with its remedy."""
+    """What is wrong with a Redis, each with its remedy; ``info``: its ``INFO`` and, where it tells that,
+    ``appendfsync``."""
     found = []
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
@@ -25,6 +30,11 @@ def faults(info: Mapping[str, Any]) -> list[str]:
             "it keeps nothing, or only snapshots, when it ends (appendonly no), and checks that wait are lost with it: "
             "set appendonly yes"
         )
+    elif info.get("appendfsync", "always") != "always":
+        found.append(
+            f"when it is killed it forgets what it said it had taken in its last moments (appendfsync "
+            f"{info['appendfsync']}), checks and verdicts among it: set appendfsync always"
+        )
     version = str(info.get("valkey_version") or info.get("redis_version") or OLDEST)
     if int(version.split(".")[0]) < OLDEST:
         found.append(f"it is version {version}: {OLDEST} or newer is needed")
@@ -33,4 +43,9 @@ def faults(info: Mapping[str, Any]) -> list[str]:
 
 def told(client: Redis) -> list[str]:
     """What is wrong with the Redis of ``client``; raises as redis-py does."""
-    return faults({**client.info("server"), **client.info("memory"), **client.info("persistence")})
+    info = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
+    try:
+        info.update(client.config_get("appendfsync"))
+    except ResponseError:  # hosted ones do not tell
+        logger.debug("appendfsync is not told")
+    return faults(info)

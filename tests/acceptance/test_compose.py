@@ -185,7 +185,8 @@ def test_every_service_runs_by_its_command_is_healthy_by_its_check_and_ends_clea
             assert services["redis"].healthy()
         with redis.Redis.from_url(store_url(machine), decode_responses=True) as client:
             settings = client.config_get("*")
-            assert (settings["appendonly"], settings["maxmemory-policy"]) == ("yes", "noeviction")
+            kept = {name: settings[name] for name in ("appendonly", "appendfsync", "maxmemory-policy")}
+            assert kept == {"appendonly": "yes", "appendfsync": "always", "maxmemory-policy": "noeviction"}
 
         # the workers of both kinds, the sandbox's push to the endpoint, and the worker of the pushes work together
         app = plain_client(store_url(machine))

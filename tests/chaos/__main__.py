@@ -2,36 +2,95 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import secrets
 import sys
 import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from contextlib import contextmanager
 from pathlib import Path
 
 import click
 
+from tests.chaos.outcome import Outcome
 from tests.chaos.run import run_scenario
-from tests.chaos.scenarios import FULL, SCENARIOS, SHORT
+from tests.chaos.scenarios import FULL, SCENARIOS, SHORT, WEAKENED, Scale
+from tests.chaos.without import MECHANISMS
+
+#: the long ones first, so that the others run beside them
+ORDER = ("all", "redis")
 
 
 @click.command()
 @click.option("--seed", type=int, help="The one of an earlier run does the same at about the same moments.")
 @click.option("--only", help="Names of scenarios, with commas between.")
 @click.option("--short", is_flag=True, help="As in make test.")
+@click.option("--jobs", default=2, show_default=True, help="Scenarios at a time, each on a Redis of its own.")
+@click.option(
+    "--without",
+    type=click.Choice(["each", *MECHANISMS]),
+    help="Switches a mechanism off, for the scenario that has to fail then; each: one after the other.",
+)
 @click.option("--keep", type=click.Path(path_type=Path), help="Directory for the logs of all processes; kept.")
-def main(seed: int | None, only: str | None, short: bool, keep: Path | None) -> None:
-    """Kills, hangs and cuts off processes under load, and counts what was lost or done twice."""
+def main(seed: int | None, only: str | None, short: bool, jobs: int, without: str | None, keep: Path | None) -> None:
+    """Kills, hangs and cuts off processes under load, and counts what was lost or done twice.
+
+    Exits with 1 where a promise does not hold, and with --without where none is broken.
+    """
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}")
-    held = True
-    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
-        for name in only.split(",") if only else SCENARIOS:
-            directory = (keep or Path(temporary)) / name
-            directory.mkdir(parents=True)
-            outcome = run_scenario(name, SHORT if short else FULL, seed, directory)
+    with _directory(keep) as directory:
+        if without is not None:
+            names = list(MECHANISMS) if without == "each" else [without]
+            sys.exit(_weakened(names, only, seed, jobs, directory))
+        names = only.split(",") if only else sorted(SCENARIOS, key=lambda name: name not in ORDER)
+        runs = [(name, name, None) for name in names]
+        outcomes = []
+        for _, outcome in _outcomes(runs, SHORT if short else FULL, seed, jobs, directory):
             click.echo(outcome.told())
-            held &= outcome.holds
+            outcomes.append(outcome)
+    click.echo("\n".join([Outcome.HEAD, *(outcome.row() for outcome in outcomes)]))
+    held = all(outcome.holds for outcome in outcomes)
     click.echo("all holds" if held else "NOT ALL HOLDS")
     sys.exit(0 if held else 1)
+
+
+def _weakened(names: list[str], only: str | None, seed: int, jobs: int, directory: Path) -> int:
+    """Runs scenarios without mechanisms; the exit code."""
+    runs = []
+    for name in names:
+        scenarios = only.split(",") if only else MECHANISMS[name].fail
+        runs += [(f"{name}-{scenario}", scenario, name) for scenario in scenarios]
+    as_expected = True
+    for (_, _, without), outcome in _outcomes(runs, WEAKENED, seed, jobs, directory):
+        click.echo(f"without {without}:\n{outcome.told()}")
+        as_expected &= outcome.holds == (without == "nothing")
+    click.echo("each was missed" if as_expected else "NOT AS EXPECTED")
+    return 0 if as_expected else 1
+
+
+def _outcomes(
+    runs: list[tuple[str, str, str | None]], scale: Scale, seed: int, jobs: int, directory: Path
+) -> Iterator[tuple[tuple[str, str, str | None], Outcome]]:
+    """Runs each of (name of its directory, scenario, what it lacks), and yields it when it is over."""
+    with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
+        begun = {}
+        for run in runs:
+            place, scenario, without = run
+            (directory / place).mkdir(parents=True)
+            begun[pool.submit(run_scenario, scenario, scale, seed, directory / place, without)] = run
+        for future in as_completed(begun):
+            yield begun[future], future.result()
+
+
+@contextmanager
+def _directory(keep: Path | None) -> Iterator[Path]:
+    if keep is not None:
+        yield keep
+        return
+    with tempfile.TemporaryDirectory(prefix="chaos-") as temporary:
+        yield Path(temporary)
 
 
 if __name__ == "__main__":

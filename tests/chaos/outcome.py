@@ -6,7 +6,9 @@ import json
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, ClassVar
+
+import requests
 
 import wxcheck
 from config import keys
@@ -23,16 +25,23 @@ LISTS = ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application")
 class Outcome:
     """The numbers of one scenario."""
 
+    HEAD: ClassVar[str] = (
+        "| scenario | seed | faults | checks | calls | lost | published twice | wrong | left over | seconds |\n"
+        "|---|---|---|---|---|---|---|---|---|---|"
+    )
+
     scenario: str
     seed: int
     faults: dict[str, int]
+    #: whether each check is to be one call to the platform
+    sends_once: bool = False
     checks: int = 0
     ended: Counter[str] = field(default_factory=Counter)
     #: checks without an end, and canvases whose follow-up or errback did not run
     lost: list[str] = field(default_factory=list)
     #: follow-ups and errbacks that were published more than once
     repeated: list[str] = field(default_factory=list)
-    #: ... that ran although their check failed, or the other way round
+    #: ... that ran although their check failed, or the other way round; failures and calls that nothing accounts for
     wrong: list[str] = field(default_factory=list)
     #: what is left in the store, but for marks that expire
     left: list[str] = field(default_factory=list)
@@ -60,6 +69,13 @@ class Outcome:
         for what in ("lost", "repeated", "wrong", "left"):
             lines += [f"    {what}: {one}" for one in getattr(self, what)[:10]]
         return "\n".join(lines)
+
+    def row(self) -> str:
+        """It as a row below ``HEAD``."""
+        faults = ", ".join(f"{times} {name}" for name, times in self.faults.items()) or "the platform's"
+        found = (len(self.lost), len(self.repeated), len(self.wrong), len(self.left), round(self.seconds))
+        cells = (self.scenario, self.seed, faults, self.checks, self.calls, *found)
+        return f"| {' | '.join(map(str, cells))} |"
 
 
 def settled(world: World, load: Load, seconds: float) -> bool:
@@ -98,7 +114,18 @@ def judge(world: World, load: Load, outcome: Outcome) -> Outcome:
     outcome.left = _left(world)
     stats = world.system.sandbox_stats()["calls"]
     outcome.calls = sum(stats.get(path, 0) for path in ("/wxa/msg_sec_check", "/wxa/media_check_async"))
+    if outcome.sends_once and outcome.calls > outcome.checks:
+        outcome.wrong.append(f"{outcome.calls} calls")
+    timed_out, undelivered = outcome.ended["PushTimeout"], _undelivered(world)
+    if timed_out > undelivered:
+        outcome.wrong.append(f"PushTimeout {timed_out}, but the platform got rid of all pushes but {undelivered}")
     return outcome
+
+
+def _undelivered(world: World) -> int:
+    """How many verdicts the platform lost, or gave up: their last push was not answered 200."""
+    checks = requests.get(f"{world.system.sandbox_url}/sandbox/checks", {"limit": 10_000}, timeout=10).json()
+    return sum(check["status"] != 200 for check in checks)
 
 
 def _bring_forward(world: World) -> None:

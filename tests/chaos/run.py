@@ -11,16 +11,16 @@ from tests.chaos.outcome import Outcome, judge, settled
 from tests.chaos.scenarios import PLATFORM_FAULTS, SCENARIOS, Scale, run_faults
 from tests.chaos.world import World
 
-#: seconds for everything to end when the faults are over
-SETTLE = 240.0
 
+def run_scenario(name: str, scale: Scale, seed: int, directory: Path, without: str | None = None) -> Outcome:
+    """Sends the checks while the faults of ``name`` happen; what became of them.
 
-def run_scenario(name: str, scale: Scale, seed: int, directory: Path) -> Outcome:
-    """Sends the checks while the faults of ``name`` happen; what became of them."""
+    ``without``: one of :data:`tests.chaos.without.MECHANISMS`, to be switched off.
+    """
     scenario = SCENARIOS[name]
     chance = random.Random(f"{seed} {name}")
     began = time.monotonic()
-    world = World(directory, chance)
+    world = World(directory, chance, without)
     try:
         if scenario.platform_faults:
             world.system.tell_sandbox(**PLATFORM_FAULTS)
@@ -29,9 +29,9 @@ def run_scenario(name: str, scale: Scale, seed: int, directory: Path) -> Outcome
         load = Load(world.app, scale.checks, seconds, random.Random(chance.random()))
         load.start()
         done = run_faults(faults, chance)
-        load.join(SETTLE)
-        settled(world, load, SETTLE)
-        outcome = judge(world, load, Outcome(name, seed, done))
+        load.join(scale.settle)
+        settled(world, load, scale.settle)
+        outcome = judge(world, load, Outcome(name, seed, done, sends_once=scenario.sends_once))
         outcome.seconds = time.monotonic() - began
         return outcome
     finally:

@@ -24,10 +24,14 @@ class Scale(NamedTuple):
     drops: int
     #: seconds from one end of Redis to the next: for more than a minute after it nothing is sent, for the quota's sake
     redis_seconds: float
+    #: seconds for everything to end when the faults are over
+    settle: float = 240.0
 
 
 FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 10, 80.0)
 SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 3, 8.0)
+#: where something is to fail, whose end is not waited for as long
+WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 3, 10.0, settle=120.0)
 
 #: what the platform does to a fifth of the calls, and to pushes
 PLATFORM_FAULTS: dict[str, Any] = {
@@ -58,6 +62,8 @@ class Scenario(NamedTuple):
     name: str
     faults: Callable[[World, Scale], list[Fault]]
     platform_faults: bool = False
+    #: whether each check is one call: nothing dies that was about to send one
+    sends_once: bool = False
 
 
 def _workers(world: World, scale: Scale) -> list[Fault]:
@@ -98,12 +104,12 @@ SCENARIOS = {
     scenario.name: scenario
     for scenario in (
         Scenario("workers", _workers),
-        Scenario("endpoint", _endpoint),
+        Scenario("endpoint", _endpoint, sends_once=True),
         Scenario("redis", _redis),
         Scenario("connections", _drops),
         Scenario("platform", _none, platform_faults=True),
         Scenario("all", _all, platform_faults=True),
-        Scenario("rolling", _rolling),
+        Scenario("rolling", _rolling, sends_once=True),
     )
 }
 

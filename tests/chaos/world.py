@@ -30,12 +30,27 @@ SETTINGS = {
 }
 
 
-class World:
-    """A system with four workers, an endpoint and an application's worker. ``random`` decides what is killed."""
+class WeakenedSystem(KeepingSystem):
+    """One whose workers and endpoint lack a mechanism."""
 
-    def __init__(self, directory: Path, chance: random.Random) -> None:
+    def __init__(self, directory: Path, without: str, **settings: str) -> None:
+        self._without = without
+        super().__init__(directory, **settings)
+
+    def run(self, name: str, arguments: list[str], **environment: str) -> Running:
+        if arguments[:3] == ["celery", "-A", "worker"] or arguments[0] == "callbacks":
+            arguments = ["tests.chaos.without", self._without, *arguments]
+        return super().run(name, arguments, **environment)
+
+
+class World:
+    """A system with four workers, an endpoint and an application's worker. ``chance`` decides what is killed."""
+
+    def __init__(self, directory: Path, chance: random.Random, without: str | None = None) -> None:
         self.chance = chance
-        self.system = KeepingSystem(directory, **SETTINGS)
+        self.system = (
+            KeepingSystem(directory, **SETTINGS) if without is None else WeakenedSystem(directory, without, **SETTINGS)
+        )
         self.app = make_app(self.system.redis_url)
         self.killed = 0
         self._workers: dict[str, Running] = {}

@@ -165,7 +165,7 @@ class System:
 class KeepingSystem(System):
     """One whose Redis keeps what it holds when it is killed."""
 
-    redis_options: ClassVar[list[str]] = ["--appendonly", "yes"]
+    redis_options: ClassVar[list[str]] = ["--appendonly", "yes", "--appendfsync", "always"]
 
 
 def plain_client(url: str) -> Celery:

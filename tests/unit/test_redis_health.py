@@ -8,7 +8,12 @@ import pytest
 
 from worker.redis_health import faults
 
-SAFE: dict[str, Any] = {"maxmemory_policy": "noeviction", "aof_enabled": 1, "redis_version": "7.2.4"}
+SAFE: dict[str, Any] = {
+    "maxmemory_policy": "noeviction",
+    "aof_enabled": 1,
+    "appendfsync": "always",
+    "redis_version": "7.2.4",
+}
 
 
 def test_a_redis_that_keeps_what_it_has_is_well() -> None:
@@ -21,6 +26,7 @@ def test_a_redis_that_keeps_what_it_has_is_well() -> None:
         ({"maxmemory_policy": "allkeys-lru"}, "maxmemory-policy allkeys-lru", "set maxmemory-policy noeviction"),
         ({"maxmemory_policy": "volatile-ttl"}, "maxmemory-policy volatile-ttl", "set maxmemory-policy noeviction"),
         ({"aof_enabled": 0}, "appendonly no", "set appendonly yes"),
+        ({"appendfsync": "everysec"}, "appendfsync everysec", "set appendfsync always"),
         ({"redis_version": "6.2.14"}, "version 6.2.14", "7 or newer"),
         ({"redis_version": "7.2.4", "valkey_version": "6.0.0"}, "version 6.0.0", "7 or newer"),
     ],
@@ -29,6 +35,10 @@ def test_what_could_lose_checks_is_told_with_its_remedy(changes: dict[str, Any],
     (fault,) = faults({**SAFE, **changes})
     assert named in fault
     assert remedy in fault
+
+
+def test_a_redis_that_does_not_tell_how_it_writes_is_taken_for_well() -> None:
+    assert faults({name: value for name, value in SAFE.items() if name != "appendfsync"}) == []
 
 
 def test_each_fault_is_told() -> None:

@@ -1,0 +1,222 @@
+"""Starts a process of wxcheck with one mechanism switched off: the suite has to notice.
+
+    python -m tests.chaos.without commit celery -A worker worker …
+
+In such a process, and in one where nothing is switched off, there are moments of standstill where a death matters and
+is seldom met otherwise: when messages were taken, and before an end is stored.
+"""
+
+from __future__ import annotations
+
+import runpy
+import sys
+import time
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
+
+import redis
+from celery.backends.redis import RedisBackend
+from kombu.transport.redis import Channel as RedisChannel
+
+from callbacks.outcomes import BrokerUnavailable
+from callbacks.publisher import Publisher
+from config import keys
+from tasks.base import EndingTask
+from worker import sweeper
+from worker.backend import Backend, Client
+from worker.outbox import Run, run_begins
+from worker.parking import Parking
+from worker.records import Records, Standing
+from worker.transport import Channel, QoS
+
+#: seconds
+STANDSTILL = 0.02
+
+_POP = """
+local taken = {}
+for list = 3, #KEYS do
+  while #taken < 2 * #ARGV do
+    local message = redis.call('RPOP', KEYS[list])
+    if not message then
+      break
+    end
+    taken[#taken + 1], taken[#taken + 2] = list - 3, message
+  end
+end
+return taken
+"""
+
+
+def _fetch() -> None:
+    """Messages are taken in one step and recorded in another one, as by kombu."""
+    script, read = Channel._script, Channel._read
+
+    def popping(self: Channel, name: str) -> Any:
+        found = script(self, name)
+        if name == "fetch" and found.script != _POP:
+            found = self.__dict__["_scripts"][name] = self._create_client().register_script(_POP)
+        return found
+
+    def recorded(self: Channel, found: list[Any], lists: list[tuple[str, str]], tags: list[str]) -> Any:
+        for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
+            with self.conn_or_acquire() as client:
+                client.hset(self.unacked_key, tag, lists[number][0].encode() + b"\n" + content)
+                client.zadd(self.unacked_index_key, {tag: time.time()})
+        return read(self, found, lists, tags)
+
+    Channel._script, Channel._read = popping, recorded  # type: ignore[method-assign]
+
+
+def _redelivery() -> None:
+    """What a worker left behind is not given out again."""
+    QoS.restore_visible = lambda *_, **__: None  # type: ignore[method-assign]
+
+
+def _record() -> None:
+    """A check that is delivered again is taken for a new one."""
+    begin = Records.begin
+
+    def begun(self: Records, task_id: str, run: str, seconds: float) -> Standing:
+        self._redis.delete(keys.record(task_id))
+        return begin(self, task_id, run, seconds)
+
+    Records.begin = begun  # type: ignore[method-assign]
+    Records.is_sent = lambda *_: False  # type: ignore[method-assign, assign]
+
+
+def _commit() -> None:
+    """What follows a check is published when Celery does it, before the check's end is stored."""
+    Channel._put = RedisChannel._put  # type: ignore[method-assign]
+
+
+def _chord() -> None:
+    """What Celery keeps of a chord is removed when Celery does it, before the body is published with the end."""
+    Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script  # type: ignore[method-assign, assign]
+    Client.delete = redis.Redis.delete  # type: ignore[method-assign]
+
+
+def _claimed_chord() -> None:
+    """A check that finds its chord's body claimed by another run leaves it to that one, which may have died."""
+    Run.chord_is_claimed = property(lambda _: False, lambda *_: None)  # type: ignore[assign]
+
+
+def _passing() -> None:
+    """An error after a task's own part is a failure of its check, also where it is one that passes."""
+    Backend.mark_as_failure = RedisBackend.mark_as_failure  # type: ignore[method-assign]
+    Backend.chord_error_from_stack = RedisBackend.chord_error_from_stack  # type: ignore[method-assign]
+
+
+def _lease() -> None:
+    """The claim of a finish lasts for ever."""
+    init = Parking.__init__
+
+    def lasting(self: Parking, client: redis.Redis, push_timeout: float, _lease: float) -> None:
+        init(self, client, push_timeout, 1e6)
+
+    Parking.__init__ = lasting  # type: ignore[method-assign]
+
+
+def _sweeper() -> None:
+    """Nothing brings on what waited for long enough."""
+    sweeper.sweep = lambda *_: 0
+
+
+def _store() -> None:
+    """A step of the store is tried once, and an end that did not get there is acknowledged all the same."""
+
+    def traced(self: EndingTask, trace: Any) -> Any:
+        def run(*arguments: Any) -> Any:
+            with run_begins():
+                return trace(*arguments)
+
+        return run
+
+    EndingTask._traced = traced  # type: ignore[method-assign]
+    EndingTask.insist = lambda _self, step: step()  # type: ignore[method-assign]
+
+
+def _early() -> None:
+    """A push that comes before its check is parked is not kept."""
+    push = Parking.push
+
+    def dropped(self: Parking, appid: str, told: dict[str, Any]) -> Any:
+        what, parked = push(self, appid, told)
+        if what == "early":
+            member = f"{appid}:{told['trace_id']}"
+            self._redis.delete(keys.check(member))
+            self._redis.zrem(keys.DUE, member)
+        return what, parked
+
+    Parking.push = dropped  # type: ignore[method-assign]
+
+
+def _answer() -> None:
+    """The endpoint answers 200 though the push did not get on the queue."""
+    publish = Publisher._publish
+
+    def published(self: Publisher, kwargs: dict[str, Any]) -> None:
+        try:
+            publish(self, kwargs)
+        except BrokerUnavailable:
+            return
+
+    Publisher._publish = published  # type: ignore[method-assign]
+
+
+def _nothing() -> None:
+    """All mechanisms are at work, and there are the moments of standstill."""
+
+
+class Mechanism(NamedTuple):
+    """One that can be switched off."""
+
+    switch_off: Callable[[], None]
+    #: scenarios that fail then
+    fail: tuple[str, ...]
+
+
+MECHANISMS = {
+    # the only one that holds
+    "nothing": Mechanism(_nothing, ("workers", "redis", "connections", "platform")),
+    "fetch": Mechanism(_fetch, ("workers",)),
+    "redelivery": Mechanism(_redelivery, ("workers",)),
+    "record": Mechanism(_record, ("workers",)),
+    "commit": Mechanism(_commit, ("workers",)),
+    "chord": Mechanism(_chord, ("workers",)),
+    "claimed-chord": Mechanism(_claimed_chord, ("workers",)),
+    "passing": Mechanism(_passing, ("connections",)),
+    "lease": Mechanism(_lease, ("workers",)),
+    "sweeper": Mechanism(_sweeper, ("platform",)),
+    "store": Mechanism(_store, ("redis",)),
+    "early": Mechanism(_early, ("platform",)),
+    "answer": Mechanism(_answer, ("redis",)),
+}
+
+
+def _stand_still() -> None:
+    read, commit = Channel._read, EndingTask.after_return
+
+    def later_read(self: Channel, found: list[Any], *arguments: Any) -> Iterable[Any]:
+        if found:
+            time.sleep(STANDSTILL)
+        return read(self, found, *arguments)
+
+    def later_commit(self: EndingTask, *arguments: Any) -> None:
+        time.sleep(STANDSTILL)
+        commit(self, *arguments)
+
+    Channel._read = later_read  # type: ignore[method-assign]
+    EndingTask.after_return = later_commit  # type: ignore[method-assign]
+
+
+def main() -> None:
+    """Switches off, and becomes the process."""
+    _, name, module, *arguments = sys.argv
+    MECHANISMS[name].switch_off()
+    _stand_still()
+    sys.argv = [module, *arguments]
+    runpy.run_module(module, run_name="__main__", alter_sys=True)
+
+
+if __name__ == "__main__":
+    main()
