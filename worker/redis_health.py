@@ -45,7 +45,7 @@ def told(client: Redis) -> list[str]:
     """What is wrong with the Redis of ``client``; raises as redis-py does."""
     info = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
     try:
-        info.update(client.config_get("appendfsync"))
+        info["appendfsync"] = client.config_get("appendfsync")["appendfsync"]
     except ResponseError:  # hosted ones do not tell
         logger.debug("appendfsync is not told")
     return faults(info)
