@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import signal
 import socket
 import sys
@@ -14,11 +15,14 @@ import uvicorn
 
 from callbacks.app import create_app
 from callbacks.probe import PROBE_SECONDS
+from callbacks.protocol import Protocol
 from config.settings import load_settings
 from config.store import connect_store
 
 #: requests and idle connections at one time; further ones are answered 503
 MAX_CONNECTIONS = 2000
+#: descriptors beside those of connections
+OTHER_FILES = 200
 #: bytes of a request's head; the platform's query has about 200
 MAX_HEAD = 16_384
 #: seconds for which a connection may stay idle
@@ -50,6 +54,7 @@ def main(log_level: str) -> None:
     libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
     logging.basicConfig(level=libraries, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
     logging.getLogger("callbacks").setLevel(log_level.upper())
+    _allow_files(MAX_CONNECTIONS + OTHER_FILES)
     settings = load_settings("endpoint")
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
     from worker.counters import Counters
@@ -63,11 +68,21 @@ def main(log_level: str) -> None:
         server_header=False,
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
+        http=Protocol,
         h11_max_incomplete_event_size=MAX_HEAD,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     asyncio.run(Server(config).serve())
+
+
+def _allow_files(number: int) -> None:
+    """Lets the process hold so many descriptors, or as many as it may: mostly 1,024 are allowed unless one asks."""
+    allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if most != resource.RLIM_INFINITY:
+        number = min(number, most)
+    if allowed != resource.RLIM_INFINITY and allowed < number:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (number, most))
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

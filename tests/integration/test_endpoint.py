@@ -8,6 +8,7 @@ import http.client
 import json
 import logging
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -20,7 +21,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode
+from urllib.parse import urlencode, urlsplit
 
 import httpx
 import pytest
@@ -723,6 +724,29 @@ def test_the_process_answers_what_is_under_way_and_ends_with_code_0(own_broker: 
         assert secret not in out + err
     assert "push queued" in err
     assert "Traceback" not in err
+
+
+def test_a_thousand_connections_left_open_hold_up_no_push_and_are_closed(broker: Valkey) -> None:
+    served_before = b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n"
+    params, body = secured(json.dumps(EVENT).encode())
+    left_open = [b"", b"POST /wechat/push HTTP/1.1\r\nHost:", served_before, served_before + b"GET /li"]
+    with process(broker.url) as running, ExitStack() as stack:
+        # as many as a process is mostly given
+        resource.prlimit(running.pid, resource.RLIMIT_NOFILE, (1024, 4096))
+        url = listening(running)
+        address = "127.0.0.1", urlsplit(url).port or 0
+        connections = []
+        for number in range(1200):
+            connection = stack.enter_context(closing(socket.create_connection(address, timeout=60)))
+            connection.sendall(left_open[number % len(left_open)])
+            connections.append(connection)
+        with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+            assert client.post("/wechat/push", params=params, json=body).status_code == 200
+        for connection in connections:
+            while connection.recv(4096):
+                pass
+        with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+            assert client.post("/wechat/push", params=params, json=body).status_code == 200
 
 
 def test_the_process_starts_without_its_broker_and_ends_while_it_hangs(own_broker: Valkey) -> None:
