@@ -29,11 +29,14 @@ ORDER = ("all", "redis")
 @click.option("--jobs", default=2, show_default=True, help="Scenarios at a time, each on a Redis of its own.")
 @click.option(
     "--without",
+    multiple=True,
     type=click.Choice(["each", *MECHANISMS]),
-    help="Switches a mechanism off, for the scenario that has to fail then; each: one after the other.",
+    help="Switches a mechanism off, for the scenario that has to fail then; several times, or each: one after the other.",
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Directory for the logs of all processes; kept.")
-def main(seed: int | None, only: str | None, short: bool, jobs: int, without: str | None, keep: Path | None) -> None:
+def main(
+    seed: int | None, only: str | None, short: bool, jobs: int, without: tuple[str, ...], keep: Path | None
+) -> None:
     """Kills, hangs and cuts off processes under load, and counts what was lost or done twice.
 
     Exits with 1 where a promise does not hold, and with --without where none is broken.
@@ -41,8 +44,8 @@ def main(seed: int | None, only: str | None, short: bool, jobs: int, without: st
     seed = secrets.randbelow(1_000_000) if seed is None else seed
     click.echo(f"seed {seed}")
     with _directory(keep) as directory:
-        if without is not None:
-            names = list(MECHANISMS) if without == "each" else [without]
+        if without:
+            names = list(MECHANISMS) if "each" in without else list(without)
             sys.exit(_weakened(names, only, seed, jobs, directory))
         names = only.split(",") if only else sorted(SCENARIOS, key=lambda name: name not in ORDER)
         runs = [(name, name, None) for name in names]
@@ -79,7 +82,8 @@ def _outcomes(
         for run in runs:
             place, scenario, without = run
             (directory / place).mkdir(parents=True)
-            begun[pool.submit(run_scenario, scenario, scale, seed, directory / place, without)] = run
+            size = scale._replace(chords=MECHANISMS[without].chords) if without else scale
+            begun[pool.submit(run_scenario, scenario, size, seed, directory / place, without)] = run
         for future in as_completed(begun):
             yield begun[future], future.result()
 

@@ -35,11 +35,15 @@ class Sent:
 
 @dataclass
 class Load:
-    """Sends ``checks`` checks over ``seconds``, from a thread of its own, and knows what it has sent."""
+    """Sends ``checks`` checks over ``seconds``, from a thread of its own, and knows what it has sent.
+
+    ``chords``: of a hundred canvases, those that are chords.
+    """
 
     app: Celery
     checks: int
     seconds: float
+    chords: int
     random: random.Random
     sent: list[Sent] = field(default_factory=list)
     #: canvases that the application could not get published: it knows that, and nothing is promised of them
@@ -68,7 +72,8 @@ class Load:
             time.sleep(max(0.0, began + self.seconds * tried / self.checks - time.monotonic()))
 
     def _send(self) -> int:
-        shape = self.random.choices(["text", "media", "album", "unfetchable"], [40, 40, 15, 5])[0]
+        others = (95 - self.chords) / 2
+        shape = self.random.choices(["text", "media", "album", "unfetchable"], [others, others, self.chords, 5])[0]
         item = uuid.uuid4().hex
         count = ALBUM if shape == "album" else 1
         try:

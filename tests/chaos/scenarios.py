@@ -26,6 +26,8 @@ class Scale(NamedTuple):
     redis_seconds: float
     #: seconds for everything to end when the faults are over
     settle: float = 240.0
+    #: of a hundred canvases, those that are chords
+    chords: int = 15
 
 
 FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 10, 80.0)

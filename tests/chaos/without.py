@@ -110,8 +110,8 @@ def _lease() -> None:
     """The claim of a finish lasts for ever."""
     init = Parking.__init__
 
-    def lasting(self: Parking, client: redis.Redis, push_timeout: float, _lease: float) -> None:
-        init(self, client, push_timeout, 1e6)
+    def lasting(self: Parking, client: redis.Redis, push_timeout: float, lease: float) -> None:  # noqa: ARG001
+        init(self, client, push_timeout, lease=1e6)
 
     Parking.__init__ = lasting  # type: ignore[method-assign]
 
@@ -173,6 +173,8 @@ class Mechanism(NamedTuple):
     switch_off: Callable[[], None]
     #: scenarios that fail then
     fail: tuple[str, ...]
+    #: of a hundred canvases, those that are chords
+    chords: int = 15
 
 
 MECHANISMS = {
@@ -182,9 +184,9 @@ MECHANISMS = {
     "redelivery": Mechanism(_redelivery, ("workers",)),
     "record": Mechanism(_record, ("workers",)),
     "commit": Mechanism(_commit, ("workers",)),
-    "chord": Mechanism(_chord, ("workers",)),
-    "claimed-chord": Mechanism(_claimed_chord, ("workers",)),
-    "passing": Mechanism(_passing, ("connections",)),
+    "chord": Mechanism(_chord, ("workers",), chords=80),
+    "claimed-chord": Mechanism(_claimed_chord, ("workers",), chords=80),
+    "passing": Mechanism(_passing, ("connections",), chords=80),
     "lease": Mechanism(_lease, ("workers",)),
     "sweeper": Mechanism(_sweeper, ("platform",)),
     "store": Mechanism(_store, ("redis",)),
