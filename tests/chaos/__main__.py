@@ -31,7 +31,7 @@ ORDER = ("all", "redis")
     "--without",
     multiple=True,
     type=click.Choice(["each", *MECHANISMS]),
-    help="Switches a mechanism off, for the scenario that has to fail then; several times, or each: one after the other.",
+    help="Switches a mechanism off, for the scenario that has to fail then; may be said again; each: all in turn.",
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Directory for the logs of all processes; kept.")
 def main(
@@ -45,7 +45,7 @@ def main(
     click.echo(f"seed {seed}")
     with _directory(keep) as directory:
         if without:
-            names = list(MECHANISMS) if "each" in without else list(without)
+            names = list(MECHANISMS) if "each" in without else without
             sys.exit(_weakened(names, only, seed, jobs, directory))
         names = only.split(",") if only else sorted(SCENARIOS, key=lambda name: name not in ORDER)
         runs = [(name, name, None) for name in names]

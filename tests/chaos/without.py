@@ -110,7 +110,7 @@ def _lease() -> None:
     """The claim of a finish lasts for ever."""
     init = Parking.__init__
 
-    def lasting(self: Parking, client: redis.Redis, push_timeout: float, lease: float) -> None:  # noqa: ARG001
+    def lasting(self: Parking, client: redis.Redis, push_timeout: float, lease: float) -> None:
         init(self, client, push_timeout, lease=1e6)
 
     Parking.__init__ = lasting  # type: ignore[method-assign]
