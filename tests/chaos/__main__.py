@@ -6,7 +6,7 @@ import multiprocessing
 import secrets
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,7 +45,7 @@ def main(
     click.echo(f"seed {seed}")
     with _directory(keep) as directory:
         if without:
-            names = list(MECHANISMS) if "each" in without else without
+            names = list(MECHANISMS) if "each" in without else list(without)
             sys.exit(_weakened(names, only, seed, jobs, directory))
         names = only.split(",") if only else sorted(SCENARIOS, key=lambda name: name not in ORDER)
         runs = [(name, name, None) for name in names]
