@@ -33,7 +33,7 @@ class Scale(NamedTuple):
 FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 10, 80.0)
 SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 3, 8.0)
 #: where something is to fail, whose end is not waited for as long
-WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 3, 10.0, settle=120.0)
+WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 10, 10.0, settle=120.0)
 
 #: what the platform does to a fifth of the calls, and to pushes
 PLATFORM_FAULTS: dict[str, Any] = {

@@ -29,8 +29,9 @@ from worker.parking import Parking
 from worker.records import Records, Standing
 from worker.transport import Channel, QoS
 
-#: seconds
+#: seconds; the second one for what ends a part of a chord: few of them end the last one
 STANDSTILL = 0.02
+STANDSTILL_OF_CHORDS = 0.2
 
 _POP = """
 local taken = {}
@@ -204,7 +205,7 @@ def _stand_still() -> None:
         return read(self, found, *arguments)
 
     def later_commit(self: EndingTask, *arguments: Any) -> None:
-        time.sleep(STANDSTILL)
+        time.sleep(STANDSTILL_OF_CHORDS if self.request.chord else STANDSTILL)
         commit(self, *arguments)
 
     Channel._read = later_read  # type: ignore[method-assign]
