@@ -82,7 +82,7 @@ def _outcomes(
         for run in runs:
             place, scenario, without = run
             (directory / place).mkdir(parents=True)
-            size = scale._replace(chords=MECHANISMS[without].chords) if without else scale
+            size = scale._replace(**MECHANISMS[without].scale) if without else scale
             begun[pool.submit(run_scenario, scenario, size, seed, directory / place, without)] = run
         for future in as_completed(begun):
             yield begun[future], future.result()

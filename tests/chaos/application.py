@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -86,8 +87,14 @@ _store = redis.Redis.from_url(URL, decode_responses=True)
 
 def _note(task: Any, name: str, item: Any, what: Any) -> None:
     run = {"name": name, "item": item, "what": what, "task_id": task.request.id, "published": task.request.published}
-    # said again where the answer is lost, it is the same run
-    app.backend.ensure(_store.hset, (RUNS, uuid.uuid4().hex, json.dumps(run)))
+    name_of_run = uuid.uuid4().hex
+    while True:  # said again where the answer is lost, it is the same run
+        try:
+            _store.hset(RUNS, name_of_run, json.dumps(run))
+        except redis.exceptions.RedisError:
+            time.sleep(0.1)
+        else:
+            return
 
 
 @app.task(bind=True, ignore_result=True, name="application.publish")

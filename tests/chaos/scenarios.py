@@ -21,6 +21,9 @@ class Scale(NamedTuple):
     redis_kills: int
     freezes: int
     freeze_seconds: float
+    #: times that it takes no writes for ``fill_seconds``
+    fills: int
+    fill_seconds: float
     drops: int
     #: seconds from one end of Redis to the next: for more than a minute after it nothing is sent, for the quota's sake
     redis_seconds: float
@@ -30,10 +33,10 @@ class Scale(NamedTuple):
     chords: int = 15
 
 
-FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 10, 80.0)
-SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 3, 8.0)
+FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 5, 3.0, 10, 80.0)
+SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 1, 1.0, 3, 8.0)
 #: where something is to fail, whose end is not waited for as long
-WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 10, 10.0, settle=120.0)
+WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 1, 3.0, 10, 10.0, settle=120.0)
 
 #: what the platform does to a fifth of the calls, and to pushes
 PLATFORM_FAULTS: dict[str, Any] = {
@@ -80,9 +83,13 @@ def _redis(world: World, scale: Scale) -> list[Fault]:
     def freeze() -> None:
         world.freeze_redis(scale.freeze_seconds, time.sleep)
 
+    def fill() -> None:
+        world.fill_redis(scale.fill_seconds, time.sleep)
+
     return [
         Fault("Redis killed", scale.redis_kills, scale.redis_seconds, world.kill_redis),
         Fault("Redis frozen", scale.freezes, scale.redis_seconds, freeze),
+        Fault("Redis full", scale.fills, scale.redis_seconds, fill),
     ]
 
 

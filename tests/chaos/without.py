@@ -11,7 +11,8 @@ from __future__ import annotations
 import runpy
 import sys
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import redis
@@ -174,8 +175,8 @@ class Mechanism(NamedTuple):
     switch_off: Callable[[], None]
     #: scenarios that fail then
     fail: tuple[str, ...]
-    #: of a hundred canvases, those that are chords
-    chords: int = 15
+    #: what is done more often than otherwise
+    scale: Mapping[str, int] = MappingProxyType({})
 
 
 MECHANISMS = {
@@ -185,12 +186,12 @@ MECHANISMS = {
     "redelivery": Mechanism(_redelivery, ("workers",)),
     "record": Mechanism(_record, ("workers",)),
     "commit": Mechanism(_commit, ("workers",)),
-    "chord": Mechanism(_chord, ("workers",), chords=80),
-    "claimed-chord": Mechanism(_claimed_chord, ("workers",), chords=80),
-    "passing": Mechanism(_passing, ("connections",), chords=80),
+    "chord": Mechanism(_chord, ("workers",), {"chords": 80}),
+    "claimed-chord": Mechanism(_claimed_chord, ("workers",), {"chords": 80}),
+    "passing": Mechanism(_passing, ("connections",), {"chords": 80}),
     "lease": Mechanism(_lease, ("workers",)),
     "sweeper": Mechanism(_sweeper, ("platform",)),
-    "store": Mechanism(_store, ("redis",)),
+    "store": Mechanism(_store, ("redis",), {"redis_kills": 0, "fills": 5}),
     "early": Mechanism(_early, ("platform",)),
     "answer": Mechanism(_answer, ("redis",)),
 }

@@ -108,6 +108,14 @@ class World:
         finally:
             self.system.server.thaw()
 
+    def fill_redis(self, seconds: float, wait: Callable[[float], None]) -> None:
+        """Leaves it no memory for anything new."""
+        self.system.redis.config_set("maxmemory", 1)
+        try:
+            wait(seconds)
+        finally:
+            self.system.redis.config_set("maxmemory", 0)
+
     def drop_connections(self) -> None:
         """Cuts off every client, those that wait for messages included."""
         self.system.redis.client_kill_filter(_type="normal", skipme=True)
