@@ -38,6 +38,8 @@ FETCH = 16
 REDELIVER = 100
 #: seconds between two looks at an empty queue: only the list of one priority, the last one used, wakes who waits
 LOOK = 0.1
+#: how the error begins that ends a wait when Redis becomes a replica
+UNBLOCKED = "UNBLOCKED"
 #: how often within the visibility time-out a worker says what it has in hand
 RENEWALS = 6
 #: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
@@ -180,7 +182,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         except redis.exceptions.OutOfMemoryError:
             self._is_full = True
             raise Empty from None
-        except (*self.connection_errors, *STORE_AWAY) as error:
+        except (*self.connection_errors, redis.exceptions.ResponseError) as error:
+            if not isinstance(error, self.connection_errors) and not str(error).startswith(UNBLOCKED):
+                raise
             # disconnected, the worker connects anew: to a Redis that takes writes, if there is one
             self.client.connection.disconnect()
             raise redis.exceptions.ConnectionError(f"{type(error).__name__}: {error}") from error
@@ -278,9 +282,13 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
 
 
 class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
-    """``redis://`` and ``rediss://`` brokers."""
+    """``redis://`` and ``rediss://`` brokers.
+
+    To a Redis that takes no writes for a while a worker connects anew; with kombu's errors it would end.
+    """
 
     Channel = Channel
+    connection_errors = (*RedisTransport.connection_errors, *STORE_AWAY)
 
     def register_with_event_loop(self, connection: Any, loop: Any) -> None:
         super().register_with_event_loop(connection, loop)
@@ -294,7 +302,7 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
         for channel in list(self.cycle._channels):
             try:
                 channel.qos.renew()
-            except (*self.connection_errors, *STORE_AWAY) as error:
+            except self.connection_errors as error:
                 logger.debug("not_renewed: %s", type(error).__name__)
                 return
 

@@ -122,9 +122,10 @@ class World:
         self.system.redis.client_kill_filter(_type="pubsub")
 
     def _start_application(self) -> None:
-        arguments = ["-Q", "application", "-n", "application@%h", "-P", "threads", "-c", "8", "--loglevel=WARNING"]
+        arguments = ["-Q", "application", "-n", "application@%h", "-P", "threads", "-c", "8", "--loglevel=INFO"]
         self._application = self.system.run(
             "application",
             ["celery", "-A", "tests.chaos.application", "worker", *arguments],
             CHAOS_APPLICATION="1",
         )
+        self._application.wait_for(" ready.")

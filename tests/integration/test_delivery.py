@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from kombu.transport.redis import Transport as KombuTransport
 
 from config.celery import celery_configuration, queue_named
 from config.settings import Settings
+from tests.support.checks import send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.system import System
@@ -368,3 +370,33 @@ def test_messages_come_out_of_a_redis_that_is_full(system: System, store: redis.
     finally:
         store.config_set("maxmemory", before["maxmemory"])
     assert (queued(store, QUEUE), unacknowledged(store)) == ([], 0)
+
+
+TAKES_NO_WRITES = [
+    (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
+    (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
+]
+
+
+@pytest.mark.parametrize(("stop", "go_on"), TAKES_NO_WRITES, ids=["full", "a replica"])
+def test_a_worker_starts_and_connects_anew_while_redis_takes_no_writes(
+    tmp_path: Path, stop: tuple[str, ...], go_on: tuple[str, ...]
+) -> None:
+    system = System(tmp_path)
+    try:
+        system.sandbox()
+        system.redis.execute_command(*stop)
+        command = ["celery", "-A", "worker", "worker", "-Q", "wxcheck.text", "-n", "early@%h", "--loglevel=INFO"]
+        worker = system.run("early", command)
+        worker.wait_for("Trying to re")
+        system.redis.execute_command(*go_on)
+        worker.wait_for(" ready.")
+        system.redis.execute_command(*stop)
+        tried = worker.output.count("Trying to re")
+        system.redis.client_kill_filter(_type="normal", skipme=True)
+        eventually(lambda: worker.output.count("Trying to re") > tried + 1, "it connects, and cannot work")
+        system.redis.execute_command(*go_on)
+        assert verdict_of(send_text(system.app, words()))["suggest"] == "pass"
+        assert worker.stop() == 0
+    finally:
+        system.close()
