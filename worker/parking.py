@@ -102,7 +102,10 @@ class Parking:
         """
         member = _member(appid, trace_id)
         state = self._park(
-            keys=[keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS],
+            keys=[
+                *(keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS),
+                *(keys.shelved(task_id), keys.SHELF),
+            ],
             args=[member, task_id, rest, self._push_timeout, self._lease, run, json.dumps(CANCELLED)],
         )
         if state == "taken":

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 
 #: visibility time-outs to keep the mark of a text for: a message that nobody acknowledged comes again after one
 KEEP_DONE = 10
+#: seconds to keep it for at least: a message that came again may wait in its queue while nothing is sent
+KEEP_DONE_LEAST = 600
 #: seconds to keep the record of a check that is being sent, should its message be gone
 KEEP_SENDING = 3600
 #: seconds beyond the end of a call in which its answer is dealt with
@@ -45,7 +47,7 @@ class Records:
 
     def __init__(self, redis: Redis, visibility_timeout: float) -> None:
         self._redis = redis
-        self._keep_done = round(KEEP_DONE * visibility_timeout)
+        self._keep_done = round(max(KEEP_DONE * visibility_timeout, KEEP_DONE_LEAST))
         self._begin = script(redis, "begin")
         self._release = script(redis, "release")
         self._end = script(redis, "end")
@@ -69,5 +71,6 @@ class Records:
         busy: another run is sending it, repeated: it ended or waits by another run; then nothing is published.
         """
         record = keys.record(task_id)
-        said = commit(self._redis, run, self._end, [record], [run.token, self._keep_done], record)
+        end_keys = [record, keys.shelved(task_id), keys.SHELF]
+        said = commit(self._redis, run, self._end, end_keys, [run.token, self._keep_done, task_id], record)
         return cast("Literal['ended', 'busy', 'repeated']", said)

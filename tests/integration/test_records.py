@@ -12,7 +12,7 @@ from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import System
 from worker.outbox import Also
 from worker.parking import Parking, Superseded
-from worker.records import KEEP_DONE, KEEP_SENDING, Records
+from worker.records import KEEP_DONE, KEEP_DONE_LEAST, KEEP_SENDING, Records
 from worker.shelf import Shelf
 
 APPID = "wx1"
@@ -145,6 +145,26 @@ def test_an_end_publishes_what_follows_in_its_order(records: Records, store: red
     assert published(store) == ["first", "second"]
     assert store.hgetall(RECORD) == {"state": "done", "run": "one"}
     assert 0 < store.ttl(RECORD) <= KEEP_DONE * 60
+
+
+def test_a_mark_outlasts_a_lane_that_is_closed_for_some_minutes(store: redis.Redis) -> None:
+    Records(store, 5).end("task", run_named("one"))
+    assert KEEP_DONE_LEAST - 5 < store.ttl(RECORD) <= KEEP_DONE_LEAST
+
+
+@pytest.mark.parametrize("end", ["ended", "parked"])
+def test_a_copy_that_was_shelved_while_another_run_sent_the_check_does_not_come_back(
+    records: Records, parking: Parking, store: redis.Redis, end: str
+) -> None:
+    records.begin("task", "one", 5)
+    assert records.begin("task", "two", 5).state == "busy"
+    Shelf(store).put("task", {}, until=1, run="two")
+    if end == "ended":
+        assert records.end("task", run_named("one")) == "ended"
+    else:
+        parking.park(APPID, "t1", "task", "{}", "one")
+    assert Shelf(store).due(10) == []
+    assert not store.exists(keys.SHELF, keys.shelved("task"))
 
 
 def test_an_end_that_is_told_twice_publishes_once(records: Records, store: redis.Redis) -> None:

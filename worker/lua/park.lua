@@ -1,5 +1,5 @@
 -- Parks a check under its trace_id; a push that came first is handed over at once.
--- KEYS: 1 check  2 due  3 record  4 counters
+-- KEYS: 1 check  2 due  3 record  4 counters  5 shelved  6 shelf
 -- ARGV: 1 appid:trace_id  2 task id  3 rest (JSON)  4 seconds to wait for the push  5 seconds of lease  6 run that sent it
 --       7 outcome of a check that was to be cancelled (JSON)
 -- Returns: 'waiting' | 'finishing' (its finish is to be published) | 'ended' | 'taken' (another check has this trace_id)
@@ -16,7 +16,9 @@ local recorded, run, cancelled = unpack(redis.call('HMGET', KEYS[3], 'state', 'r
 if recorded and (recorded ~= 'sending' or run ~= ARGV[6]) then
   return 'lost'
 end
-redis.call('DEL', KEYS[3])
+-- a copy of its message, shelved while this run sent it, has nothing to do any more
+redis.call('DEL', KEYS[3], KEYS[5])
+redis.call('ZREM', KEYS[6], ARGV[2])
 redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1])
 if state == 'early' or cancelled then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'task_id', ARGV[2], 'rest', ARGV[3])
