@@ -20,7 +20,7 @@ demo: setup
 test: lint types
 	$(BIN)/python -m pytest -n 4 --dist worksteal
 
-# kills, hangs and cuts off processes under load, and counts what was lost or done twice: about half an hour;
+# kills, hangs and cuts off processes under load, and counts what was lost or done twice: about twenty minutes;
 # CHAOS="--seed 7 --only workers", and python -m tests.chaos --help
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(CHAOS)
