@@ -188,7 +188,7 @@ MECHANISMS = {
     "commit": Mechanism(_commit, ("workers",)),
     "chord": Mechanism(_chord, ("workers",), {"chords": 80}),
     "claimed-chord": Mechanism(_claimed_chord, ("workers",), {"chords": 80}),
-    "passing": Mechanism(_passing, ("redis",), {"chords": 80, "redis_kills": 0, "fills": 5}),
+    "passing": Mechanism(_passing, ("connections",), {"chords": 80}),
     "lease": Mechanism(_lease, ("workers",)),
     "sweeper": Mechanism(_sweeper, ("platform",)),
     "store": Mechanism(_store, ("redis",), {"redis_kills": 0, "fills": 5}),
