@@ -61,8 +61,10 @@ def held_until(system: System, lane: str) -> float:
 
 
 def waits(store: redis.Redis, result: Any, lane: str = "text", appid: str = APPID) -> None:
-    """Waits until a check is back in its queue, and in nobody's hands."""
+    """Waits until a lane is held, and a check is back in its queue, and in nobody's hands."""
     queue = f"wxcheck.{lane}.{appid}"
+    # before a worker has taken it, it is in its queue too
+    eventually(lambda: store.hget(keys.quota(appid, lane), "held"), f"the {lane} lane of {appid} is held")
     eventually(lambda: result.id in queued(store, queue), f"{result.id} is in its queue")
     eventually(lambda: not unacknowledged(store), "nothing is in hand")
     assert result.id in queued(store, queue)
