@@ -17,7 +17,7 @@ class Protocol(H11Protocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._await_head()
+        self._await_head(self.cycle)
 
     def connection_lost(self, exc: Exception | None) -> None:
         if self._head_timer is not None:
@@ -25,14 +25,15 @@ class Protocol(H11Protocol):
         super().connection_lost(exc)
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()
+        answered = self.cycle
+        super().on_response_complete()  # begins the next one, where its head is here already
         if not self.transport.is_closing():
-            self._await_head()
+            self._await_head(answered)
 
-    def _await_head(self) -> None:
+    def _await_head(self, answered: object) -> None:
         if self._head_timer is not None:
             self._head_timer.cancel()
-        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late, self.cycle)
+        self._head_timer = self.loop.call_later(HEAD_SECONDS, self._head_is_late, answered)
 
     def _head_is_late(self, last_cycle: object) -> None:
         # each request has a cycle of its own

@@ -7,13 +7,25 @@ from typing import TYPE_CHECKING
 
 import redis.exceptions
 from redis import Redis
+from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from config import keys
 
+
+class RefusedForNow(redis.exceptions.ResponseError):
+    """An answer of Redis that passes, for which redis-py has no class."""
+
+
+#: it cannot write to its disk; has too few replicas; runs a script that does not end; has become a replica, which ends
+#: what waited there
+for _code in ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"):
+    BaseParser.EXCEPTION_CLASSES[_code] = RefusedForNow
+
 #: what a store says that is away for a while, or takes nothing: full, a replica, starting, failing over
 STORE_AWAY = (
+    RefusedForNow,
     redis.exceptions.ConnectionError,
     redis.exceptions.TimeoutError,
     redis.exceptions.OutOfMemoryError,

@@ -8,15 +8,17 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from celery import Task
-from celery.app.trace import IGNORE_STATES, TraceInfo
-from celery.exceptions import Reject
-from celery.states import IGNORED
+from celery.app.trace import IGNORE_STATES, TraceInfo, report_internal_error, trace_ok_t
+from celery.exceptions import Ignore, Reject, Retry
+from celery.states import FAILURE, IGNORED
 from kombu.exceptions import OperationalError
+from redis.exceptions import RedisError
 
 from config.store import STORE_AWAY
+from worker.backend import passes
 from worker.outbox import Run, current_run, run_begins
 from worker.quota import STORE_PAUSE
-from worker.request import held_back
+from worker.request import HeldBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import CheckError
 
@@ -73,10 +75,18 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
 
 
+class Concluded(Exception):
+    """A run before this one has seen how the check ends."""
+
+    def __init__(self, ended: Any) -> None:
+        super().__init__()
+        self.ended = ended
+
+
 class EndingTask(WxcheckTask):
     """A task that may end a check: what follows is published in one step with the end (:mod:`worker.outbox`).
 
-    Celery stores the result, publishes what follows and calls ``after_return``, in this order. Where the end does not
+    Celery publishes what follows, stores the result and calls ``after_return``, in this order. Where the end does not
     get into the store then, the message goes back, and the check ends by another run.
     """
 
@@ -92,11 +102,24 @@ class EndingTask(WxcheckTask):
     _trace: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        run = self.this_run
         try:
-            return self.run(*args, **kwargs)
+            ended = self.run(*args, **kwargs)
+        except (Ignore, Reject, Retry):
+            raise
+        except Concluded as concluded:
+            ended = self.conclude(run, concluded.ended)
+        except Exception as failure:
+            ended = self.conclude(run, failure)
+            if ended is failure:
+                raise
+        else:
+            ended = self.conclude(run, ended)
         finally:
-            if (run := current_run()) is not None:
-                run.is_ending = True
+            run.is_ending = True
+        if isinstance(ended, Exception):
+            raise ended
+        return ended
 
     @property
     def this_run(self) -> Run:
@@ -105,6 +128,7 @@ class EndingTask(WxcheckTask):
 
     def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
         run = self.this_run
+        run.is_told = True
         if run.chord_is_claimed:
             logger.warning("chord_claimed task_id=%s: another run may have died with its body; tried again", task_id)
             return
@@ -116,8 +140,13 @@ class EndingTask(WxcheckTask):
                 if message is not None:
                     self.runtime.dead_letters.keep(run, task_id, message, retval)
             run.is_committed = self.insist(partial(self.commit, run, task_id, retval, kwargs))
-        except STORE_AWAY as error:
-            logger.error("end_not_stored task_id=%s: %s; tried again", task_id, type(error).__name__)  # noqa: TRY400
+        except RedisError as error:
+            # the text of one that a script has met may name a queue
+            logger.error("end_not_stored task_id=%s: %s: %s; tried again", task_id, type(error).__name__, error)  # noqa: TRY400
+
+    def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
+        """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
+        return ended
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
         """The message of the check that this run ends, as :mod:`worker.messages` makes it; None where it is gone."""
@@ -127,17 +156,48 @@ class EndingTask(WxcheckTask):
         """Stores the end of the check, which returned or raised ``retval``; whether its message is done with."""
         raise NotImplementedError
 
+    def release(self, run: Run, task_id: str, kwargs: Any) -> None:
+        """Has another run end the check, whose message goes back."""
+        raise NotImplementedError
+
     def _traced(self, trace: Any) -> Any:
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-            with run_begins() as run:
-                traced = trace(uuid, args, kwargs, request)
+            with run_begins(uuid) as run:
+                traced = self._trace_all(trace, uuid, args, kwargs, request)
                 # there is no info of a success
                 ended = traced.info is None or traced.info.state not in IGNORE_STATES
                 if not ended or run.is_committed:
                     return traced
+                if run.is_shelved:
+                    # Celery could not say so, and takes that for a failure
+                    return traced._replace(retval=raised(Ignore()), info=TraceInfo(IGNORED))
+                if traced.info is not None and self._fails(run, traced.info.retval, uuid, args, kwargs):
+                    return traced
                 if run.is_broken:
                     logger.warning("end_not_stored task_id=%s: what follows could not be told; tried again", uuid)
+                try:
+                    self.release(run, uuid, kwargs)
+                except RedisError as error:
+                    logger.info("not_released task_id=%s: %s; its lease ends", uuid, type(error).__name__)
             time.sleep(STORE_PAUSE)
-            return traced._replace(retval=held_back("store", STORE_PAUSE), info=TraceInfo(IGNORED))
+            return traced._replace(retval=raised(HeldBack("store", STORE_PAUSE)), info=TraceInfo(IGNORED))
 
         return traced
+
+    def _fails(self, run: Run, failure: Any, uuid: str, args: Any, kwargs: Any) -> bool:
+        """Ends the check where it is what follows that failed, of which Celery tells nobody; whether that is stored."""
+        if run.is_told or run.is_broken:
+            return False
+        logger.error("not_followed_up task_id=%s: %s; the check fails", uuid, type(failure).__name__)
+        self.after_return(FAILURE, failure, uuid, args, kwargs, None)
+        return run.is_committed
+
+    def _trace_all(self, trace: Any, uuid: str, *arguments: Any) -> Any:
+        """Runs the task. An error that Celery lets out of it came while it told of a failure."""
+        try:
+            return trace(uuid, *arguments)
+        except (Reject, MemoryError):
+            raise
+        except Exception as error:  # noqa: BLE001 - the consumer would acknowledge the message, and end nothing
+            self.this_run.is_broken |= passes(error)
+            return trace_ok_t(report_internal_error(self, error), TraceInfo(FAILURE, error), 0.0, None)

@@ -18,19 +18,22 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.exceptions import Ignore, Retry
 
 from config.store import STORE_AWAY
-from tasks.base import EndingTask
+from tasks.base import Concluded, EndingTask
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.consumer import Flows
+from worker.endings import decode_ending, encode_ending
 from worker.errcodes import OK, Meaning, meaning
 from worker.messages import message_of
 from worker.permit import Snooze
 from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
+from worker.records import Lost, Over
 from worker.request import HeldBack
 from wxcheck import SENT_AT_HEADER, CheckRefused, PlatformUnavailable, StaleCheck
 
 if TYPE_CHECKING:
     from worker.checks import Check
     from worker.outbox import Run
+    from worker.shelf import Why
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +58,7 @@ class CheckTask(EndingTask):
         Raises:
             StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
             Ignore, Retry: it comes back later.
+            Concluded: a run before this one has its ending.
             HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
         """
         task_id = self.request.id
@@ -83,22 +87,53 @@ class CheckTask(EndingTask):
     def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         return message_of(self, sent_at=time.time(), retries=0)
 
+    def conclude(self, run: Run, ended: Any) -> Any:
+        task_id = self.request.id
+        try:
+            encoded = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
+        except Over:
+            self._ignore_repeated()
+        except Lost:
+            self.lose()
+        except STORE_AWAY:
+            self.give_back()
+        run.has_begun = True
+        return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
+
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
+        if not run.has_begun:
+            # Celery has failed the check before it ran
+            try:
+                self.runtime.records.conclude(task_id, run, encode_ending(retval))
+            except (Over, Lost) as other:
+                return isinstance(other, Over)
         said = self.runtime.records.end(task_id, run)
         if said == "repeated":
             logger.warning("end_repeated task_id=%s: another run has ended it", task_id)
-        return said != "busy"
+        return said != "lost"
+
+    def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+        self.runtime.records.release(task_id, run.token)
 
     def _begin(self, seconds: float) -> None:
         """Notes that a call goes out that is over after ``seconds``; only one run may send the check."""
-        standing = self.runtime.records.begin(self.request.id, self.this_run.token, seconds)
-        if standing.state == "busy":
+        run = self.this_run
+        standing = self.runtime.records.begin(self.request.id, run.token, seconds)
+        while standing.state == "busy":
             # it may be a run that died; if not, this one finds that it is done
-            self._shelve(time.time() + standing.seconds)
-            raise Ignore
-        if standing.state != "go":
+            if self._shelve(time.time() + standing.seconds, why="busy") != "free":
+                raise Ignore
+            standing = self.runtime.records.begin(self.request.id, run.token, seconds)
+        if standing.state in ("waiting", "done"):
             self._ignore_repeated()
-        self.this_run.has_begun = True
+        run.has_begun = True
+        if standing.state == "concluded":
+            raise Concluded(decode_ending(standing.ending))
+
+    def lose(self) -> NoReturn:
+        """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
+        logger.warning("check_lost task_id=%s: another run has sent it since", self.request.id)
+        self._hold_back("lost", STORE_PAUSE)
 
     def _ignore_repeated(self) -> NoReturn:
         logger.info("check_repeated task_id=%s: it was sent before", self.request.id)
@@ -143,7 +178,7 @@ class CheckTask(EndingTask):
             self._hold_back(snooze.why, snooze.seconds, check.appid)
         # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
         now = time.time()
-        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD)
+        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD, why="later")
         raise Ignore
 
     def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
@@ -157,9 +192,12 @@ class CheckTask(EndingTask):
             time.sleep(min(seconds, STORE_PAUSE))
         raise HeldBack(why, seconds, appid)
 
-    def _shelve(self, until: float, retries: int = 0) -> None:
+    def _shelve(self, until: float, why: Why, retries: int = 0) -> str:
+        run = self.this_run
         message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
-        self.runtime.shelf.put(self.request.id, message, until, self.this_run.token)
+        said = self.runtime.shelf.put(self.request.id, message, until, run.token, why)
+        run.is_shelved = said == "shelved"
+        return said
 
     def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
         """Retries the check later, while it has retries left.
@@ -177,8 +215,12 @@ class CheckTask(EndingTask):
         # jitter: what failed together must not come back together
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
         try:
-            self._shelve(time.time() + countdown, retries=1)
+            said = self._shelve(time.time() + countdown, why="sent", retries=1)
         except STORE_AWAY:
             self.give_back()
+        if said == "over":
+            self._ignore_repeated()
+        if said == "lost":
+            self.lose()
         # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
         raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)

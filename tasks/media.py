@@ -64,9 +64,8 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     except STORE_AWAY:
         task.give_back()
     except Superseded:
-        # the platform's push for this call will be nobody's
-        logger.warning("call_superseded task_id=%s trace_id=%s: another run has sent it since", task_id, trace_id)
-        raise Ignore from None
+        logger.warning("call_superseded task_id=%s trace_id=%s: its push will be nobody's", task_id, trace_id)
+        task.lose()
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
     logger.info("parked task_id=%s appid=%s trace_id=%s", task_id, check.appid, trace_id)

@@ -57,20 +57,22 @@ class FinishTask(EndingTask):
             logger.warning("end_repeated task_id=%s: another run has claimed it", task_id)
         return True
 
+    def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+        self.runtime.parking.unclaim(kwargs["appid"], kwargs["trace_id"], run.token)
+
 
 @app.task(base=FinishTask, name=FINISH, bind=True)
 def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
     """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
     self.this_run.appid = appid
     try:
-        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id, self.this_run.token)
+        cancelled = CANCELLED if getattr(self.request, "wxcheck_revoked", False) else None
+        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id, self.this_run.token, cancelled)
     except STORE_AWAY:
         self.give_back()
     if outcome is None:
         logger.info("finish_repeated task_id=%s trace_id=%s: it ran before, or runs now", self.request.id, trace_id)
         raise Ignore
-    if getattr(self.request, "wxcheck_revoked", False):
-        outcome = CANCELLED
     return _conclude(outcome, appid, trace_id, kind)
 
 

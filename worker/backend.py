@@ -15,19 +15,16 @@ from typing import TYPE_CHECKING, Any
 
 import redis
 from celery.backends.redis import RedisBackend
+from celery.exceptions import BackendError
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
-from worker.outbox import Also, ending_run
+from worker.outbox import Also, current_run, ending_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
-
-
-#: what passes by itself; the broker's errors are OperationalError when Celery publishes
-_PASSING = (*STORE_AWAY, OperationalError)
 
 
 class Client(redis.Redis):
@@ -52,8 +49,14 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         return Client
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
-        if not _breaks_run():
-            super().mark_as_failure(task_id, exc, *args, **kwargs)
+        if _breaks_run():
+            return
+        run = ending_run()
+        if run is not None and task_id == run.task_id:
+            # what was to follow a success, where its publishing has failed
+            run.messages.clear()
+            run.also.clear()
+        super().mark_as_failure(task_id, exc, *args, **kwargs)
 
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
         return None if _breaks_run() else super().chord_error_from_stack(callback, exc)
@@ -100,10 +103,20 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         return put_off
 
 
+def passes(error: BaseException | None) -> bool:
+    """Whether an error of store, broker or result backend is one that passes by itself."""
+    if isinstance(error, BackendError):
+        return passes(error.__cause__)
+    if isinstance(error, OperationalError):
+        # kombu says so of what a broker that is there refuses too
+        return not isinstance(error.__cause__, redis.exceptions.ResponseError) or passes(error.__cause__)
+    return isinstance(error, STORE_AWAY)
+
+
 def _breaks_run() -> bool:
-    """Whether a run is ending, and the error under way is no failure of its check."""
-    run = ending_run()
-    if run is None or not isinstance(sys.exception(), _PASSING):
+    """Whether a check is under way, and the error no failure of it."""
+    run = current_run()
+    if run is None or not passes(sys.exception()):
         return False
     run.is_broken = True
     return True
@@ -111,4 +124,5 @@ def _breaks_run() -> bool:
 
 def use_backend(app: Celery) -> None:
     """Makes ``app`` use it for Redis."""
-    app.loader.override_backends = {**app.loader.override_backends, "redis": f"{__name__}:Backend"}
+    ours = dict.fromkeys(("redis", "rediss"), f"{__name__}:Backend")
+    app.loader.override_backends = {**app.loader.override_backends, **ours}

@@ -22,10 +22,10 @@ if TYPE_CHECKING:
     Arguments = list[str | int | float]
 
 
-#: before each script that runs beside the one that ends a check: it does nothing where that was refused
+#: before each script that runs beside the one that ends a check: it does nothing where that was refused, or said again
 _IF_ENDED = """
-local state, ended_by = unpack(redis.call('HMGET', KEYS[#KEYS], 'state', 'run'))
-if state ~= 'done' or ended_by ~= ARGV[#ARGV] then
+local fresh, ended_by = unpack(redis.call('HMGET', KEYS[#KEYS], 'fresh', 'run'))
+if not fresh or ended_by ~= ARGV[#ARGV] then
   return 0
 end
 """
@@ -42,7 +42,8 @@ class Also(NamedTuple):
 class Run:
     """One run of a task that may end a check."""
 
-    def __init__(self) -> None:
+    def __init__(self, task_id: str | None = None) -> None:
+        self.task_id = task_id
         #: by it the store knows the run again
         self.token = uuid.uuid4().hex
         #: whose check it is, once that is known
@@ -59,6 +60,10 @@ class Run:
         self.chord_is_claimed = False
         #: whether a step after the task's own part failed for a reason that passes: the end is tried again
         self.is_broken = False
+        #: whether its message is on the shelf, so that there is no end
+        self.is_shelved = False
+        #: whether Celery has told the task how it ended
+        self.is_told = False
         #: whether its end is in the store
         self.is_committed = False
 
@@ -67,9 +72,9 @@ _local = threading.local()
 
 
 @contextmanager
-def run_begins() -> Iterator[Run]:
-    """Makes a run the one of this thread."""
-    run = _local.run = Run()
+def run_begins(task_id: str | None = None) -> Iterator[Run]:
+    """Makes a run of a task the one of this thread."""
+    run = _local.run = Run(task_id)
     try:
         yield run
     finally:
@@ -99,5 +104,6 @@ def commit(redis: Redis, run: Run, ending: Script, keys: list[str], args: Argume
         for also in run.also:
             guarded = redis.register_script(_IF_ENDED + str(also.script.script))
             guarded(keys=[*also.keys, record], args=[*also.args, run.token], client=pipe)
+        pipe.hdel(record, "fresh")
         said, *_ = pipe.execute()
     return str(said)

@@ -71,7 +71,7 @@ class TraceIdTaken(Exception):
 
 
 class Superseded(Exception):
-    """The lease of the run that sent a check was over, and another run has sent it since."""
+    """The lease of the run that sent a check was over, and another run has sent it since, or nobody knows of it."""
 
 
 class Parking:
@@ -90,6 +90,7 @@ class Parking:
         self._cancel = script(redis, "cancel")
         self._overdue = script(redis, "overdue")
         self._claim = script(redis, "claim")
+        self._unclaim = script(redis, "unclaim")
         self._finished = script(redis, "finished")
 
     def park(self, appid: str, trace_id: str, task_id: str, rest: str, run: str) -> bool:
@@ -98,7 +99,7 @@ class Parking:
 
         Raises:
             TraceIdTaken: another check has this ``trace_id``.
-            Superseded: another run has sent the check since.
+            Superseded: another run has sent the check since, or nobody knows of it any more.
         """
         member = _member(appid, trace_id)
         state = self._park(
@@ -160,10 +161,19 @@ class Parking:
         """What was kept of the message of a check that is not ended."""
         return cast("str | None", self._redis.hget(keys.check(_member(appid, trace_id)), "rest"))
 
-    def claim(self, appid: str, trace_id: str, task_id: str, run: str) -> Outcome | None:
-        """What ended the wait of a check, for the one run that may finish it; None for every other one."""
-        outcome = self._claim(keys=[keys.check(_member(appid, trace_id))], args=[task_id, self._lease, run])
+    def claim(
+        self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
+    ) -> Outcome | None:
+        """What ended the wait of a check, for the one run that may finish it; None for every other one. ``instead``
+        takes the place of what ended it, for all runs."""
+        member = _member(appid, trace_id)
+        args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
+        outcome = self._claim(keys=[keys.check(member), keys.DUE], args=args)
         return cast("Outcome", json.loads(outcome)) if outcome else None
+
+    def unclaim(self, appid: str, trace_id: str, run: str) -> None:
+        """Gives up the claim of a finish, which comes back."""
+        self._unclaim(keys=[keys.check(_member(appid, trace_id))], args=[run])
 
     def finished(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
         """Ends a check, its result being stored, and publishes what follows; may be said again. False where another

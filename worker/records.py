@@ -2,10 +2,11 @@
 
     (taken)    its message is unacknowledged at the broker; there is no record yet, and nothing was sent
     sending    written right before the call, with a lease: one run sends. Over, and no news: it died, and another sends
+               With the check's ending, once that is known: whoever comes after takes it from there
     waiting    parked under its ``trace_id``, or its finish is on its way (:mod:`worker.parking`)
     done       its end is stored and what follows is published, in one step; a mark, which expires
 
-A check that waits, or is done, is not sent again.
+A check that has its ending, waits, or is done, is not sent again.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ from worker.scripts import script
 if TYPE_CHECKING:
     from redis import Redis
 
-    from worker.outbox import Run
+    from worker.outbox import Arguments, Run
 
 #: visibility time-outs to keep the mark of a text for: a message that nobody acknowledged comes again after one
 KEEP_DONE = 10
@@ -27,19 +28,29 @@ KEEP_DONE = 10
 KEEP_DONE_LEAST = 600
 #: seconds to keep the record of a check that is being sent, should its message be gone
 KEEP_SENDING = 3600
-#: seconds beyond the end of a call in which its answer is dealt with
+#: seconds beyond the end of a call in which its answer is dealt with, and beyond its ending in which that is stored
 MARGIN = 10.0
 
-State = Literal["go", "busy", "waiting", "done"]
+State = Literal["go", "busy", "concluded", "waiting", "done"]
 
 
 class Standing(NamedTuple):
     """What a run that is about to send a check finds."""
 
-    #: go (send it) | busy (another run is sending it) | waiting | done
+    #: go (send it) | busy (another run is sending it) | concluded (one that died has its ending) | waiting | done
     state: State
     #: of busy: for how long the other run's lease lasts
     seconds: float = 0.0
+    #: of concluded: as :mod:`worker.endings` makes it
+    ending: str = ""
+
+
+class Over(Exception):
+    """The check ended, or waits, by another run."""
+
+
+class Lost(Exception):
+    """Another run has the check since, or nobody knows of it any more: this one must not end it."""
 
 
 class Records:
@@ -49,6 +60,7 @@ class Records:
         self._redis = redis
         self._keep_done = round(max(KEEP_DONE * visibility_timeout, KEEP_DONE_LEAST))
         self._begin = script(redis, "begin")
+        self._conclude = script(redis, "conclude")
         self._release = script(redis, "release")
         self._end = script(redis, "end")
 
@@ -58,19 +70,37 @@ class Records:
 
     def begin(self, task_id: str, run: str, seconds: float) -> Standing:
         """To be asked right before a call that is over after ``seconds``."""
-        state, *left = self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING])
-        return Standing(state, *map(float, left))
+        state, *more = self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING])
+        match state:
+            case "busy":
+                return Standing(state, seconds=float(more[0]))
+            case "concluded":
+                return Standing(state, ending=more[0])
+        return Standing(state)
+
+    def conclude(self, task_id: str, run: Run, ending: str) -> str:
+        """Notes the ending of a check (:mod:`worker.endings`) before anything follows from it; the one that counts, for
+        a run before this one may have noted another.
+
+        Raises:
+            Over, Lost: nothing may follow from it.
+        """
+        args: Arguments = [run.token, int(run.has_begun), ending, MARGIN, KEEP_SENDING]
+        said, *counts = self._conclude(keys=[keys.record(task_id)], args=args)
+        if said != "concluded":
+            raise Over if said == "over" else Lost
+        return str(counts[0])
 
     def release(self, task_id: str, run: str) -> None:
-        """Says that the check is not sent after all, or comes back later."""
+        """Says that the check comes back later."""
         self._release(keys=[keys.record(task_id)], args=[run])
 
-    def end(self, task_id: str, run: Run) -> Literal["ended", "busy", "repeated"]:
+    def end(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated"]:
         """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
 
-        busy: another run is sending it, repeated: it ended or waits by another run; then nothing is published.
+        lost: this run has it no more, repeated: it ended or waits by another run; then nothing is published.
         """
         record = keys.record(task_id)
         end_keys = [record, keys.shelved(task_id), keys.SHELF]
         said = commit(self._redis, run, self._end, end_keys, [run.token, self._keep_done, task_id], record)
-        return cast("Literal['ended', 'busy', 'repeated']", said)
+        return cast("Literal['ended', 'lost', 'repeated']", said)

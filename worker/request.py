@@ -23,11 +23,11 @@ class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
         super().__init__(why, seconds, appid)
 
 
-def held_back(why: str, seconds: float) -> ExceptionInfo:
-    """What Celery makes of a :class:`HeldBack` that a task raises."""
+def raised(error: Exception) -> ExceptionInfo:
+    """What Celery makes of an error that a task raises."""
     try:
-        raise HeldBack(why, seconds)  # noqa: TRY301 - it needs a traceback
-    except HeldBack:
+        raise error  # it needs a traceback
+    except type(error):
         return ExceptionInfo()
 
 

@@ -7,7 +7,7 @@ check in hand loses its lease, and the check comes up again.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from kombu.utils import json
 
@@ -19,6 +19,10 @@ if TYPE_CHECKING:
 
 #: seconds in which a check that was taken off must be back in its queue
 LEASE = 60
+
+
+#: why a check is laid there: its run has sent it in vain | another run is sending it | neither
+Why = Literal["sent", "busy", "later"]
 
 
 class Held(NamedTuple):
@@ -39,11 +43,18 @@ class Shelf:
         self._wake = script(redis, "wake")
         self._returned = script(redis, "returned")
 
-    def put(self, task_id: str, message: dict[str, Any], until: float, run: str = "") -> None:
+    def put(
+        self, task_id: str, message: dict[str, Any], until: float, run: str = "", why: Why = "later"
+    ) -> Literal["shelved", "over", "lost", "free"]:
         """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch). ``run`` has sent the
-        check, or was about to, and does not any more."""
+        check, or was about to, and does not any more.
+
+        Where it is not shelved: over (the check ended, waits, or is on the shelf), lost (another run has sent it since,
+        or nobody knows of it any more), free (it is busy no longer).
+        """
         check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
-        self._shelve(keys=check_keys, args=[task_id, json.dumps(message), until, run])
+        said = self._shelve(keys=check_keys, args=[task_id, json.dumps(message), until, run, why])
+        return cast("Literal['shelved', 'over', 'lost', 'free']", said)
 
     def due(self, limit: int) -> list[Held]:
         """At most ``limit`` checks whose time has come; say :meth:`returned` of each that is back in its queue."""

@@ -10,7 +10,7 @@ from celery.concurrency import ALIASES
 from celery.concurrency.thread import TaskPool as ThreadPool
 
 from worker.quota import STORE_PAUSE
-from worker.request import held_back
+from worker.request import HeldBack, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
         def look(future: Future[Any]) -> None:
             if not future.cancelled() and (error := future.exception()) is not None and error_callback is not None:
                 logger.warning("task_not_ended: %s; its message goes back", type(error).__name__)
-                error_callback(held_back("store", STORE_PAUSE))
+                error_callback(raised(HeldBack("store", STORE_PAUSE)))
 
         result.f.add_done_callback(look)
         return result

@@ -38,8 +38,6 @@ FETCH = 16
 REDELIVER = 100
 #: seconds between two looks at an empty queue: only the list of one priority, the last one used, wakes who waits
 LOOK = 0.1
-#: how the error begins that ends a wait when Redis becomes a replica
-UNBLOCKED = "UNBLOCKED"
 #: how often within the visibility time-out a worker says what it has in hand
 RENEWALS = 6
 #: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
@@ -182,9 +180,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         except redis.exceptions.OutOfMemoryError:
             self._is_full = True
             raise Empty from None
-        except (*self.connection_errors, redis.exceptions.ResponseError) as error:
-            if not isinstance(error, self.connection_errors) and not str(error).startswith(UNBLOCKED):
-                raise
+        except self.connection_errors as error:
             # disconnected, the worker connects anew: to a Redis that takes writes, if there is one
             self.client.connection.disconnect()
             raise redis.exceptions.ConnectionError(f"{type(error).__name__}: {error}") from error

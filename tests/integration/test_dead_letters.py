@@ -30,7 +30,7 @@ from tests.support.checks import (
     words,
 )
 from tests.support.processes import eventually
-from tests.support.runs import run_named
+from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import APPID, System
 from worker import dead_letters
 from worker.dead_letters import DAY, DeadLetters
@@ -184,7 +184,9 @@ def message(size: int = 0) -> dict[str, Any]:
 def bury(store: redis.Redis, task_id: str, *, size: int = 0, letters: DeadLetters | None = None) -> None:
     run = run_named(task_id)
     (letters or DeadLetters(store, 7, with_content=True)).keep(run, task_id, message(size), PushTimeout("t"))
-    assert Records(store, 60).end(task_id, run) == "ended"
+    records = Records(store, 60)
+    records.begin(task_id, run.token, 5)
+    assert records.end(task_id, run) == "ended"
 
 
 def kept(store: redis.Redis) -> list[str]:
@@ -206,6 +208,7 @@ def test_what_can_be_mended_is_kept_and_nothing_else(store: redis.Redis) -> None
 
 
 def test_a_run_that_did_not_end_the_check_keeps_nothing(store: redis.Redis) -> None:
+    Records(store, 60).begin("task", "winner", 5)
     Records(store, 60).end("task", run_named("winner"))
     run = run_named("loser")
     DeadLetters(store, 7, with_content=True).keep(run, "task", message(), PushTimeout("t"))
@@ -261,3 +264,16 @@ def test_a_replay_is_one_step_to_the_shelf_and_the_check_may_be_sent_again(store
     assert Records(store, 60).begin("task", "new run", 1).state == "go"
     assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
     assert store.get(keys.DEAD_BYTES) == "0"
+
+
+def test_an_end_that_is_told_again_after_the_replay_keeps_nothing_and_publishes_nothing(store: redis.Redis) -> None:
+    """The answer to the first time may have been lost."""
+    bury(store, "task")
+    letters = DeadLetters(store, 7, with_content=True)
+    assert letters.replay("task")
+    again = run_named("task", "follow-up")
+    letters.keep(again, "task", message(), PushTimeout("t"))
+    assert Records(store, 60).end("task", again) == "ended"
+    assert kept(store) == []
+    assert not store.exists(FOLLOW_UPS)
+    assert store.hget(keys.COUNTERS, "dead_kept") == "1"

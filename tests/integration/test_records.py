@@ -11,8 +11,8 @@ from config import keys
 from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import System
 from worker.outbox import Also
-from worker.parking import Parking, Superseded
-from worker.records import KEEP_DONE, KEEP_DONE_LEAST, KEEP_SENDING, Records
+from worker.parking import CANCELLED, Parking, Superseded
+from worker.records import KEEP_DONE, KEEP_DONE_LEAST, KEEP_SENDING, MARGIN, Lost, Over, Records, Standing
 from worker.shelf import Shelf
 
 APPID = "wx1"
@@ -34,6 +34,11 @@ def records(store: redis.Redis) -> Records:
 @pytest.fixture
 def parking(store: redis.Redis) -> Parking:
     return Parking(store, push_timeout=1860, lease=60)
+
+
+@pytest.fixture
+def shelf(store: redis.Redis) -> Shelf:
+    return Shelf(store)
 
 
 def lease_ends(store: redis.Redis) -> None:
@@ -72,12 +77,44 @@ def test_what_a_run_does_not_send_after_all_another_one_may(records: Records, st
     assert records.begin("task", "two", 5).state == "go"
 
 
-def test_a_check_on_the_shelf_may_be_sent_by_the_run_that_finds_it_there(records: Records, store: redis.Redis) -> None:
+def test_a_check_on_the_shelf_may_be_sent_by_the_run_that_finds_it_there(records: Records, shelf: Shelf) -> None:
     records.begin("task", "one", 5)
-    Shelf(store).put("task", {}, until=1, run="two")
+    assert shelf.put("task", {}, until=1, run="two", why="busy") == "shelved"
     assert records.begin("task", "two", 5).state == "busy"
-    Shelf(store).put("task", {}, until=1, run="one")
+    assert shelf.put("task", {}, until=1, run="one", why="sent") == "shelved"
+    assert shelf.put("task", {}, until=1, run="one", why="sent") == "shelved"  # the first answer was lost
     assert records.begin("task", "two", 5).state == "go"
+
+
+def test_a_run_that_another_one_has_overtaken_shelves_nothing(
+    records: Records, store: redis.Redis, shelf: Shelf
+) -> None:
+    records.begin("task", "one", 5)
+    lease_ends(store)
+    records.begin("task", "two", 5)
+    assert shelf.put("task", {}, until=1, run="one", why="sent") == "lost"
+    records.end("task", run_named("two"))
+    assert shelf.put("task", {}, until=1, run="one", why="sent") == "over"
+    store.delete(RECORD)
+    assert shelf.put("task", {}, until=1, run="one", why="sent") == "lost"
+    assert not store.exists(keys.SHELF, keys.shelved("task"))
+
+
+def test_a_copy_is_put_off_only_while_another_run_sends_the_check(
+    records: Records, parking: Parking, store: redis.Redis, shelf: Shelf
+) -> None:
+    records.begin("task", "one", 5)
+    assert records.begin("task", "two", 5).state == "busy"
+    records.release("task", "one")  # it may have given its message back, or have none any more
+    assert shelf.put("task", {}, until=1, run="two", why="busy") == "free"
+    records.begin("task", "one", 5)
+    shelf.put("task", {"retries": 1}, until=1, run="one", why="sent")
+    assert shelf.put("task", {"retries": 0}, until=1, run="two", why="busy") == "over"
+    assert shelf.due(1)[0].message == {"retries": 1}
+    records.begin("other", "one", 5)
+    parking.park(APPID, "t1", "other", "{}", "one")
+    assert shelf.put("other", {}, until=1, run="two", why="busy") == "over"
+    assert not store.exists(keys.shelved("other"))
 
 
 def test_a_check_that_waits_or_is_done_is_not_sent_again(
@@ -129,11 +166,90 @@ def test_a_run_that_another_one_has_overtaken_parks_nothing_and_its_push_is_orph
     assert parking.push(APPID, {"trace_id": "t2"})[0] == "matched"
 
 
+def test_a_run_that_finds_no_record_of_its_call_parks_nothing(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    records.begin("task", "one", 5)
+    store.delete(RECORD)  # it stood still for so long that the mark of an end by another run is gone
+    with pytest.raises(Superseded):
+        parking.park(APPID, "t1", "task", "{}", "one")
+
+
 def test_a_run_that_comes_when_the_check_is_done_parks_nothing(records: Records, parking: Parking) -> None:
     records.begin("task", "one", 5)
     assert records.end("task", run_named("one")) == "ended"
     with pytest.raises(Superseded):
         parking.park(APPID, "t1", "task", "{}", "one")
+
+
+# -- the ending --------------------------------------------------------------------------------------------------------
+
+
+def concluded(records: Records, run: str, ending: str, *, begun: bool) -> str:
+    concluding = run_named(run)
+    concluding.has_begun = begun
+    return records.conclude("task", concluding, ending)
+
+
+def test_a_run_that_comes_after_takes_the_ending_of_the_one_that_died(records: Records, store: redis.Redis) -> None:
+    records.begin("task", "one", 5)
+    assert concluded(records, "one", "risky", begun=True) == "risky"
+    assert records.begin("task", "two", 5).state == "busy"
+    lease_ends(store)
+    assert records.begin("task", "two", 5) == Standing("concluded", ending="risky")
+    # one that fails before it asks, too
+    lease_ends(store)
+    assert concluded(records, "three", "stale", begun=False) == "risky"
+
+
+def test_an_ending_is_not_noted_twice(records: Records) -> None:
+    records.begin("task", "one", 5)
+    assert concluded(records, "one", "risky", begun=True) == "risky"
+    assert concluded(records, "one", "pass", begun=True) == "risky"
+
+
+def test_an_ending_outlasts_that_its_run_gives_the_check_back(records: Records) -> None:
+    records.begin("task", "one", 5)
+    concluded(records, "one", "risky", begun=True)
+    records.release("task", "one")
+    assert records.begin("task", "two", 5) == Standing("concluded", ending="risky")
+
+
+def test_a_check_that_fails_before_it_is_sent_has_its_ending(records: Records) -> None:
+    assert concluded(records, "one", "stale", begun=False) == "stale"
+    assert records.end("task", run_named("one")) == "ended"
+
+
+def test_nothing_follows_from_a_failure_while_another_run_sends_the_check(records: Records) -> None:
+    records.begin("task", "one", 5)
+    with pytest.raises(Lost):
+        concluded(records, "two", "stale", begun=False)
+    records.end("task", run_named("one"))
+    with pytest.raises(Over):
+        concluded(records, "two", "stale", begun=False)
+
+
+def test_nothing_follows_from_the_answer_to_a_run_that_another_one_has_overtaken(
+    records: Records, store: redis.Redis
+) -> None:
+    records.begin("task", "one", 5)
+    lease_ends(store)
+    records.begin("task", "two", 5)
+    with pytest.raises(Lost):
+        concluded(records, "one", "pass", begun=True)
+    records.end("task", run_named("two"))
+    with pytest.raises(Over):
+        concluded(records, "one", "pass", begun=True)
+    store.delete(RECORD)  # so long afterwards that the mark is gone
+    with pytest.raises(Lost):
+        concluded(records, "one", "pass", begun=True)
+
+
+def test_what_follows_an_ending_is_stored_under_a_lease(records: Records, store: redis.Redis) -> None:
+    records.begin("task", "one", 5)
+    lease_ends(store)
+    concluded(records, "one", "pass", begun=True)
+    assert records.begin("task", "two", 5).seconds == pytest.approx(MARGIN, abs=2)
 
 
 # -- the end -----------------------------------------------------------------------------------------------------------
@@ -143,38 +259,42 @@ def test_an_end_publishes_what_follows_in_its_order(records: Records, store: red
     records.begin("task", "one", 5)
     assert records.end("task", run_named("one", "first", "second")) == "ended"
     assert published(store) == ["first", "second"]
-    assert store.hgetall(RECORD) == {"state": "done", "run": "one"}
+    assert store.hget(RECORD, "state") == "done"
     assert 0 < store.ttl(RECORD) <= KEEP_DONE * 60
 
 
 def test_a_mark_outlasts_a_lane_that_is_closed_for_some_minutes(store: redis.Redis) -> None:
-    Records(store, 5).end("task", run_named("one"))
+    records = Records(store, 5)
+    records.begin("task", "one", 5)
+    records.end("task", run_named("one"))
     assert KEEP_DONE_LEAST - 5 < store.ttl(RECORD) <= KEEP_DONE_LEAST
 
 
 @pytest.mark.parametrize("end", ["ended", "parked"])
 def test_a_copy_that_was_shelved_while_another_run_sent_the_check_does_not_come_back(
-    records: Records, parking: Parking, store: redis.Redis, end: str
+    records: Records, parking: Parking, store: redis.Redis, shelf: Shelf, end: str
 ) -> None:
     records.begin("task", "one", 5)
     assert records.begin("task", "two", 5).state == "busy"
-    Shelf(store).put("task", {}, until=1, run="two")
+    shelf.put("task", {}, until=1, run="two", why="busy")
     if end == "ended":
         assert records.end("task", run_named("one")) == "ended"
     else:
         parking.park(APPID, "t1", "task", "{}", "one")
-    assert Shelf(store).due(10) == []
+    assert shelf.due(10) == []
     assert not store.exists(keys.SHELF, keys.shelved("task"))
 
 
 def test_an_end_that_is_told_twice_publishes_once(records: Records, store: redis.Redis) -> None:
     """The answer to the first time may have been lost."""
+    records.begin("task", "one", 5)
     assert records.end("task", run_named("one", "follow-up")) == "ended"
     assert records.end("task", run_named("one", "follow-up")) == "ended"
     assert published(store) == ["follow-up"]
 
 
 def test_an_end_by_another_run_publishes_nothing(records: Records, parking: Parking, store: redis.Redis) -> None:
+    records.begin("task", "one", 5)
     records.end("task", run_named("one", "of one"))
     assert records.end("task", run_named("two", "of two")) == "repeated"
     records.begin("other", "one", 5)
@@ -185,7 +305,7 @@ def test_an_end_by_another_run_publishes_nothing(records: Records, parking: Park
 
 def test_a_check_is_not_ended_by_a_run_while_another_one_sends_it(records: Records, store: redis.Redis) -> None:
     records.begin("task", "one", 5)
-    assert records.end("task", run_named("two", "of two")) == "busy"
+    assert records.end("task", run_named("two", "of two")) == "lost"
     assert records.end("task", run_named("one", "of one")) == "ended"
     assert published(store) == ["of one"]
 
@@ -194,20 +314,47 @@ def test_of_two_runs_the_one_that_took_over_ends_the_check(records: Records, sto
     records.begin("task", "one", 5)
     lease_ends(store)
     records.begin("task", "two", 5)
-    assert records.end("task", run_named("one", "of one")) == "busy"
+    assert records.end("task", run_named("one", "of one")) == "lost"
     assert records.end("task", run_named("two", "of two")) == "ended"
     assert records.end("task", run_named("one", "of one")) == "repeated"
     assert published(store) == ["of two"]
 
 
-def finishing(parking: Parking, run: str) -> None:
+def test_a_run_that_finds_no_record_ends_nothing(records: Records, store: redis.Redis) -> None:
+    records.begin("task", "one", 5)
+    store.delete(RECORD)  # it stood still for so long that the mark of an end by another run is gone
+    assert records.end("task", run_named("one", "of one")) == "lost"
+    assert published(store) == []
+
+
+def test_an_end_that_cannot_publish_all_publishes_nothing(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    """A script that fails is not undone."""
+    store.set("a queue", "of another kind")
+    run = run_named("one", "first")
+    run.messages += ["a queue", "second"]
+    records.begin("task", "one", 5)
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE a queue is a string"):
+        records.end("task", run)
+    records.release("task", "one")
+    finishing(records, parking, "one")
+    with pytest.raises(redis.exceptions.ResponseError, match="WRONGTYPE a queue is a string"):
+        parking.finished(APPID, "t1", "task", "done", run)
+    assert published(store) == []
+
+
+def finishing(records: Records, parking: Parking, run: str) -> None:
+    records.begin("task", "sender", 5)
     parking.park(APPID, "t1", "task", "{}", "sender")
     parking.push(APPID, PUSH)
     parking.claim(APPID, "t1", "task", run)
 
 
-def test_a_finish_publishes_what_follows_once_however_often_it_is_told(parking: Parking, store: redis.Redis) -> None:
-    finishing(parking, "one")
+def test_a_finish_publishes_what_follows_once_however_often_it_is_told(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    finishing(records, parking, "one")
     for _ in range(2):
         assert parking.finished(APPID, "t1", "task", "done", run_named("one", "follow-up"))
     assert published(store) == ["follow-up"]
@@ -215,9 +362,9 @@ def test_a_finish_publishes_what_follows_once_however_often_it_is_told(parking: 
 
 
 def test_a_finish_whose_claim_another_run_has_taken_over_publishes_nothing(
-    parking: Parking, store: redis.Redis
+    records: Records, parking: Parking, store: redis.Redis
 ) -> None:
-    finishing(parking, "one")
+    finishing(records, parking, "one")
     assert parking.claim(APPID, "t1", "task", "two") is None
     store.hset(keys.check(f"{APPID}:t1"), "claimed", 1)  # the lease of the first one is over
     assert parking.claim(APPID, "t1", "task", "two") is not None
@@ -227,17 +374,60 @@ def test_a_finish_whose_claim_another_run_has_taken_over_publishes_nothing(
     assert published(store) == ["of two"]
 
 
+def test_a_finish_is_claimed_again_by_the_run_that_has_it_whose_answer_was_lost(
+    records: Records, parking: Parking
+) -> None:
+    finishing(records, parking, "one")
+    assert parking.claim(APPID, "t1", "task", "one") is not None
+    assert parking.claim(APPID, "t1", "task", "two") is None
+
+
+def test_a_finish_that_is_given_back_may_be_claimed_at_once(records: Records, parking: Parking) -> None:
+    finishing(records, parking, "one")
+    parking.unclaim(APPID, "t1", "two")
+    assert parking.claim(APPID, "t1", "task", "two") is None
+    parking.unclaim(APPID, "t1", "one")
+    assert parking.claim(APPID, "t1", "task", "two") is not None
+
+
+def test_a_finish_whose_run_dies_is_published_again_as_soon_as_its_claim_is_over(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    finishing(records, parking, "one")
+    check = keys.check(f"{APPID}:t1")
+    assert float(store.hget(check, "claimed") or 0) == pytest.approx(store.zscore(keys.DUE, f"{APPID}:t1"), abs=0.001)
+
+
+def test_a_check_that_was_revoked_ends_as_cancelled_by_whatever_run(records: Records, parking: Parking) -> None:
+    finishing(records, parking, "one")
+    assert parking.claim(APPID, "t1", "task", "one", CANCELLED) == CANCELLED
+    parking.unclaim(APPID, "t1", "one")
+    assert parking.claim(APPID, "t1", "task", "two") == CANCELLED
+
+
 def test_what_else_belongs_to_an_end_happens_with_it(records: Records, store: redis.Redis) -> None:
     run = run_named("one", "follow-up")
     script = store.register_script("return redis.call('SET', KEYS[1], ARGV[1])")
     run.also.append(Also(script, ["beside"], ["done"]))
+    records.begin("task", "one", 5)
     assert records.end("task", run) == "ended"
     assert (published(store), store.get("beside")) == (["follow-up"], "done")
+
+
+def test_what_else_belongs_to_an_end_happens_once_however_often_that_is_told(
+    records: Records, store: redis.Redis
+) -> None:
+    run = run_named("one")
+    run.also += [Also(store.register_script("return redis.call('INCR', KEYS[1])"), [key], []) for key in ("x", "y")]
+    records.begin("task", "one", 5)
+    assert [records.end("task", run) for _ in range(2)] == ["ended", "ended"]
+    assert store.mget("x", "y") == ["1", "1"]
 
 
 def test_what_else_belongs_to_an_end_does_not_happen_where_another_run_has_ended_the_check(
     records: Records, store: redis.Redis
 ) -> None:
+    records.begin("task", "one", 5)
     records.end("task", run_named("one"))
     late = run_named("two")
     late.also.append(Also(store.register_script("return redis.call('SET', KEYS[1], ARGV[1])"), ["beside"], ["done"]))

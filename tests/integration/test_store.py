@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
@@ -23,9 +23,11 @@ from worker.crowds import Crowds
 from worker.parking import Parking, TraceIdTaken
 from worker.quota import Quota
 from worker.rates import Rates
+from worker.records import Records
 from worker.shelf import Shelf
 
 APPID = "wx1"
+Park = Callable[..., bool]
 PUSH = {"trace_id": "t1", "version": 1, "isrisky": 0, "status_code": 0, "errmsg": "", "detail": []}
 
 
@@ -38,6 +40,17 @@ def store(system: System) -> Iterator[redis.Redis]:
 @pytest.fixture
 def parking(store: redis.Redis) -> Parking:
     return Parking(store, push_timeout=1860, lease=60)
+
+
+@pytest.fixture
+def park(parking: Parking, store: redis.Redis) -> Park:
+    """Parks a check that was sent."""
+
+    def parked(trace_id: str, task_id: str, appid: str = APPID) -> bool:
+        Records(store, 60).begin(task_id, "run", 5)
+        return parking.park(appid, trace_id, task_id, "{}", "run")
+
+    return parked
 
 
 def counted(store: redis.Redis) -> dict[str, int]:
@@ -62,8 +75,8 @@ def together(count: int, call: Any) -> list[Any]:
         return list(pool.map(run, range(count)))
 
 
-def test_a_parked_check_is_finished_by_its_push(parking: Parking) -> None:
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
+def test_a_parked_check_is_finished_by_its_push(parking: Parking, park: Park) -> None:
+    assert park("t1", "task-1") is False
     what, parked = parking.push(APPID, PUSH)
     assert what == "matched"
     assert parked is not None
@@ -71,30 +84,30 @@ def test_a_parked_check_is_finished_by_its_push(parking: Parking) -> None:
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
-def test_a_push_that_comes_first_is_kept_for_its_check(parking: Parking, store: redis.Redis) -> None:
+def test_a_push_that_comes_first_is_kept_for_its_check(parking: Parking, park: Park, store: redis.Redis) -> None:
     assert parking.push(APPID, PUSH) == ("early", None)
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is True
+    assert park("t1", "task-1") is True
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
     assert counted(store) == {"push_early": 1}
 
 
 def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_finish(
-    parking: Parking, store: redis.Redis
+    parking: Parking, park: Park, store: redis.Redis
 ) -> None:
     for round_ in range(40):
         trace_id = f"t-{round_}"
 
         def act(number: int, trace_id: str = trace_id) -> bool:
             if number == 0:
-                return parking.park(APPID, trace_id, f"task-{trace_id}", "{}", "run")
+                return park(trace_id, f"task-{trace_id}")
             return parking.push(APPID, {**PUSH, "trace_id": trace_id})[1] is not None
 
         assert together(4, act).count(True) == 1
     assert counted(store)["push_repeated"] == 80
 
 
-def test_the_first_of_two_different_pushes_counts(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_the_first_of_two_different_pushes_counts(parking: Parking, park: Park, store: redis.Redis) -> None:
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
     assert parking.push(APPID, {**PUSH, "isrisky": 1})[0] == "repeated"
     outcome = parking.claim(APPID, "t1", "task-1", "run")
@@ -103,19 +116,19 @@ def test_the_first_of_two_different_pushes_counts(parking: Parking, store: redis
     assert counted(store)["push_repeated"] == 1
 
 
-def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, park: Park, store: redis.Redis) -> None:
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
-    claims = together(8, lambda _: parking.claim(APPID, "t1", "task-1", "run"))
+    claims = together(8, lambda number: parking.claim(APPID, "t1", "task-1", f"run-{number}"))
     assert len([claim for claim in claims if claim]) == 1
     store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that held it died long ago
     assert parking.claim(APPID, "t1", "task-1", "run") is not None
 
 
 def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
-    parking: Parking, store: redis.Redis
+    parking: Parking, park: Park, store: redis.Redis
 ) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
     parking.claim(APPID, "t1", "task-1", "run")
     parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
@@ -126,9 +139,9 @@ def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
     assert all(0 < store.ttl(key) <= 3600 for key in left)
 
 
-def test_a_check_times_out_once_however_many_sweep(parking: Parking, store: redis.Redis) -> None:
+def test_a_check_times_out_once_however_many_sweep(parking: Parking, park: Park, store: redis.Redis) -> None:
     for number in range(20):
-        parking.park(APPID, f"t{number}", f"task-{number}", "{}", "run")
+        park(f"t{number}", f"task-{number}")
     assert parking.overdue(100) == []
     come_due(store)
     expired = [parked.task_id for swept in together(6, lambda _: parking.overdue(100)) for parked in swept]
@@ -137,8 +150,10 @@ def test_a_check_times_out_once_however_many_sweep(parking: Parking, store: redi
     assert counted(store)["push_missing"] == 20
 
 
-def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(
+    parking: Parking, park: Park, store: redis.Redis
+) -> None:
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
     assert parking.overdue(10) == []
     come_due(store)
@@ -155,29 +170,29 @@ def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking
     assert counted(store) == {"push_orphaned": 1}
 
 
-def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking, store: redis.Redis) -> None:
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
+def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking, park: Park, store: redis.Redis) -> None:
+    assert park("t1", "task-1") is False
+    assert park("t1", "task-1") is False
     parking.push(APPID, PUSH)
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is True
+    assert park("t1", "task-1") is True
     parking.claim(APPID, "t1", "task-1", "run")
     parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
-    assert parking.park(APPID, "t1", "task-1", "{}", "run") is False
+    assert park("t1", "task-1") is False
     assert store.zcard(keys.DUE) == 0
 
 
 def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
-    parking: Parking, store: redis.Redis
+    parking: Parking, park: Park, store: redis.Redis
 ) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+    park("t1", "task-1")
     come_due(store)
     assert len(parking.overdue(10)) == 1
     assert parking.push(APPID, PUSH) == ("matched", None)
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
-def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, park: Park, store: redis.Redis) -> None:
+    park("t1", "task-1")
     come_due(store)
     parking.overdue(10)
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "timeout"}
@@ -186,8 +201,10 @@ def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, store: red
     assert parking.push(APPID, PUSH)[0] == "late"
 
 
-def test_a_finish_that_hangs_is_published_again_ever_more_rarely(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_a_finish_that_hangs_is_published_again_ever_more_rarely(
+    parking: Parking, park: Park, store: redis.Redis
+) -> None:
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
     waits = []
     for _ in range(3):
@@ -198,30 +215,30 @@ def test_a_finish_that_hangs_is_published_again_ever_more_rarely(parking: Parkin
     assert waits[2] > 3 * waits[0]
 
 
-def test_a_trace_id_that_another_check_has_is_refused(parking: Parking) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_a_trace_id_that_another_check_has_is_refused(parking: Parking, park: Park) -> None:
+    park("t1", "task-1")
     with pytest.raises(TraceIdTaken):
-        parking.park(APPID, "t1", "task-2", "{}", "run")
+        park("t1", "task-2")
 
 
-def test_two_appids_may_have_the_same_trace_id(parking: Parking) -> None:
-    parking.park("wx1", "t1", "task-1", "{}", "run")
-    parking.park("wx2", "t1", "task-2", "{}", "run")
+def test_two_appids_may_have_the_same_trace_id(parking: Parking, park: Park) -> None:
+    park("t1", "task-1", "wx1")
+    park("t1", "task-2", "wx2")
     _, parked = parking.push("wx2", PUSH)
     assert parked is not None
     assert parked.task_id == "task-2"
 
 
-def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking) -> None:
+def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking, park: Park) -> None:
     assert parking.cancel("task-1") is None
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+    park("t1", "task-1")
     parking.push(APPID, PUSH)
     assert parking.cancel("task-1") is None
 
 
-def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, store: redis.Redis) -> None:
+def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, park: Park, store: redis.Redis) -> None:
     parking.push(APPID, PUSH)
-    parking.park(APPID, "t2", "task-2", "{}", "run")
+    park("t2", "task-2")
     waiting = parking.waiting(10)
     assert [(entry.state, entry.trace_id, entry.task_id) for entry in waiting] == [
         ("early", "t1", None),
@@ -287,10 +304,12 @@ def test_the_appids_with_a_queue_of_their_own_are_known_to_all(store: redis.Redi
     assert crowds.members("text") == {"wx2"}
 
 
-def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Parking, store: redis.Redis) -> None:
-    parking.park(APPID, "t1", "task-1", "{}", "run")
+def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
+    parking: Parking, park: Park, store: redis.Redis
+) -> None:
+    park("t1", "task-1")
     parking.push(APPID, {**PUSH, "trace_id": "t2"})
-    Shelf(store).put("task-1", {}, until=1)
+    Shelf(store).put("task-2", {}, until=1)
     Crowds(store).add("text", APPID)
     Rates(store).declare("text", 600)
     vouch(store, APPID)
@@ -303,7 +322,7 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(parking: Pa
         media_per_day=600,
     )
     Quota(store, Rates(store), 3, lambda *_: None).take(program, "text")
-    named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-1")}
+    named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-2")}
     named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.crowded("text"), keys.RATES, keys.LANES}
     named |= {keys.quota(APPID, "text"), keys.ring(APPID, "text")}
     assert named - {keys.COUNTERS} <= set(store.scan_iter("*")) <= named

@@ -1,13 +1,18 @@
 -- Claims the finish of a check for one run.
--- KEYS: 1 check
--- ARGV: 1 task id  2 seconds of lease  3 run
+-- KEYS: 1 check  2 due
+-- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease  4 run  5 outcome that counts instead (JSON), or ''
 -- Returns: the outcome (JSON), or false where it is ended or another run holds it
--- Always: two runs at once never both hold it.
+-- Always: two runs at once never both hold it; where the one that does dies, due says when another may.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local state, task_id, claimed, outcome = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'claimed', 'outcome'))
-if state ~= 'finishing' or task_id ~= ARGV[1] or (claimed and tonumber(claimed) > now) then
+local state, task_id, claimed, run, outcome =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'claimed', 'run', 'outcome'))
+if state ~= 'finishing' or task_id ~= ARGV[2] or (claimed and run ~= ARGV[4] and tonumber(claimed) > now) then
   return false
 end
-redis.call('HSET', KEYS[1], 'claimed', now + ARGV[2], 'run', ARGV[3])
+if ARGV[5] ~= '' then
+  outcome = ARGV[5]
+end
+redis.call('HSET', KEYS[1], 'claimed', now + ARGV[3], 'run', ARGV[4], 'outcome', outcome)
+redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
 return outcome

@@ -12,6 +12,13 @@ end
 if state ~= 'finishing' or run ~= ARGV[2] then
   return 'repeated'
 end
+-- what has been written when an error comes stays written
+for i = 5, #ARGV, 2 do
+  local kind = redis.call('TYPE', ARGV[i]).ok
+  if kind ~= 'list' and kind ~= 'none' then
+    return redis.error_reply('WRONGTYPE ' .. ARGV[i] .. ' is a ' .. kind .. ', where a queue should be')
+  end
+end
 for i = 5, #ARGV, 2 do
   redis.call('LPUSH', ARGV[i], ARGV[i + 1])
 end
@@ -19,7 +26,7 @@ redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
 redis.call('DEL', KEYS[1], KEYS[3])
 redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('HSET', KEYS[3], 'state', 'done', 'run', run)
+redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'fresh', 1)
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 'ended'

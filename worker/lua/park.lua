@@ -3,7 +3,8 @@
 -- ARGV: 1 appid:trace_id  2 task id  3 rest (JSON)  4 seconds to wait for the push  5 seconds of lease  6 run that sent it
 --       7 outcome of a check that was to be cancelled (JSON)
 -- Returns: 'waiting' | 'finishing' (its finish is to be published) | 'ended' | 'taken' (another check has this trace_id)
---          | 'lost' (another run has sent the check since: the push for this call will be nobody's)
+--          | 'lost' (another run has sent the check since, or nobody knows of it any more: the push for this call will be
+--          nobody's)
 -- Always: a check in state waiting or finishing is in due, and in its record. Said twice, for the first answer may be
 -- lost, it says the same again, or what has become of the check since.
 local clock = redis.call('TIME')
@@ -13,7 +14,7 @@ if state and state ~= 'early' then
   return owner == ARGV[2] and state or 'taken'
 end
 local recorded, run, cancelled = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled'))
-if recorded and (recorded ~= 'sending' or run ~= ARGV[6]) then
+if recorded ~= 'sending' or run ~= ARGV[6] then
   return 'lost'
 end
 -- a copy of its message, shelved while this run sent it, has nothing to do any more

@@ -1,7 +1,13 @@
--- Says that a run does not send a check after all: it comes back later.
+-- Says that a run does not send a check after all, or ends it: it comes back later.
 -- KEYS: 1 record
 -- ARGV: 1 run
-local state, run = unpack(redis.call('HMGET', KEYS[1], 'state', 'run'))
-if state == 'sending' and run == ARGV[1] then
+-- Always: an ending that is noted stays, for the run that comes.
+local state, run, ending = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'ending'))
+if state ~= 'sending' or run ~= ARGV[1] then
+  return
+end
+if ending then
+  redis.call('HSET', KEYS[1], 'lease', 0)
+else
   redis.call('DEL', KEYS[1])
 end

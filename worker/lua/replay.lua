@@ -9,7 +9,8 @@ end
 redis.call('HDEL', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[1], ARGV[1])
 redis.call('DECRBY', KEYS[3], #ARGV[2])
-redis.call('DEL', KEYS[6])
+-- by its run an end that is told again is known still
+redis.call('HDEL', KEYS[6], 'state', 'fresh')
 redis.call('SET', KEYS[4], ARGV[3])
 redis.call('ZADD', KEYS[5], 0, ARGV[1])
 return 1
