@@ -18,7 +18,7 @@ from config.store import STORE_AWAY
 from worker.backend import passes
 from worker.outbox import Run, current_run, run_begins
 from worker.quota import STORE_PAUSE
-from worker.request import HeldBack, raised
+from worker.request import ALONE, HeldBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import CheckError
 
@@ -141,6 +141,7 @@ class EndingTask(WxcheckTask):
                     self.runtime.dead_letters.keep(run, task_id, message, retval)
             run.is_committed = self.insist(partial(self.commit, run, task_id, retval, kwargs))
         except RedisError as error:
+            run.is_broken = isinstance(error, STORE_AWAY)
             # the text of one that a script has met may name a queue
             logger.error("end_not_stored task_id=%s: %s: %s; tried again", task_id, type(error).__name__, error)  # noqa: TRY400
 
@@ -173,14 +174,15 @@ class EndingTask(WxcheckTask):
                     return traced._replace(retval=raised(Ignore()), info=TraceInfo(IGNORED))
                 if traced.info is not None and self._fails(run, traced.info.retval, uuid, args, kwargs):
                     return traced
-                if run.is_broken:
+                if run.is_broken and not run.is_told:
                     logger.warning("end_not_stored task_id=%s: what follows could not be told; tried again", uuid)
                 try:
                     self.release(run, uuid, kwargs)
                 except RedisError as error:
                     logger.info("not_released task_id=%s: %s; its lease ends", uuid, type(error).__name__)
             time.sleep(STORE_PAUSE)
-            return traced._replace(retval=raised(HeldBack("store", STORE_PAUSE)), info=TraceInfo(IGNORED))
+            held = HeldBack("store" if run.is_broken else ALONE, STORE_PAUSE)
+            return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
 
         return traced
 

@@ -27,7 +27,7 @@ from worker.messages import message_of
 from worker.permit import Snooze
 from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
 from worker.records import Lost, Over
-from worker.request import HeldBack
+from worker.request import ALONE, HeldBack
 from wxcheck import SENT_AT_HEADER, CheckRefused, PlatformUnavailable, StaleCheck
 
 if TYPE_CHECKING:
@@ -133,7 +133,8 @@ class CheckTask(EndingTask):
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
         logger.warning("check_lost task_id=%s: another run has sent it since", self.request.id)
-        self._hold_back("lost", STORE_PAUSE)
+        time.sleep(STORE_PAUSE)
+        self._hold_back(ALONE, STORE_PAUSE)
 
     def _ignore_repeated(self) -> NoReturn:
         logger.info("check_repeated task_id=%s: it was sent before", self.request.id)

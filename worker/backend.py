@@ -27,6 +27,10 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
+#: what does not pass, where kombu takes it for a lost connection
+_FOR_GOOD = (redis.exceptions.ResponseError, LookupError, TypeError, ValueError)
+
+
 class Client(redis.Redis):
     """A client that removes keys with the end of a check, while one is under way."""
 
@@ -108,8 +112,8 @@ def passes(error: BaseException | None) -> bool:
     if isinstance(error, BackendError):
         return passes(error.__cause__)
     if isinstance(error, OperationalError):
-        # kombu says so of what a broker that is there refuses too
-        return not isinstance(error.__cause__, redis.exceptions.ResponseError) or passes(error.__cause__)
+        # kombu says so of a message that it cannot make, and of what a broker refuses that is there, too
+        return passes(error.__cause__) or not isinstance(error.__cause__, _FOR_GOOD)
     return isinstance(error, STORE_AWAY)
 
 

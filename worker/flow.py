@@ -20,6 +20,7 @@ from config.celery import queue_named
 from config.store import STORE_AWAY
 from worker.messages import appid_of, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
+from worker.request import ALONE
 from worker.runtime import runtime
 from worker.transport import Channel as RedisChannel
 from worker.window import Window
@@ -212,7 +213,7 @@ class Flow:
         number = self._let_go(message)
         if number is None or message.acknowledged:
             return
-        self._all_may_return |= why != "minute"
+        self._all_may_return |= why not in ("minute", ALONE)
         elsewhere = self._appid is None and appid is not None and not self._closed
         if elsewhere and appid is not None and self._moved(message, appid, seconds):
             return
@@ -221,6 +222,9 @@ class Flow:
             self._give_back()
             return
         if elsewhere:
+            return
+        if why == ALONE:
+            self.tell_size()
             return
         waiting = len(self._in_hand) - len(self._sent)
         self.window.refused(waiting)

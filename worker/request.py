@@ -11,6 +11,9 @@ from celery.worker.state import task_ready
 
 from worker.messages import HIDDEN
 
+#: why a message is held back: the check alone is to run again, and its lane goes on
+ALONE = "alone"
+
 
 class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
     """The message goes back to its queue, at the place that it had, with no attempt lost.

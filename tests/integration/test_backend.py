@@ -10,12 +10,15 @@ import pytest
 import redis
 from celery import Celery
 from celery.app.task import Context
-from celery.exceptions import ChordError
+from celery.exceptions import BackendStoreError, ChordError
+from kombu.exceptions import OperationalError
 
+from config.store import STORE_AWAY
 from tests.support.processes import eventually
 from tests.support.system import System
-from worker.backend import Backend, use_backend
+from worker.backend import Backend, passes, use_backend
 from worker.outbox import Run, run_begins
+from worker.records import Records
 
 #: Celery's own call
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
@@ -44,6 +47,11 @@ def run() -> Iterator[Run]:
     with run_begins() as run:
         run.is_ending = True
         yield run
+
+
+def because(error: Exception, cause: Exception) -> Exception:
+    error.__cause__ = cause
+    return error
 
 
 def part(app: Celery, number: int) -> Context:
@@ -99,6 +107,58 @@ def test_a_chord_whose_verdicts_cannot_be_read_is_not_failed(system: System, app
     assert run.is_broken
     assert app.backend.get_state("body") == "PENDING"
     assert not system.redis.exists("celery")
+
+
+@pytest.mark.parametrize("url", ["redis://localhost:1/0", "rediss://localhost:1/0?ssl_cert_reqs=required"])
+def test_every_redis_is_used_so(url: str) -> None:
+    with Celery("any", backend=url, set_as_current=False) as app:
+        use_backend(app)
+        assert isinstance(app.backend, Backend)
+
+
+AWAY = redis.exceptions.ConnectionError("away")
+PASSING = {
+    "the store is away": (AWAY, True),
+    "a result could not be stored in all its attempts": (because(BackendStoreError("not stored"), AWAY), True),
+    "a result is too large": (BackendStoreError("too large"), False),
+    "the broker is away": (OperationalError("away"), True),
+    "the broker is away, says redis-py": (because(OperationalError("away"), AWAY), True),
+    "the broker is away, says the system": (because(OperationalError("away"), ConnectionRefusedError()), True),
+    "a queue is another kind of key": (because(OperationalError(), redis.exceptions.ResponseError("WRONGTYPE")), False),
+    "no rights": (because(OperationalError(), redis.exceptions.NoPermissionError("NOPERM")), False),
+    "full": (because(OperationalError(), redis.exceptions.OutOfMemoryError("OOM")), True),
+    "an unknown compression": (because(OperationalError("'rar'"), KeyError("rar")), False),
+    "a fault of ours": (TypeError(), False),
+}
+
+
+@pytest.mark.parametrize(("error", "does"), PASSING.values(), ids=PASSING)
+def test_what_passes_by_itself_is_told_from_what_does_not(error: Exception, does: bool) -> None:
+    assert passes(error) is does
+
+
+@pytest.mark.parametrize(
+    ("setting", "value", "code"),
+    [("min-replicas-to-write", "1", "NOREPLICAS"), ("maxmemory", "1", "OOM"), ("save", "3600 1", "MISCONF")],
+    ids=["no replicas", "full", "a disk that cannot be written"],
+)
+def test_a_redis_that_takes_no_writes_is_taken_for_one_that_is_away(
+    system: System, setting: str, value: str, code: str
+) -> None:
+    if code == "MISCONF":
+        snapshot = system.redis.config_get("dbfilename")["dbfilename"]
+        Path(system.redis.config_get("dir")["dir"], snapshot).mkdir()
+    system.redis.set("any", "thing")
+    system.redis.config_set(setting, value)
+    if code == "MISCONF":
+        system.redis.bgsave()
+        eventually(lambda: system.redis.info("persistence")["rdb_last_bgsave_status"] == "err", "it cannot be written")
+    records = Records(system.redis, 60)
+    for write in (lambda: system.redis.set("any", "other"), lambda: records.begin("task", "run", 5)):
+        with pytest.raises(STORE_AWAY) as refused:
+            write()
+        assert code in (refused.value.status_code or "")
+    system.redis.config_set("save", "")  # else it would not stop
 
 
 def test_a_chord_with_a_check_that_failed_is_failed(app: Celery, run: Run) -> None:

@@ -373,12 +373,13 @@ def test_messages_come_out_of_a_redis_that_is_full(system: System, store: redis.
 
 
 TAKES_NO_WRITES = [
+    (("CONFIG", "SET", "min-replicas-to-write", "1"), ("CONFIG", "SET", "min-replicas-to-write", "0")),
     (("CONFIG", "SET", "maxmemory", "1"), ("CONFIG", "SET", "maxmemory", "0")),
     (("REPLICAOF", "127.0.0.1", "1"), ("REPLICAOF", "NO", "ONE")),
 ]
 
 
-@pytest.mark.parametrize(("stop", "go_on"), TAKES_NO_WRITES, ids=["full", "a replica"])
+@pytest.mark.parametrize(("stop", "go_on"), TAKES_NO_WRITES, ids=["no replicas", "full", "a replica"])
 def test_a_worker_starts_and_connects_anew_while_redis_takes_no_writes(
     tmp_path: Path, stop: tuple[str, ...], go_on: tuple[str, ...]
 ) -> None:

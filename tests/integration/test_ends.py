@@ -1,0 +1,215 @@
+"""What becomes of a check whose end cannot be told, or that another run has: it ends once, and costs one call."""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from celery import chain, chord
+
+import wxcheck
+from config import keys
+from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
+from tests.support.processes import eventually
+from tests.support.queues import unacknowledged
+from tests.support.system import System
+
+
+def text(system: System, content: str, **more: Any) -> Any:
+    return system.app.signature(wxcheck.CHECK_TEXT, args=(content,), kwargs=more, queue=wxcheck.TEXT_QUEUE)
+
+
+def media(system: System, url: str) -> Any:
+    return system.app.signature(wxcheck.CHECK_MEDIA, args=(url,), queue=wxcheck.MEDIA_QUEUE)
+
+
+def follow_up(system: System, name: str = "publish", **options: Any) -> Any:
+    return system.app.signature(f"application.{name}", kwargs={"item": "a"}, **{"queue": "application", **options})
+
+
+@pytest.fixture(scope="module")
+def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose worker runs checks in child processes."""
+    system = System(tmp_path_factory.mktemp("children"))
+    try:
+        system.sandbox()
+        system.endpoint()
+        system.worker("worker", "--pool=prefork", "-c", "2")
+        system.application()
+        yield system
+    finally:
+        system.close()
+
+
+def nothing_is_left(system: System) -> None:
+    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
+    eventually(lambda: not system.redis.exists(keys.SHELF, keys.DUE), "nothing waits")
+
+
+# -- what follows cannot be published for good -------------------------------------------------------------------------
+
+UNPUBLISHABLE = [{"serializer": "not-installed"}, {"compression": "not-installed"}]
+unpublishable = pytest.mark.parametrize("options", UNPUBLISHABLE, ids=["serializer", "compression"])
+
+
+@unpublishable
+@pytest.mark.parametrize("pool", ["system", "children"])
+def test_a_text_whose_follow_up_cannot_be_published_fails_once_and_for_all(
+    request: pytest.FixtureRequest, pool: str, options: dict[str, str]
+) -> None:
+    system: System = request.getfixturevalue(pool)
+    before = system.calls(TEXT_PATH)
+    check = text(system, words()).on_error(follow_up(system, "hide"))
+    last = chain(check, follow_up(system, **options)).apply_async()
+    with pytest.raises(Exception, match="not-installed"):
+        ended(last.parent).get()
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    nothing_is_left(system)
+    assert system.calls(TEXT_PATH) == before + 1
+    assert system.redis.hget(keys.record(last.parent.id), "state") == "done"
+    system.redis.delete("application:runs")
+
+
+@unpublishable
+@pytest.mark.parametrize("pool", ["system", "children"])
+def test_a_text_whose_errback_cannot_be_published_fails_once_and_for_all(
+    request: pytest.FixtureRequest, pool: str, options: dict[str, str]
+) -> None:
+    """Celery lets such an error out of what runs a task."""
+    system: System = request.getfixturevalue(pool)
+    before = system.calls(TEXT_PATH)
+    result = text(system, words("errcode=40003")).on_error(follow_up(system, "hide", **options)).apply_async()
+    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "done", "it ends")
+    nothing_is_left(system)
+    assert result.state == "FAILURE"
+    assert system.calls(TEXT_PATH) == before + 1
+
+
+@unpublishable
+def test_a_picture_whose_follow_up_cannot_be_published_fails_once_and_for_all(
+    system: System, options: dict[str, str]
+) -> None:
+    last = chain(media(system, picture()), follow_up(system, **options)).apply_async()
+    with pytest.raises(Exception, match="not-installed"):
+        ended(last.parent).get()
+    nothing_is_left(system)
+    assert system.calls(MEDIA_PATH) == 1
+
+
+def test_what_was_to_follow_a_success_is_not_published_with_the_failure(system: System) -> None:
+    check = text(system, words())
+    check.link(follow_up(system, item="published"))
+    last = chain(check, follow_up(system, serializer="not-installed")).apply_async(link_error=follow_up(system, "hide"))
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    time.sleep(0.5)
+    assert ended(last.parent).state == "FAILURE"
+    assert runs(system, "publish") == []
+
+
+@pytest.mark.parametrize("kind", ["text", "media"])
+def test_a_check_whose_follow_up_has_no_queue_but_a_key_of_another_kind_fails_once_and_for_all(
+    system: System, kind: str
+) -> None:
+    name = f"broken-{uuid.uuid4().hex}"
+    system.redis.set(name, "a text, where a list should be")
+    path = TEXT_PATH if kind == "text" else MEDIA_PATH
+    check = text(system, words()) if kind == "text" else media(system, picture())
+    last = chain(check, follow_up(system, queue=name)).apply_async()
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        ended(last.parent).get()
+    nothing_is_left(system)
+    assert system.calls(path) == 1
+    system.redis.delete(name)
+
+
+# -- what follows cannot be published for a while ----------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def lone_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system whose worker has one connection to publish on, which asks once what a queue is."""
+    system = System(tmp_path_factory.mktemp("lone"))
+    try:
+        system.sandbox()
+        system.endpoint()
+        system.worker("worker", "-c", "1")
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.mark.parametrize("kind", ["text", "media"])
+def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one_call(
+    lone_thread: System, kind: str
+) -> None:
+    system, path, name = lone_thread, TEXT_PATH if kind == "text" else MEDIA_PATH, f"later-{kind}"
+
+    def sent() -> Any:
+        check = text(system, words("risky")) if kind == "text" else media(system, picture("risky"))
+        return chain(check, follow_up(system, queue=name)).apply_async().parent
+
+    sent()
+    eventually(lambda: system.redis.llen(name) == 1, "the worker knows the queue")
+    system.redis.delete(name)
+    system.redis.set(name, "a text, where a list should be")
+    check = sent()
+    eventually(lambda: check.state == "SUCCESS", "its verdict is stored")
+    time.sleep(3)  # it is tried again, more than once
+    assert system.redis.hget(keys.record(check.id), "state") in ("sending", "waiting")
+    system.redis.delete(name)
+    # not only when some lease is over
+    eventually(lambda: system.redis.llen(name) == 1, "what follows is published", 20)
+    nothing_is_left(system)
+    assert system.calls(path) == 2
+    assert verdict_of(check)["suggest"] == "risky"
+
+
+# -- another run has it ------------------------------------------------------------------------------------------------
+
+
+def sent_by_another(system: System, task_id: str, seconds: float, **fields: str) -> None:
+    """What the store holds of a check that another run sends, whose lease lasts for so long."""
+    lease = time.time() + seconds
+    system.redis.hset(keys.record(task_id), mapping={"state": "sending", "run": "another", "lease": lease, **fields})
+
+
+def test_a_check_takes_the_verdict_of_a_run_that_died_before_it_could_end_it(system: System) -> None:
+    task_id = str(uuid.uuid4())
+    verdict = {"suggest": "review", "label": 20006, "version": 2, "detail": [], "trace_id": "t", "appid": "wx1"}
+    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": verdict}))
+    last = chain(text(system, words("pass")).set(task_id=task_id), follow_up(system)).apply_async()
+    assert verdict_of(last.parent) == verdict
+    eventually(lambda: runs(system, "publish"), "its follow-up runs")
+    assert runs(system, "publish")[0]["arguments"] == [verdict, "a"]
+    assert system.calls(TEXT_PATH) == 0
+
+
+def test_a_check_takes_the_failure_of_a_run_that_died_before_it_could_end_it(system: System) -> None:
+    task_id = str(uuid.uuid4())
+    ending = {"failure": "CheckRefused", "said": [40003, "invalid openid", "rid"]}
+    sent_by_another(system, task_id, -1, ending=json.dumps(ending))
+    failure = failure_of(text(system, words("pass")).apply_async(task_id=task_id))
+    assert (type(failure), failure.args) == (wxcheck.CheckRefused, (40003, "invalid openid", "rid"))
+    assert system.calls(TEXT_PATH) == 0
+
+
+def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_chord(system: System) -> None:
+    task_id = str(uuid.uuid4())
+    header = [text(system, words(), **V2).set(task_id=task_id), text(system, words())]
+    sent_by_another(system, task_id, 3)
+    header[0].set(headers={wxcheck.SENT_AT_HEADER: time.time() - 7200})
+    album = chord(header)(follow_up(system, "album"))
+    first, second = album.parent.results
+    verdict_of(second)
+    time.sleep(1)
+    assert first.state == "PENDING"
+    # the run that has it ends it
+    verdict = {"suggest": "pass", "label": 100, "version": 1, "detail": [], "trace_id": None, "appid": "wx1"}
+    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": verdict}))
+    eventually(lambda: runs(system, "album"), "the chord's body runs")
+    assert verdict_of(first) == verdict
+    assert system.calls(TEXT_PATH) == 1
