@@ -7,6 +7,7 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
+from billiard.einfo import ExceptionInfo
 from celery import Task
 from celery.app.trace import IGNORE_STATES, TraceInfo, report_internal_error, trace_ok_t
 from celery.exceptions import Ignore, Reject, Retry
@@ -165,6 +166,8 @@ class EndingTask(WxcheckTask):
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             with run_begins(uuid) as run:
                 traced = self._trace_all(trace, uuid, args, kwargs, request)
+                if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):
+                    traced, kwargs = self._refused(traced, uuid), {}
                 # there is no info of a success
                 ended = traced.info is None or traced.info.state not in IGNORE_STATES
                 if not ended or run.is_committed:
@@ -185,6 +188,12 @@ class EndingTask(WxcheckTask):
             return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
 
         return traced
+
+    def _refused(self, traced: Any, uuid: str) -> Any:
+        """Fails a message that Celery cannot run: its arguments are none, for example."""
+        failure = getattr(traced.retval.exception, "exc", traced.retval.exception)
+        self.backend.mark_as_failure(uuid, failure)
+        return traced._replace(info=TraceInfo(FAILURE, failure))
 
     def _fails(self, run: Run, failure: Any, uuid: str, args: Any, kwargs: Any) -> bool:
         """Ends the check where it is what follows that failed, of which Celery tells nobody; whether that is stored."""

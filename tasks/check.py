@@ -64,8 +64,8 @@ class CheckTask(EndingTask):
         task_id = self.request.id
         self.this_run.appid = check.appid
         try:
-            if (self.request.delivery_info or {}).get("redelivered") and self.runtime.records.is_sent(task_id):
-                self._ignore_repeated()
+            if (self.request.delivery_info or {}).get("redelivered"):
+                self._look()
             self._refuse_stale(check)
             try:
                 sent = partial(Flows.sent, task_id)
@@ -97,11 +97,11 @@ class CheckTask(EndingTask):
             self.lose()
         except STORE_AWAY:
             self.give_back()
-        run.has_begun = True
+        run.is_recorded = True
         return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
-        if not run.has_begun:
+        if not run.is_recorded:
             # Celery has failed the check before it ran
             try:
                 self.runtime.records.conclude(task_id, run, encode_ending(retval))
@@ -115,6 +115,14 @@ class CheckTask(EndingTask):
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
         self.runtime.records.release(task_id, run.token)
 
+    def _look(self) -> None:
+        """Looks what became of a check whose message comes again, before it costs a permit."""
+        standing = self.runtime.records.look(self.request.id)
+        if standing == "concluded":
+            self._begin(0)
+        elif standing != "go":
+            self._ignore_repeated()
+
     def _begin(self, seconds: float) -> None:
         """Notes that a call goes out that is over after ``seconds``; only one run may send the check."""
         run = self.this_run
@@ -126,13 +134,13 @@ class CheckTask(EndingTask):
             standing = self.runtime.records.begin(self.request.id, run.token, seconds)
         if standing.state in ("waiting", "done"):
             self._ignore_repeated()
-        run.has_begun = True
+        run.is_recorded = True
         if standing.state == "concluded":
             raise Concluded(decode_ending(standing.ending))
 
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
-        logger.warning("check_lost task_id=%s: another run has sent it since", self.request.id)
+        logger.warning("check_lost task_id=%s: another run has it since, or nobody knows of it", self.request.id)
         time.sleep(STORE_PAUSE)
         self._hold_back(ALONE, STORE_PAUSE)
 
@@ -184,7 +192,7 @@ class CheckTask(EndingTask):
 
     def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
         try:
-            if self.this_run.has_begun:
+            if self.this_run.is_recorded:
                 self.runtime.records.release(self.request.id, self.this_run.token)
         except STORE_AWAY as error:
             logger.info("not_released task_id=%s: %s; its lease ends", self.request.id, type(error).__name__)
@@ -216,7 +224,9 @@ class CheckTask(EndingTask):
         # jitter: what failed together must not come back together
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
         try:
-            said = self._shelve(time.time() + countdown, why="sent", retries=1)
+            # where there is no token it has not been sent at all
+            why: Why = "sent" if self.this_run.is_recorded else "later"
+            said = self._shelve(time.time() + countdown, why, retries=1)
         except STORE_AWAY:
             self.give_back()
         if said == "over":

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from functools import partial
 from typing import Any
 
 from celery.exceptions import Ignore
@@ -53,6 +54,8 @@ class FinishTask(EndingTask):
             ended = "timeout"
         elif isinstance(retval, CheckCancelled):
             ended = "cancelled"
+        if not {"appid", "trace_id"} <= set(kwargs):
+            return True  # nobody's: Celery has refused it for that
         if not self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
             logger.warning("end_repeated task_id=%s: another run has claimed it", task_id)
         return True
@@ -67,7 +70,8 @@ def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdic
     self.this_run.appid = appid
     try:
         cancelled = CANCELLED if getattr(self.request, "wxcheck_revoked", False) else None
-        outcome = self.runtime.parking.claim(appid, trace_id, self.request.id, self.this_run.token, cancelled)
+        claim = partial(self.runtime.parking.claim, appid, trace_id, self.request.id, self.this_run.token, cancelled)
+        outcome = self.insist(claim)
     except STORE_AWAY:
         self.give_back()
     if outcome is None:

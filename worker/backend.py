@@ -53,10 +53,13 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         return Client
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
-        if _breaks_run():
-            return
         run = ending_run()
+        if _breaks_run() or (run is not None and run.is_shelved):
+            return
         if run is not None and task_id == run.task_id:
+            if run.is_failed:
+                return  # it is failed again because an errback could not be published: what was told counts
+            run.is_failed = True
             # what was to follow a success, where its publishing has failed
             run.messages.clear()
             run.also.clear()
@@ -109,7 +112,8 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 
 def passes(error: BaseException | None) -> bool:
     """Whether an error of store, broker or result backend is one that passes by itself."""
-    if isinstance(error, BackendError):
+    if isinstance(error, (BackendError, RuntimeError)):
+        # each wraps what was met after some attempts
         return passes(error.__cause__)
     if isinstance(error, OperationalError):
         # kombu says so of a message that it cannot make, and of what a broker refuses that is there, too

@@ -217,6 +217,8 @@ class Flow:
         elsewhere = self._appid is None and appid is not None and not self._closed
         if elsewhere and appid is not None and self._moved(message, appid, seconds):
             return
+        if why in (ALONE, "store"):
+            self._mark(message)
         self._return(number, message)
         if self._closed:
             self._give_back()
@@ -245,6 +247,15 @@ class Flow:
             return False
         message.ack_log_error(logger, self._flows.consumer.connection_errors)
         return True
+
+    def _mark(self, message: Message) -> None:
+        """Has a message say that it comes again: its check may be on its way, or have its ending."""
+        if not isinstance(message.channel, RedisChannel):
+            return  # its broker does
+        try:
+            message.channel.readdress(message, self.name, redelivered=True)
+        except self._flows.consumer.connection_errors as error:
+            logger.info("not_marked task_id=%s: %s", message.headers.get("id"), type(error).__name__)
 
     def _return(self, number: int, message: Message) -> None:
         """Has a message given back, with those that come soon."""

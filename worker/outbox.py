@@ -48,8 +48,8 @@ class Run:
         self.token = uuid.uuid4().hex
         #: whose check it is, once that is known
         self.appid: str | None = None
-        #: whether the check's record says that this run sends it
-        self.has_begun = False
+        #: whether the check's record is this run's
+        self.is_recorded = False
         #: whether the task's own part is over, so that what is published now follows from its end
         self.is_ending = False
         #: pairs of a list of the broker and a message for it
@@ -60,6 +60,8 @@ class Run:
         self.chord_is_claimed = False
         #: whether a step after the task's own part failed for a reason that passes: the end is tried again
         self.is_broken = False
+        #: whether Celery has told that the check failed: its result, chord and errbacks
+        self.is_failed = False
         #: whether its message is on the shelf, so that there is no end
         self.is_shelved = False
         #: whether Celery has told the task how it ended

@@ -165,7 +165,7 @@ class Parking:
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
     ) -> Outcome | None:
         """What ended the wait of a check, for the one run that may finish it; None for every other one. ``instead``
-        takes the place of what ended it, for all runs."""
+        takes the place of what ended it, where no run has claimed it yet."""
         member = _member(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
         outcome = self._claim(keys=[keys.check(member), keys.DUE], args=args)

@@ -28,6 +28,8 @@ KEEP_DONE = 10
 KEEP_DONE_LEAST = 600
 #: seconds to keep the record of a check that is being sent, should its message be gone
 KEEP_SENDING = 3600
+#: seconds to keep the record of one whose ending is noted: its lane may be closed until the next day
+KEEP_CONCLUDED = 2 * 86_400
 #: seconds beyond the end of a call in which its answer is dealt with, and beyond its ending in which that is stored
 MARGIN = 10.0
 
@@ -64,9 +66,13 @@ class Records:
         self._release = script(redis, "release")
         self._end = script(redis, "end")
 
-    def is_sent(self, task_id: str) -> bool:
-        """Whether a check waits, or is done."""
-        return cast("str | None", self._redis.hget(keys.record(task_id), "state")) in ("waiting", "done")
+    def look(self, task_id: str) -> State:
+        """How a check stands, as far as can be told without taking it; go: nothing is known that keeps it from being
+        sent."""
+        state, ending = cast("list[str | None]", self._redis.hmget(keys.record(task_id), "state", "ending"))
+        if state in ("waiting", "done"):
+            return cast("State", state)
+        return "concluded" if ending else "go"
 
     def begin(self, task_id: str, run: str, seconds: float) -> Standing:
         """To be asked right before a call that is over after ``seconds``."""
@@ -85,7 +91,7 @@ class Records:
         Raises:
             Over, Lost: nothing may follow from it.
         """
-        args: Arguments = [run.token, int(run.has_begun), ending, MARGIN, KEEP_SENDING]
+        args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_CONCLUDED]
         said, *counts = self._conclude(keys=[keys.record(task_id)], args=args)
         if said != "concluded":
             raise Over if said == "over" else Lost

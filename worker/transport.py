@@ -125,9 +125,12 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         """Whether a fetch is under way, whose messages may have left the queue already."""
         return bool(self._in_poll) and self._fetching is not None
 
-    def readdress(self, message: Any, queue: str) -> None:
-        """Has an unacknowledged message go to another queue when it is given back."""
+    def readdress(self, message: Any, queue: str, *, redelivered: bool = False) -> None:
+        """Has an unacknowledged message go to another queue when it is given back, or be marked as one that comes
+        again."""
         raw = message._raw
+        if redelivered:
+            raw["properties"]["delivery_info"]["redelivered"] = True
         # by its queue's name alone: a broker that was emptied knows no exchange
         raw["properties"]["delivery_info"].update(exchange="", routing_key=queue)
         to = self._q_for_pri(queue, self._get_message_priority(raw, reverse=False))

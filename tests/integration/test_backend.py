@@ -96,6 +96,12 @@ def test_a_verdict_that_cannot_be_stored_breaks_the_run_and_fails_nothing(
     assert counted(system) == 0
 
 
+def test_a_check_that_is_on_the_shelf_is_not_failed_because_its_retry_could_not_be_told(app: Celery, run: Run) -> None:
+    run.is_shelved = True
+    app.backend.mark_as_failure("check-0", ValueError("not told"), request=part(app, 0))
+    assert app.backend.get_state("check-0") == "PENDING"
+
+
 def test_a_chord_whose_verdicts_cannot_be_read_is_not_failed(system: System, app: Celery, run: Run) -> None:
     system.redis.config_set("maxmemory", 1)
     try:
@@ -120,6 +126,7 @@ AWAY = redis.exceptions.ConnectionError("away")
 PASSING = {
     "the store is away": (AWAY, True),
     "a result could not be stored in all its attempts": (because(BackendStoreError("not stored"), AWAY), True),
+    "a result could not be read in all its attempts": (because(RuntimeError("retry limit"), AWAY), True),
     "a result is too large": (BackendStoreError("too large"), False),
     "the broker is away": (OperationalError("away"), True),
     "the broker is away, says redis-py": (because(OperationalError("away"), AWAY), True),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import time
 import uuid
@@ -10,13 +11,15 @@ from typing import Any
 
 import pytest
 from celery import chain, chord
+from celery.result import AsyncResult
 
 import wxcheck
 from config import keys
+from config.names import FINISH
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import unacknowledged
-from tests.support.system import System
+from tests.support.system import APPID, System
 
 
 def text(system: System, content: str, **more: Any) -> Any:
@@ -43,6 +46,25 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
     finally:
         system.close()
+
+
+def lane_is_held(system: System, lane: str) -> None:
+    """As when WeChat has said that the quota of the day is used up."""
+    until = str(int((time.time() + 3600) * 1e6))
+    system.redis.hset(keys.quota(APPID, lane), mapping={"held": until, "why": "day"})
+
+
+def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:
+    """Enqueues a check whose message comes a second time; ``changes``: of its body, which are args and kwargs."""
+    elsewhere = f"elsewhere-{uuid.uuid4().hex}"
+    result: AsyncResult = check.set(queue=elsewhere).apply_async()
+    message = json.loads(system.redis.rpop(elsewhere))
+    message["properties"]["delivery_info"].update(routing_key=wxcheck.TEXT_QUEUE, redelivered=True)
+    args, kwargs, embed = json.loads(base64.b64decode(message["body"]))
+    body = [changes.get("args", args), changes.get("kwargs", kwargs), embed]
+    message["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+    system.redis.lpush(wxcheck.TEXT_QUEUE, json.dumps(message))
+    return result
 
 
 def nothing_is_left(system: System) -> None:
@@ -87,6 +109,23 @@ def test_a_text_whose_errback_cannot_be_published_fails_once_and_for_all(
     nothing_is_left(system)
     assert result.state == "FAILURE"
     assert system.calls(TEXT_PATH) == before + 1
+
+
+@unpublishable
+def test_a_chord_whose_last_part_fails_with_an_errback_that_cannot_be_published_fails_once_and_for_all(
+    system: System, options: dict[str, str]
+) -> None:
+    """Celery fails such a part twice, and the second time it finds the chord claimed: by itself."""
+    part = text(system, words("errcode=40003")).on_error(follow_up(system, "hide", **options))
+    body = follow_up(system, "album").on_error(follow_up(system, "hide"))
+    album = chord([part])(body)
+    eventually(lambda: runs(system, "hide"), "the errback of the body runs")
+    nothing_is_left(system)
+    (first,) = album.parent.results
+    assert type(failure_of(first)) is wxcheck.CheckRefused
+    assert (album.state, system.calls(TEXT_PATH)) == ("FAILURE", 1)
+    assert system.redis.hget(keys.record(first.id), "state") == "done"
+    assert len(runs(system, "hide")) == 1
 
 
 @unpublishable
@@ -159,6 +198,8 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     check = sent()
     eventually(lambda: check.state == "SUCCESS", "its verdict is stored")
     time.sleep(3)  # it is tried again, more than once
+    # nor does it cost a permit
+    lane_is_held(system, kind)
     assert system.redis.hget(keys.record(check.id), "state") in ("sending", "waiting")
     system.redis.delete(name)
     # not only when some lease is over
@@ -166,6 +207,7 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     nothing_is_left(system)
     assert system.calls(path) == 2
     assert verdict_of(check)["suggest"] == "risky"
+    system.open_lanes()
 
 
 # -- another run has it ------------------------------------------------------------------------------------------------
@@ -195,6 +237,30 @@ def test_a_check_takes_the_failure_of_a_run_that_died_before_it_could_end_it(sys
     failure = failure_of(text(system, words("pass")).apply_async(task_id=task_id))
     assert (type(failure), failure.args) == (wxcheck.CheckRefused, (40003, "invalid openid", "rid"))
     assert system.calls(TEXT_PATH) == 0
+
+
+def test_a_check_that_comes_again_with_its_ending_noted_needs_no_permit(system: System) -> None:
+    """Its lane may be closed until midnight."""
+    task_id = str(uuid.uuid4())
+    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": {"suggest": "risky"}}))
+    lane_is_held(system, "text")
+    result = sent_again(system, text(system, words("pass")).set(task_id=task_id))
+    assert verdict_of(result) == {"suggest": "risky"}
+    system.open_lanes()
+
+
+@pytest.mark.parametrize(("args", "kwargs"), [([], None), ([], "text"), (None, {})])
+def test_a_message_whose_arguments_are_none_fails(system: System, args: Any, kwargs: Any) -> None:
+    """Not every language's client makes an empty object of nothing."""
+    result = sent_again(system, text(system, words()), args=args, kwargs=kwargs)
+    assert ended(result).state == "FAILURE"
+    nothing_is_left(system)
+
+
+def test_a_finish_of_nobody_is_dropped(system: System) -> None:
+    result = system.app.send_task(FINISH, queue="wxcheck.push")
+    assert ended(result).state == "FAILURE"
+    nothing_is_left(system)
 
 
 def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_chord(system: System) -> None:

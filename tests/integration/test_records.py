@@ -120,18 +120,18 @@ def test_a_copy_is_put_off_only_while_another_run_sends_the_check(
 def test_a_check_that_waits_or_is_done_is_not_sent_again(
     records: Records, parking: Parking, store: redis.Redis
 ) -> None:
-    assert not records.is_sent("task")
+    assert records.look("task") == "go"
     records.begin("task", "one", 5)
-    assert not records.is_sent("task")
+    assert records.look("task") == "go"
     parking.park(APPID, "t1", "task", "{}", "one")
     assert records.begin("task", "two", 5).state == "waiting"
-    assert records.is_sent("task")
+    assert records.look("task") == "waiting"
     parking.push(APPID, PUSH)
     assert records.begin("task", "two", 5).state == "waiting"
     parking.claim(APPID, "t1", "task", "finish")
     parking.finished(APPID, "t1", "task", "done", run_named("finish"))
     assert records.begin("task", "two", 5).state == "done"
-    assert records.is_sent("task")
+    assert records.look("task") == "done"
 
 
 def test_a_record_leaves_the_store_though_nobody_ends_the_check(records: Records, store: redis.Redis) -> None:
@@ -187,7 +187,7 @@ def test_a_run_that_comes_when_the_check_is_done_parks_nothing(records: Records,
 
 def concluded(records: Records, run: str, ending: str, *, begun: bool) -> str:
     concluding = run_named(run)
-    concluding.has_begun = begun
+    concluding.is_recorded = begun
     return records.conclude("task", concluding, ending)
 
 
@@ -196,6 +196,7 @@ def test_a_run_that_comes_after_takes_the_ending_of_the_one_that_died(records: R
     assert concluded(records, "one", "risky", begun=True) == "risky"
     assert records.begin("task", "two", 5).state == "busy"
     lease_ends(store)
+    assert records.look("task") == "concluded"
     assert records.begin("task", "two", 5) == Standing("concluded", ending="risky")
     # one that fails before it asks, too
     lease_ends(store)
@@ -344,10 +345,14 @@ def test_an_end_that_cannot_publish_all_publishes_nothing(
     assert published(store) == []
 
 
-def finishing(records: Records, parking: Parking, run: str) -> None:
+def pushed(records: Records, parking: Parking) -> None:
     records.begin("task", "sender", 5)
     parking.park(APPID, "t1", "task", "{}", "sender")
     parking.push(APPID, PUSH)
+
+
+def finishing(records: Records, parking: Parking, run: str) -> None:
+    pushed(records, parking)
     parking.claim(APPID, "t1", "task", run)
 
 
@@ -402,10 +407,17 @@ def test_a_finish_whose_run_dies_is_published_again_as_soon_as_its_claim_is_over
 
 
 def test_a_check_that_was_revoked_ends_as_cancelled_by_whatever_run(records: Records, parking: Parking) -> None:
-    finishing(records, parking, "one")
+    pushed(records, parking)
     assert parking.claim(APPID, "t1", "task", "one", CANCELLED) == CANCELLED
     parking.unclaim(APPID, "t1", "one")
     assert parking.claim(APPID, "t1", "task", "two") == CANCELLED
+
+
+def test_a_check_that_is_revoked_when_a_run_has_its_verdict_keeps_that(records: Records, parking: Parking) -> None:
+    """The result of that run may be stored, and its part of a chord counted."""
+    finishing(records, parking, "one")
+    parking.unclaim(APPID, "t1", "one")
+    assert parking.claim(APPID, "t1", "task", "two", CANCELLED) == {"ended": "done", "push": PUSH}
 
 
 def test_what_else_belongs_to_an_end_happens_with_it(records: Records, store: redis.Redis) -> None:

@@ -1,8 +1,9 @@
 -- Claims the finish of a check for one run.
 -- KEYS: 1 check  2 due
--- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease  4 run  5 outcome that counts instead (JSON), or ''
+-- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease  4 run  5 outcome that counts instead where no run has claimed it
+--       yet (JSON), or ''
 -- Returns: the outcome (JSON), or false where it is ended or another run holds it
--- Always: two runs at once never both hold it; where the one that does dies, due says when another may.
+-- Always: each run that claims it gets the same outcome. Two runs at once never both hold it; where the one that does dies, due says when another may.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local state, task_id, claimed, run, outcome =
@@ -10,7 +11,7 @@ local state, task_id, claimed, run, outcome =
 if state ~= 'finishing' or task_id ~= ARGV[2] or (claimed and run ~= ARGV[4] and tonumber(claimed) > now) then
   return false
 end
-if ARGV[5] ~= '' then
+if ARGV[5] ~= '' and not claimed then
   outcome = ARGV[5]
 end
 redis.call('HSET', KEYS[1], 'claimed', now + ARGV[3], 'run', ARGV[4], 'outcome', outcome)
