@@ -261,6 +261,9 @@ def test_a_finish_of_nobody_is_dropped(system: System) -> None:
     result = system.app.send_task(FINISH, queue="wxcheck.push")
     assert ended(result).state == "FAILURE"
     nothing_is_left(system)
+    for _ in range(20):  # nor does it come back
+        time.sleep(0.1)
+        assert not unacknowledged(system.redis)
 
 
 def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_chord(system: System) -> None:
