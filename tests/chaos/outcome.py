@@ -105,6 +105,12 @@ def judge(world: World, load: Load, outcome: Outcome) -> Outcome:
         if not any(run["name"] == expected for run in ran):
             outcome.lost.append(f"{expected} of {sent.shape} {sent.item}")
         outcome.wrong += [f"{run['name']} of {sent.shape} {sent.item}" for run in ran if run["name"] != expected]
+        if passed and sent.follow_up == "publish":
+            (said,) = [state["result"]["suggest"] for state in states if state]
+            told = {run["what"] for run in ran if run["name"] == "publish"}
+            outcome.wrong += [
+                f"publish of {sent.shape} {sent.item} was told {what}, not {said}" for what in told - {said}
+            ]
         publications = {(run["name"], run["published"]) for run in ran}
         if len(publications) > len({name for name, _ in publications}):
             outcome.repeated.append(f"{sent.shape} {sent.item}: {Counter(name for name, _ in publications)}")
