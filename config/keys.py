@@ -40,7 +40,7 @@ def check(member: str) -> str:
     ``task_id`` of the check, from *waiting* on
     ``rest``    JSON: the rest of the check's message (:mod:`worker.messages`), until it is ended
     ``outcome`` JSON: what ended the wait, in *early* and *finishing*
-    ``claimed`` until when a run of the finish holds it, in seconds since the epoch
+    ``claimed`` until when a run of the finish holds it, in seconds since the epoch; 0 where that has given it up
     ``run``     that run; in *ended*, the one that finished it
     ``tries``   how often its finish was published again
     ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id``, expires
@@ -55,8 +55,10 @@ def record(task_id: str) -> str:
     ``run``       the run that sends it, or ended it
     ``lease``     until when no other run may send it, in seconds since the epoch
     ``cancelled`` whether it is to be cancelled when it is parked
+    ``ending``    JSON: how it ends, from when that is known until it is done (:mod:`worker.endings`)
     ``member``    ``appid:trace_id`` of one that waits, or whose finish is on its way
-    Done is a mark, which expires
+    ``fresh``     of done, while what else belongs to the end has yet to happen in the same step
+    Done is a mark, which expires. Without a state it is of a check that was done, and is replayed
     """
     return f"wxcheck:record:{task_id}"
 
