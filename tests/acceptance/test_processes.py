@@ -259,6 +259,25 @@ def test_a_worker_that_is_stopped_under_load_loses_no_check(platform: System, po
     eventually(lambda: not platform.redis.exists("wxcheck:unacked", "wxcheck:due"), "nothing is left in the store")
 
 
+def test_a_worker_stops_when_a_child_has_taken_a_check_that_it_was_not_heard_of(platform: System) -> None:
+    """Celery alone forgets that one, and the child waits for half a minute for somebody to read its result."""
+    first = platform.worker("first", "-P", PREFORK, "-c", "1")
+    (child,) = pool_of(first)
+    os.kill(child, signal.SIGSTOP)
+    result = text(platform, "a lovely day").apply_async()
+    first.wait_for(f"Task wxcheck.check_text[{result.id}] received")
+    time.sleep(0.5)  # it is written to the child
+    first.process.terminate()
+    first.wait_for("Warm shutdown")
+    time.sleep(1)
+    os.kill(child, signal.SIGCONT)
+    assert first.process.wait(20) == 0
+    platform.worker("second")
+    assert suggested(result) == "pass"
+    eventually(lambda: not platform.redis.exists("wxcheck:unacked"), "nothing is in hand")
+    assert platform.calls("/wxa/msg_sec_check") == 1
+
+
 def test_checks_wait_on_over_a_restart_of_worker_and_endpoint(system: System) -> None:
     system.sandbox()
     endpoint = system.endpoint()
