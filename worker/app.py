@@ -12,7 +12,7 @@ from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
 from worker.logs import keep_quiet
-from worker.processes import use_processes
+from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
 from worker.sweeper import Sweeper
 from worker.threads import use_threads
@@ -39,7 +39,7 @@ use_transport()
 if settings.is_one_redis:
     use_backend(app)
 use_threads()
-use_processes()
+use_prefork()
 use_rate_command()
 
 

@@ -52,7 +52,7 @@ class TaskPool(ProcessPool):  # type: ignore[misc]  # Celery ships no types
     Pool = Pool
 
 
-def use_processes() -> None:
+def use_prefork() -> None:
     """Makes ``-P prefork`` and ``-P processes`` this pool."""
     for name in ("prefork", "processes"):
         ALIASES[name] = f"{__name__}:TaskPool"
