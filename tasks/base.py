@@ -103,7 +103,10 @@ class EndingTask(WxcheckTask):
     _trace: Any = None
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        run = self.this_run
+        run = current_run()
+        if run is None:  # called as a function, outside of a worker: nothing follows
+            with run_begins():
+                return self.run(*args, **kwargs)
         try:
             ended = self.run(*args, **kwargs)
         except (Ignore, Reject, Retry):

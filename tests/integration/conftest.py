@@ -6,21 +6,15 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.system import System
+from tests.support.system import System, working
 
 
 @pytest.fixture(scope="session")
 def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    system = System(tmp_path_factory.mktemp("system"))
-    try:
-        system.sandbox()
-        system.endpoint()
-        # it also knows the application's errback of the new signature, which only the failing worker can run
-        system.worker("worker", "-I", "tests.support.application", "--loglevel=DEBUG")
-        system.application()
+    # its worker also knows the application's errback of the new signature, which only the failing worker can run
+    options = ("-I", "tests.support.application", "--loglevel=DEBUG")
+    with working(tmp_path_factory.mktemp("system"), *options) as system:
         yield system
-    finally:
-        system.close()
 
 
 @pytest.fixture

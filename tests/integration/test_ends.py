@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import base64
 import json
+import os
+import subprocess
+import sys
 import time
 import uuid
 from collections.abc import Iterator
@@ -19,7 +22,7 @@ from config.names import FINISH
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import unacknowledged
-from tests.support.system import APPID, System
+from tests.support.system import APPID, System, working
 
 
 def text(system: System, content: str, **more: Any) -> Any:
@@ -37,15 +40,8 @@ def follow_up(system: System, name: str = "publish", **options: Any) -> Any:
 @pytest.fixture(scope="module")
 def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system whose worker runs checks in child processes."""
-    system = System(tmp_path_factory.mktemp("children"))
-    try:
-        system.sandbox()
-        system.endpoint()
-        system.worker("worker", "--pool=prefork", "-c", "2")
-        system.application()
+    with working(tmp_path_factory.mktemp("children"), "--pool=prefork", "-c", "2") as system:
         yield system
-    finally:
-        system.close()
 
 
 def lane_is_held(system: System, lane: str) -> None:
@@ -171,14 +167,8 @@ def test_a_check_whose_follow_up_has_no_queue_but_a_key_of_another_kind_fails_on
 @pytest.fixture(scope="module")
 def lone_thread(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system whose worker has one connection to publish on, which asks once what a queue is."""
-    system = System(tmp_path_factory.mktemp("lone"))
-    try:
-        system.sandbox()
-        system.endpoint()
-        system.worker("worker", "-c", "1")
+    with working(tmp_path_factory.mktemp("lone"), "-c", "1") as system:
         yield system
-    finally:
-        system.close()
 
 
 @pytest.mark.parametrize("kind", ["text", "media"])
@@ -282,3 +272,13 @@ def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_
     eventually(lambda: runs(system, "album"), "the chord's body runs")
     assert verdict_of(first) == verdict
     assert system.calls(TEXT_PATH) == 1
+
+
+def test_a_check_that_is_called_as_a_function_returns_its_verdict(system: System) -> None:
+    """In a program that has the workers' settings: no message is under way, and nothing follows."""
+    code = "from tasks.text import check_text; print(check_text.apply(args=['sandbox:risky']).get()['suggest'])"
+    environment = {**os.environ, **system.environment}
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=60
+    )
+    assert (ran.returncode, ran.stdout) == (0, "risky\n"), ran.stderr

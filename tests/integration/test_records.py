@@ -12,7 +12,17 @@ from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import System
 from worker.outbox import Also
 from worker.parking import CANCELLED, Parking, Superseded
-from worker.records import KEEP_DONE, KEEP_DONE_LEAST, KEEP_SENDING, MARGIN, Lost, Over, Records, Standing
+from worker.records import (
+    KEEP_CONCLUDED,
+    KEEP_DONE,
+    KEEP_DONE_LEAST,
+    KEEP_SENDING,
+    MARGIN,
+    Lost,
+    Over,
+    Records,
+    Standing,
+)
 from worker.shelf import Shelf
 
 APPID = "wx1"
@@ -197,7 +207,9 @@ def test_a_run_that_comes_after_takes_the_ending_of_the_one_that_died(records: R
     assert records.begin("task", "two", 5).state == "busy"
     lease_ends(store)
     assert records.look("task") == "concluded"
+    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_CONCLUDED
     assert records.begin("task", "two", 5) == Standing("concluded", ending="risky")
+    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_CONCLUDED
     # one that fails before it asks, too
     lease_ends(store)
     assert concluded(records, "three", "stale", begun=False) == "risky"

@@ -173,3 +173,17 @@ def plain_client(url: str) -> Celery:
     app = Celery("plain", broker=url, backend=url, set_as_current=False)
     app.conf.update(task_serializer="json", accept_content=["json"], broker_connection_timeout=3)
     return app
+
+
+@contextmanager
+def working(directory: Path, *worker: str) -> Iterator[System]:
+    """A system at work: sandbox, endpoint, the application, and one worker with the options ``worker``."""
+    system = System(directory)
+    try:
+        system.sandbox()
+        system.endpoint()
+        system.worker("worker", *worker)
+        system.application()
+        yield system
+    finally:
+        system.close()

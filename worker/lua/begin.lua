@@ -13,8 +13,8 @@ if state and run ~= ARGV[1] and tonumber(lease) > now then
   return {'busy', tostring(lease - now)}
 end
 redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2])
-redis.call('EXPIRE', KEYS[1], ARGV[3])
 if ending then
-  return {'concluded', ending}
+  return {'concluded', ending}  -- it is kept for as long as it was
 end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
 return {'go'}

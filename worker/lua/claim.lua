@@ -3,7 +3,8 @@
 -- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease  4 run  5 outcome that counts instead where no run has claimed it
 --       yet (JSON), or ''
 -- Returns: the outcome (JSON), or false where it is ended or another run holds it
--- Always: each run that claims it gets the same outcome. Two runs at once never both hold it; where the one that does dies, due says when another may.
+-- Always: each run that claims it gets the same outcome. Two runs at once never both hold it; where the one that does
+-- dies, due says when another may.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local state, task_id, claimed, run, outcome =
