@@ -44,11 +44,13 @@ def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
 
 
 def said(port: int, *sent: str) -> str:
-    """All that a connection gets until it is closed, which it has to be."""
+    """All that a connection gets until it is closed, which it has to be; what is sent after the first is sent when
+    there was an answer."""
     with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
-        for text in sent:
-            connection.sendall(text.encode())
         got = b""
+        for number, text in enumerate(sent):
+            got += connection.recv(1000) if number else b""
+            connection.sendall(text.encode())
         while part := connection.recv(1000):
             got += part
         return got.decode()
