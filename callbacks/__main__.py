@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 
 import click
@@ -58,9 +59,15 @@ def main(log_level: str) -> None:
     settings = load_settings("endpoint")
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
     from worker.counters import Counters
+    from worker.presence import beat, leave, own_name
+    from worker.reporter import Reporter
+    from worker.statistics import Statistics
 
+    store = connect_store(settings, PROBE_SECONDS, retries=0)
+    name = own_name()
+    reporter = Reporter(Statistics(store), partial(beat, store, name, "endpoint"), partial(leave, store, name))
     config = uvicorn.Config(
-        create_app(settings, celery_app, Counters(connect_store(settings, PROBE_SECONDS, retries=0)).read),
+        create_app(settings, celery_app, Counters(store).read, reporter),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,

@@ -25,6 +25,7 @@ from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
 from callbacks.verification import check_query, check_url, open_push
 from config.settings import MiniProgram, Settings
+from worker.reporter import Reporter
 
 #: what the workers have counted, by the event's name; may block, may fail
 ClusterCounters = Callable[[], Mapping[str, int]]
@@ -32,19 +33,32 @@ ClusterCounters = Callable[[], Mapping[str, int]]
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None = None) -> Starlette:
+def create_app(
+    settings: Settings,
+    celery_app: Celery,
+    cluster_counters: ClusterCounters | None = None,
+    reporter: Reporter | None = None,
+) -> Starlette:
     """The endpoint as an ASGI application.
 
     Args:
         settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
         celery_app: says where the broker is; its connections are not used.
+        reporter: tells the store what became of the requests, and that the endpoint runs.
         cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
     """
-    return _Endpoint(settings, celery_app, cluster_counters).application()
+    return _Endpoint(settings, celery_app, cluster_counters, reporter).application()
 
 
 class _Endpoint:
-    def __init__(self, settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        celery_app: Celery,
+        cluster_counters: ClusterCounters | None,
+        reporter: Reporter | None,
+    ) -> None:
+        self._reporter = reporter
         self._programs = settings.programs
         self._default_appid = settings.default_appid
         self._publisher = Publisher(celery_app)
@@ -72,7 +86,12 @@ class _Endpoint:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._publisher.warm_up()
+        if self._reporter is not None:
+            self._reporter.start()
         yield
+        if self._reporter is not None:
+            # in a thread: the store may be away
+            await asyncio.to_thread(self._reporter.stop)
         self._publisher.close()
         for server in self._servers:
             server.close()
@@ -83,7 +102,7 @@ class _Endpoint:
             echo = check_url(self._program(request), request.query_params.multi_items(), time.time())
         except Refusal as refusal:
             return self._refused(request, refusal)
-        self._metrics.count(Outcome.URL_CHECK)
+        self._count(Outcome.URL_CHECK)
         return PlainTextResponse(echo, headers={"x-content-type-options": "nosniff"})
 
     async def push(self, request: Request) -> Response:
@@ -91,7 +110,7 @@ class _Endpoint:
             outcome = await self._take(request)
         except Refusal as refusal:
             return self._refused(request, refusal)
-        self._metrics.count(outcome)
+        self._count(outcome)
         return PlainTextResponse("success")
 
     async def livez(self, _: Request) -> Response:
@@ -124,6 +143,11 @@ class _Endpoint:
         logger.debug("push queued: appid %s, trace_id %s", program.appid, verdict["trace_id"])
         return Outcome.QUEUED
 
+    def _count(self, outcome: Outcome) -> None:
+        self._metrics.count(outcome)
+        if self._reporter is not None:
+            self._reporter.statistics.request(outcome)
+
     def _program(self, request: Request) -> MiniProgram:
         appid = request.path_params.get("appid", self._default_appid)
         program = self._programs.get(appid) if appid is not None else None
@@ -132,7 +156,7 @@ class _Endpoint:
         return program
 
     def _refused(self, request: Request, refusal: Refusal) -> Response:
-        self._metrics.count(refusal.outcome)
+        self._count(refusal.outcome)
         appid = request.path_params.get("appid", self._default_appid) or "-"
         if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
             appid = "(no appId)"  # a stranger's text, which could forge lines of the log

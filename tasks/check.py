@@ -74,6 +74,7 @@ class CheckTask(EndingTask):
                 answer = refused.answer
                 if meaning(answer.errcode) is Meaning.RENEW:
                     # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+                    self.runtime.statistics.call(check.appid, check.lane, "refused")
                     raise self.runtime.quota.stop(check.appid, answer) from None
             except Unanswered as unanswered:
                 self.try_again(check, unanswered.reason, taken=unanswered.taken)
@@ -110,6 +111,8 @@ class CheckTask(EndingTask):
         said = self.runtime.records.end(task_id, run)
         if said == "repeated":
             logger.warning("end_repeated task_id=%s: another run has ended it", task_id)
+        elif said == "ended":
+            self.runtime.statistics.ended(retval, task_id, run.appid)
         return said != "lost"
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
@@ -160,9 +163,12 @@ class CheckTask(EndingTask):
 
     def _judge(self, check: Check, answer: Answer) -> None:
         """Lets a verdict pass; everything else ends or puts off the check."""
-        match meaning(answer.errcode):
-            case Meaning.VERDICT if answer.errcode == OK or check.lane == "text":
-                return
+        said = meaning(answer.errcode)
+        if said is Meaning.VERDICT and (answer.errcode == OK or check.lane == "text"):
+            return
+        if said not in (Meaning.RETRY, Meaning.RENEW):
+            self.runtime.statistics.call(check.appid, check.lane, "refused")
+        match said:
             case Meaning.RENEW:
                 # once renewed and refused again: one more renewal would only be one more call
                 raise PlatformUnavailable(answer.errcode)
@@ -183,6 +189,7 @@ class CheckTask(EndingTask):
 
     def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
         """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
+        self.runtime.statistics.call(check.appid, check.lane, "held")
         if snooze.why != "reserve":
             self._hold_back(snooze.why, snooze.seconds, check.appid)
         # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
@@ -213,6 +220,7 @@ class CheckTask(EndingTask):
 
         ``taken``: whether the platform may have taken this call all the same.
         """
+        self.runtime.statistics.call(check.appid, check.lane, "retried")
         settings = self.runtime.settings
         retries = settings.api_retries
         if taken and check.lane == "media":

@@ -56,7 +56,9 @@ class FinishTask(EndingTask):
             ended = "cancelled"
         if not {"appid", "trace_id"} <= set(kwargs):
             return True  # nobody's: Celery has refused it for that
-        if not self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
+        if self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
+            self.runtime.statistics.ended(retval, task_id, kwargs["appid"])
+        else:
             logger.warning("end_repeated task_id=%s: another run has claimed it", task_id)
         return True
 

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from worker.outbox import Arguments, Run
+    from worker.statistics import Statistics
 
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
@@ -78,11 +79,12 @@ class Parking:
     """The parked checks of all processes.
 
     ``push_timeout``: seconds to wait for a push. ``lease``: seconds in which a published finish must have run, else it
-    is published again.
+    is published again. ``statistics`` are told of each push, and of those that do not come.
     """
 
-    def __init__(self, redis: Redis, push_timeout: float, lease: float) -> None:
+    def __init__(self, redis: Redis, push_timeout: float, lease: float, statistics: Statistics) -> None:
         self._redis = redis
+        self._statistics = statistics
         self._push_timeout = push_timeout
         self._lease = lease
         self._park = script(redis, "park")
@@ -124,7 +126,12 @@ class Parking:
             keys=[keys.check(member), keys.DUE, keys.COUNTERS],
             args=[member, json.dumps(pushed(push)), KEEP_EARLY, self._lease],
         )
-        return what, Parked(appid, trace_id, *found) if found else None
+        self._statistics.push(what)
+        if not found:
+            return what, None
+        *check, seconds = found
+        self._statistics.delay(float(seconds))
+        return what, Parked(appid, trace_id, *check)
 
     def cancel(self, task_id: str) -> Parked | None:
         """Ends the wait of a check without a push; None where it does not wait. One that is being sent at the moment is
@@ -153,8 +160,13 @@ class Parking:
             what = self._overdue(
                 keys=[keys.check(member), keys.DUE, keys.COUNTERS], args=[member, json.dumps(TIMED_OUT), self._lease]
             )
-            if what and what[0] == "finishing":
-                overdue.append(Parked(*_parts(member), *what[1:]))
+            match what:
+                case ["finishing", task_id, rest, *missing]:
+                    overdue.append(Parked(*_parts(member), task_id, rest))
+                    if missing:
+                        self._statistics.push("missing")
+                case ["orphaned"]:
+                    self._statistics.push("orphaned")
         return overdue
 
     def rest(self, appid: str, trace_id: str) -> str | None:

@@ -121,11 +121,14 @@ class PlatformQuota(NamedTuple):
 class Platform:
     """The platform as checks see it: a call goes out with a permit and a live token, and comes back as an answer."""
 
-    def __init__(self, http: Http, credential: Credential, quota: Quota, settings: Settings) -> None:
+    def __init__(
+        self, http: Http, credential: Credential, quota: Quota, settings: Settings, statistics: Statistics
+    ) -> None:
         self._http = http
         self._credential = credential
         self._quota = quota
         self._settings = settings
+        self._statistics = statistics
 
     def call(self, check: Check, begin: Callable[[float], None], sent: Callable[[float], None], *, low: bool) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
@@ -190,6 +193,7 @@ class Platform:
         """One call, at the moment that its permit is for."""
         permit = self._permit(check, begin, low=low)
         sent(permit.ahead)
+        self._statistics.call(check.appid, check.lane, "sent")
         try:
             answer = self._http.post(check.path, parameters, check.body, deadline=permit.over_by)
         except Unanswered as unanswered:

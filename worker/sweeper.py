@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from config.store import STORE_AWAY
 from worker.messages import publish_again
+from worker.presence import INTERVAL as BEAT_INTERVAL
+from worker.presence import beat, leave
 from worker.rate_command import show_rates
 from worker.redis_health import told
 from worker.revocations import Revocations
@@ -73,6 +76,13 @@ def _warn_of_redis() -> None:
             logger.warning("redis_unsafe %s: %s", role, fault)
 
 
+def _beat(worker: Any) -> None:
+    """Says that the worker runs, and what it consumes at present."""
+    queues = sorted(worker.app.amqp.queues.consume_from)
+    pool = type(worker.pool).__module__.rpartition(".")[2]
+    beat(runtime().store, worker.hostname, "worker", queues, pool, worker.concurrency)
+
+
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
     """Starts the thread when the worker's pool is up, and ends it before the pool ends."""
 
@@ -84,24 +94,32 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
         self._thread: threading.Thread | None = None
 
     def start(self, worker: Any) -> None:
-        self._thread = threading.Thread(target=self._run, args=(worker.app,), name="sweeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="sweeper", daemon=True)
         self._thread.start()
 
-    def stop(self, worker: Any) -> None:  # noqa: ARG002 - Celery passes it
+    def stop(self, worker: Any) -> None:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
+        try:
+            leave(runtime().store, worker.hostname)
+        except STORE_AWAY as error:
+            logger.info("not_left: %s; it counts as running for some seconds more", type(error).__name__)
 
     terminate = stop
 
-    def _run(self, app: Celery) -> None:
+    def _run(self, worker: Any) -> None:
+        app = worker.app
         away = False
         warned = False
         heartbeat = runtime().settings.heartbeat_file
         revocations = Revocations()
-        decay_at = 0.0
+        decay_at = beat_at = 0.0
         while not self._stopped.wait(INTERVAL):
             try:
+                if time.monotonic() > beat_at:
+                    beat_at = time.monotonic() + BEAT_INTERVAL
+                    _beat(worker)
                 more = True
                 while more and not self._stopped.is_set():
                     more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
