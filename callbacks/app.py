@@ -8,6 +8,7 @@ import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -25,7 +26,9 @@ from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
 from callbacks.verification import check_query, check_url, open_push
 from config.settings import MiniProgram, Settings
-from worker.reporter import Reporter
+
+if TYPE_CHECKING:
+    from worker.reporter import Reporter
 
 #: what the workers have counted, by the event's name; may block, may fail
 ClusterCounters = Callable[[], Mapping[str, int]]

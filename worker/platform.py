@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from worker.http import Http
     from worker.permit import Permit
     from worker.quota import Quota
+    from worker.statistics import Statistics
     from worker.token import Tokens
 
 

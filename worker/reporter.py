@@ -1,4 +1,4 @@
-"""Tells the store what a process has counted, and that it runs: in a thread of its own, so that nothing waits for it."""
+"""Tells the store what a process has counted, and that it runs: by a thread, so that nothing waits for it."""
 
 from __future__ import annotations
 
