@@ -4,7 +4,6 @@ checks on the shelf whose time has come. Any number may sweep at once; each thin
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from config.logs import Log
 from worker.messages import publish_again
 from worker.rate_command import show_rates
 from worker.redis_health import told
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from worker.parking import Parking
     from worker.shelf import Shelf
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds between two sweeps
 INTERVAL = 1.0
@@ -46,7 +46,8 @@ def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
     """
     overdue = parking.overdue(BATCH)
     for parked in overdue:
-        logger.warning("check_overdue task_id=%s trace_id=%s: its finish goes out", parked.task_id, parked.trace_id)
+        identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+        log.warning("check_overdue", "its finish goes out", **identity)
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
     due = shelf.due(BATCH)
     for held in due:
@@ -61,7 +62,7 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
         publish()
     except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time
         # the text of the error may quote the record
-        logger.error("not_brought_on task_id=%s: %s; it is tried again", task_id, type(error).__name__)  # noqa: TRY400
+        log.error("not_brought_on", f"{type(error).__name__}; it is tried again", task_id=task_id)  # noqa: TRY400
         return False
     return True
 
@@ -70,7 +71,7 @@ def _warn_of_redis() -> None:
     """Tells once what is wrong with the Redis that holds checks, with the remedy."""
     for role, client in runtime().redises():
         for fault in told(client):
-            logger.warning("redis_unsafe %s: %s", role, fault)
+            log.warning("redis_unsafe", f"{role}: {fault}")
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -108,7 +109,8 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     if heartbeat is not None:
                         heartbeat.touch()
                 for parked in revocations.cancelled(runtime().parking):
-                    logger.info("check_revoked task_id=%s trace_id=%s", parked.task_id, parked.trace_id)
+                    identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+                    log.info("check_revoked", "its finish goes out", **identity)
                     _bring_on(parked.task_id, partial(publish_finish, app, parked))
                 if time.monotonic() > decay_at:
                     decay_at = time.monotonic() + DECAY_INTERVAL
@@ -120,5 +122,5 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:
-                    logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
+                    log.warning("sweep_failed", f"{type(error).__name__}: {error}; trying on")
                 away = True
