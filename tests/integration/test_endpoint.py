@@ -723,7 +723,7 @@ def test_the_process_answers_what_is_under_way_and_ends_with_code_0(own_broker: 
     assert len(pushed(own_broker)) == 2
     for secret in ("SENTINEL", TOKEN, KEY, params["signature"], params["msg_signature"], body["Encrypt"]):
         assert secret not in out + err
-    assert "push queued" in err
+    assert "push_queued " in err
     assert "Traceback" not in err
 
 
