@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
@@ -25,6 +24,7 @@ from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
 from callbacks.verification import check_query, check_url, open_push
+from config.logs import Log
 from config.settings import MiniProgram, Settings
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 #: what the workers have counted, by the event's name; may block, may fail
 ClusterCounters = Callable[[], Mapping[str, int]]
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def create_app(
@@ -68,7 +68,7 @@ class _Endpoint:
         self._servers: list[Probe[None]] = [broker_probe(celery_app), store_probe(settings)]
         self._cluster_counters = Probe("counters", cluster_counters or dict)
         self._metrics = Metrics()
-        self._warnings = BoundedLog(logger)
+        self._warnings = BoundedLog(log)
 
     def application(self) -> Starlette:
         application = Starlette(
@@ -127,7 +127,7 @@ class _Endpoint:
         try:
             events = await self._cluster_counters.ask()
         except Unanswered as error:
-            self._warnings.warning("counters", f"the workers' counters cannot be read from the store: {error}")
+            self._warnings.warning("counters_not_read", f"the store does not tell what the workers counted: {error}")
             events = {}
         return Response(self._metrics.exposition(events), headers={"content-type": CONTENT_TYPE_LATEST})
 
@@ -143,7 +143,7 @@ class _Endpoint:
             return Outcome.NOT_A_VERDICT
         with self._metrics.publish_seconds.time():
             await self._publisher.publish(program.appid, verdict)
-        logger.debug("push queued: appid %s, trace_id %s", program.appid, verdict["trace_id"])
+        log.info("push_queued", "it is on its way to a worker", appid=program.appid, trace_id=verdict["trace_id"])
         return Outcome.QUEUED
 
     def _count(self, outcome: Outcome) -> None:
@@ -160,13 +160,15 @@ class _Endpoint:
 
     def _refused(self, request: Request, refusal: Refusal) -> Response:
         self._count(refusal.outcome)
-        appid = request.path_params.get("appid", self._default_appid) or "-"
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
-            appid = "(no appId)"  # a stranger's text, which could forge lines of the log
-        what = "push" if request.method == "POST" else "URL check"
+        appid = request.path_params.get("appid", self._default_appid)
+        if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
+            appid = None  # a stranger's text is none of ours to repeat
         self._warnings.warning(
-            refusal.outcome,
-            f"{what} refused with {refusal.status}: {refusal}; appid {appid}. Remedy: {refusal.remedy}.",
+            "push_refused" if request.method == "POST" else "url_check_refused",
+            f"{refusal}. Remedy: {refusal.remedy}.",
+            outcome=refusal.outcome.value,
+            status=refusal.status,
+            appid=appid,
         )
         read = request.method != "POST" or getattr(request.state, "body_was_read", False)
         answer = PlainTextResponse if read else EarlyAnswer
@@ -176,6 +178,6 @@ class _Endpoint:
         try:
             await server.ask()
         except Unanswered as error:
-            self._warnings.warning(server.name, f"not ready: the {server.name} does not answer: {error}")
+            self._warnings.warning("not_ready", f"it does not answer: {error}", server=server.name)
             return server.name, "down"
         return server.name, "ok"

@@ -221,6 +221,9 @@ class Settings(BaseSettings):
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
 
+    #: the lines of the log: JSON, text, or JSON where they do not go to a terminal
+    log_format: Literal["auto", "json", "text"] = "auto"
+
     #: file that a worker touches each second while it reaches the store: a health check that costs nothing
     heartbeat_file: Path | None = None
 

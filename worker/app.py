@@ -11,7 +11,7 @@ from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
-from worker.logs import keep_quiet
+from worker.logs import keep_quiet, use_lines
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
 from worker.runtime import runtime
@@ -36,6 +36,7 @@ app.config_from_object(celery_configuration(settings))
 app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
 keep_quiet()
+use_lines(settings)
 use_transport()
 if settings.is_one_redis:
     use_backend(app)

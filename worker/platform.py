@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from config.logs import Log
 from worker.answers import Answer, TokenRefused, Unanswered, integer
 from worker.checks import PATHS
 from worker.errcodes import OK, Meaning, meaning
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from worker.token import Tokens
 
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 QUOTA_PATH = "/cgi-bin/openapi/quota/get"
 #: permits that a check lets go by because its process stood still, before it comes back later
@@ -179,7 +179,7 @@ class Platform:
         try:
             return self.quota(appid, lane).used
         except QuotaNotTold as error:
-            logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
+            log.warning("quota_not_told", str(error), appid=appid, lane=lane)
             return None
 
     def _send(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from typing import TYPE_CHECKING
 
+from config.logs import Log
 from worker.presence import INTERVAL as BEAT_INTERVAL
 from worker.statistics import INTERVAL
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from worker.statistics import Statistics
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds that its end waits for a store that does not answer
 STOP_SECONDS = 2.0
@@ -61,5 +61,5 @@ class Reporter:
                 self._away = False
             except Exception as error:  # noqa: BLE001 - the thread must go on when the store is back; each fault is told
                 if not self._away:
-                    logger.warning("not_reported: %s: %s; trying on", type(error).__name__, error)
+                    log.warning("not_reported", f"{type(error).__name__}: {error}; trying on")
                 self._away = True

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import logging
 import os
 import threading
 import time
@@ -12,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from config.celery import SOCKET_TIMEOUT
+from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
 from config.store import connect, connect_store
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from worker.checks import Lane
 
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds between two looks at Redis' clock; well below those beyond which it is not believed (worker.clock.GAP)
 CLOCK_INTERVAL = 1.0
@@ -124,7 +124,7 @@ def _keep_time(quota: Quota) -> None:
             away = False
         except Exception as error:  # noqa: BLE001 - where the thread ends no time passes for quiet lanes
             if not away:
-                logger.warning("clock_not_read: %s: %s; trying on", type(error).__name__, error)
+                log.warning("clock_not_read", f"{type(error).__name__}: {error}; trying on")
             away = True
         time.sleep(max(0.0, began + CLOCK_INTERVAL - time.monotonic()))
 

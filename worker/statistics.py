@@ -22,7 +22,6 @@ Every part has a bound: what is not known is ``other``.
 from __future__ import annotations
 
 import json
-import logging
 import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal
@@ -37,8 +36,6 @@ if TYPE_CHECKING:
 
     from worker.checks import Lane
     from wxcheck import Verdict
-
-logger = logging.getLogger(__name__)
 
 #: seconds between two writes
 INTERVAL = 1.0

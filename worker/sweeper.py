@@ -4,7 +4,6 @@ checks on the shelf whose time has come. Any number may sweep at once; each thin
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from functools import partial
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker.messages import publish_again
 from worker.presence import INTERVAL as BEAT_INTERVAL
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from worker.parking import Parking
     from worker.shelf import Shelf
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds between two sweeps
 INTERVAL = 1.0
@@ -49,7 +49,8 @@ def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
     """
     overdue = parking.overdue(BATCH)
     for parked in overdue:
-        logger.warning("check_overdue task_id=%s trace_id=%s: its finish goes out", parked.task_id, parked.trace_id)
+        identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+        log.warning("check_overdue", "its finish goes out", **identity)
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
     due = shelf.due(BATCH)
     for held in due:
@@ -64,7 +65,7 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
         publish()
     except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time
         # the text of the error may quote the record
-        logger.error("not_brought_on task_id=%s: %s; it is tried again", task_id, type(error).__name__)  # noqa: TRY400
+        log.error("not_brought_on", f"{type(error).__name__}; it is tried again", task_id=task_id)  # noqa: TRY400
         return False
     return True
 
@@ -73,7 +74,7 @@ def _warn_of_redis() -> None:
     """Tells once what is wrong with the Redis that holds checks, with the remedy."""
     for role, client in runtime().redises():
         for fault in told(client):
-            logger.warning("redis_unsafe %s: %s", role, fault)
+            log.warning("redis_unsafe", f"{role}: {fault}")
 
 
 def _beat(worker: Any) -> None:
@@ -104,7 +105,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
         try:
             leave(runtime().store, worker.hostname)
         except STORE_AWAY as error:
-            logger.info("not_left: %s; it counts as running for some seconds more", type(error).__name__)
+            log.info("not_left", f"{type(error).__name__}; the worker counts as running for some seconds more")
 
     terminate = stop
 
@@ -126,7 +127,8 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     if heartbeat is not None:
                         heartbeat.touch()
                 for parked in revocations.cancelled(runtime().parking):
-                    logger.info("check_revoked task_id=%s trace_id=%s", parked.task_id, parked.trace_id)
+                    identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+                    log.info("check_revoked", "its finish goes out", **identity)
                     _bring_on(parked.task_id, partial(publish_finish, app, parked))
                 if time.monotonic() > decay_at:
                     decay_at = time.monotonic() + DECAY_INTERVAL
@@ -138,5 +140,5 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:
-                    logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
+                    log.warning("sweep_failed", f"{type(error).__name__}: {error}; trying on")
                 away = True

@@ -119,7 +119,7 @@ def test_a_redis_that_loses_checks_by_itself_is_told_with_the_remedy(tmp_path: P
         assert ["set maxmemory-policy noeviction" in fault for fault in faults] == [True, False]
         assert ["set appendonly yes" in fault for fault in faults] == [False, True]
         worker = system.worker("worker", queues="wxcheck.text")
-        eventually(lambda: worker.output.count("redis_unsafe the store: ") == 2, "the worker's log tells both")
+        eventually(lambda: worker.output.count("redis_unsafe: the store: ") == 2, "the worker's log tells both")
     finally:
         system.close()
 
