@@ -14,6 +14,7 @@ RUN sed -n '/^setuptools==/,/# via/p' /build/requirements-dev.lock > /build/setu
 COPY pyproject.toml README.md /build/
 COPY client /build/client
 COPY callbacks /build/callbacks
+COPY cli /build/cli
 COPY config /build/config
 COPY local /build/local
 COPY sandbox /build/sandbox

@@ -1,0 +1,25 @@
+"""``wxcheck``: every command."""
+
+from __future__ import annotations
+
+import click
+
+from cli.check import check
+from cli.dead import dead, replay
+from cli.doctor import doctor
+from cli.local import demo, up
+from cli.settings import config
+from cli.waiting import cancel, pending
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wxcheck")
+def main() -> None:
+    """Checks users' content with WeChat's content-security APIs, on Celery.
+
+    Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
+    """
+
+
+for command in (demo, up, check, pending, cancel, dead, replay, doctor, config):
+    main.add_command(command)
