@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from cli.app import celery_app
-from cli.exits import NO, WELL, broker_answers, fail
-from cli.output import print_json
+from cli.exits import COULD_NOT, NO, WELL, broker_answers, fail
+from cli.output import COLOURS, print_json, spinner
+
+if TYPE_CHECKING:
+    from wxcheck import CheckError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
 SOUND = (".mp3", ".aac", ".ac3", ".wma", ".flac", ".ogg", ".opus", ".wav", ".m4a")
@@ -30,7 +33,7 @@ SCENES = ("1", "2", "3", "4")
     type=click.FloatRange(min=0, min_open=True),
     help="Seconds to wait for the verdict; default: 60 for a text, PUSH_TIMEOUT and 60 for a file.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print the verdict as JSON.")
+@click.option("--json", "as_json", is_flag=True, help="Print the verdict, or the failure, as JSON.")
 def check(
     text_or_url: str,
     media: str | None,
@@ -41,7 +44,8 @@ def check(
     timeout: float | None,
     as_json: bool,
 ) -> None:
-    """Checks one text, or one file by its http(s) URL; waits, and prints the verdict.
+    """Checks one text, or one file by its http(s) URL; waits, and prints the verdict. On a terminal it shows for how
+    long it has waited.
 
     Exit codes: 0 pass, 1 review or risky, 2 could not be checked. A worker must be running.
 
@@ -49,6 +53,7 @@ def check(
     wxcheck check "what a lovely day"
     wxcheck check https://example.com/cat.jpg
     wxcheck check https://example.com/voice --media audio --openid oABC… --scene 2
+    wxcheck check "what a lovely day" --json | jq -r .suggest
     """
     from celery.exceptions import TimeoutError as ResultTimeout
 
@@ -68,9 +73,10 @@ def check(
     try:
         with broker_answers():
             result = signature.apply_async()
-            verdict = result.get(timeout=wait)
+            with spinner("waiting for the push" if is_file else "waiting for the verdict"):
+                verdict = result.get(timeout=wait)
     except CheckError as failure:
-        fail(f"{type(failure).__name__}: {failure}")
+        _tell(failure, as_json=as_json)
     except ResultTimeout:
         late = f"no verdict within {wait:.0f} s. Does a worker consume {signature.options['queue']}"
         push = f", and does the push URL reach the endpoint? It waits on; to end that: wxcheck cancel {result.id}"
@@ -78,5 +84,21 @@ def check(
     if as_json:
         print_json(verdict)
     else:
-        click.echo(f"{verdict['suggest']}  (label {verdict['label']}, {verdict['kind']}, version {verdict['version']})")
+        suggest = click.style(verdict["suggest"], fg=COLOURS.get(verdict["suggest"]), bold=True)
+        click.echo(f"{suggest}  (label {verdict['label']}, {verdict['kind']}, version {verdict['version']})")
     sys.exit(WELL if verdict["suggest"] == "pass" else NO)
+
+
+def _tell(failure: CheckError, *, as_json: bool) -> NoReturn:
+    """Says why it could not be checked, and what to do."""
+    from cli.facts import failure_of
+    from cli.remedies import remedy
+
+    told = failure_of(failure)
+    told["remedy"] = remedy(told["name"], told["errcode"])
+    if as_json:
+        print_json({"failure": told})
+    click.echo(f"wxcheck: {told['name']}: {failure}", err=True)
+    if told["remedy"]:
+        click.echo(f"Remedy: {told['remedy']}", err=True)
+    sys.exit(COULD_NOT)

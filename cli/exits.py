@@ -41,12 +41,13 @@ def store_answers() -> Iterator[None]:
 @contextmanager
 def broker_answers() -> Iterator[None]:
     """The same of broker and result backend."""
+    from celery.exceptions import BackendError
     from kombu.exceptions import OperationalError
     from redis import RedisError
 
     try:
         yield
-    except (OperationalError, RedisError, RuntimeError) as error:  # the last is Celery's for a backend that stays away
+    except (OperationalError, RedisError, BackendError, RuntimeError) as error:  # the last two are Celery's
         fail(f"broker or result backend: {described(error)}")
 
 

@@ -9,6 +9,7 @@ from cli.dead import dead, replay
 from cli.doctor import doctor
 from cli.local import demo, up
 from cli.settings import config
+from cli.show import show
 from cli.waiting import cancel, pending
 
 
@@ -21,5 +22,17 @@ def main() -> None:
     """
 
 
-for command in (demo, up, check, pending, cancel, dead, replay, doctor, config):
+COMMANDS = (
+    demo,
+    up,
+    check,
+    pending,
+    show,
+    cancel,
+    dead,
+    replay,
+    doctor,
+    config,
+)
+for command in COMMANDS:
     main.add_command(command)

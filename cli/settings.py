@@ -2,14 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import click
 
+from cli import options
 from cli.output import print_json, print_table
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from config.settings import Settings
+
+MASK = "**********"
+#: each may hold a password; the first is where the others lead that are not set
+_URLS = ("redis_url", "broker_url", "result_backend", "api_base")
+_SECRET_WORDS = ("password", "passwd", "secret", "token", "key")
+
+
+class Shown(NamedTuple):
+    """A setting as it may be shown."""
+
+    name: str
+    value: str
+    #: environment | .env | secrets file | default
+    origin: str
 
 
 @click.group()
@@ -18,29 +36,61 @@ def config() -> None:
 
 
 @config.command()
-@click.option("--json", "as_json", is_flag=True, help="Print JSON.")
+@options.as_json
 def show(as_json: bool) -> None:
-    """Lists every setting, and whether it was set; secrets are masked."""
-    from config.settings import PREFIX, load_settings
+    """Lists every setting, its value and where it came from: environment, .env, secrets file or default. Secrets are
+    masked. What is wrong with them is said instead, each fault at once.
 
-    settings = load_settings()
-    rows = [(PREFIX + name.upper(), shown, name in settings.model_fields_set) for name, shown in _shown(settings)]
+    Exit codes: 0 listed, 1 they are wrong.
+
+    \b
+    wxcheck config show
+    wxcheck config show --json | jq -r .WXCHECK_APPID.value
+    """
+    from config.settings import load_settings
+
+    shown = list(_shown(load_settings()))
     if as_json:
-        print_json({name: {"value": value, "set": was_set} for name, value, was_set in rows})
+        print_json(
+            {
+                setting.name: {
+                    "value": setting.value,
+                    "set": setting.origin != "default",
+                    "from": setting.origin,
+                }
+                for setting in shown
+            }
+        )
         return
-    shown = [[name, value, "environment or .env" if was_set else "default"] for name, value, was_set in rows]
-    print_table(["setting", "value", "from"], shown)
+    print_table(["setting", "value", "from"], [list(setting) for setting in shown])
 
 
-def _shown(settings: Settings) -> list[tuple[str, str]]:
+def _shown(settings: Settings) -> Iterator[Shown]:
+    from config.settings import PREFIX, origins
+
+    found = origins()
+    for name in type(settings).model_fields:
+        value, origin = getattr(settings, name), found.get(name, "default")
+        if name == "apps":
+            yield Shown(f"{PREFIX}APPS", ", ".join(value), origin)
+            for appid, entry in value.items():
+                for key, own in entry.model_dump(exclude_none=True).items():
+                    yield Shown(f"{PREFIX}APPS.{appid}.{key}", str(own), origin)
+            continue
+        if name in _URLS:
+            value = masked(value or settings.redis_url)
+        yield Shown(PREFIX + name.upper(), "" if value is None else str(value), origin)
+
+
+def masked(url: str) -> str:
+    """A URL without the passwords in it."""
     from kombu.utils.url import maybe_sanitize_url
 
-    shown = []
-    for name in type(settings).model_fields:
-        value = getattr(settings, name)
-        if name == "apps":
-            value = ", ".join(value) or None  # each entry holds secrets
-        elif name in ("redis_url", "broker_url", "result_backend"):
-            value = maybe_sanitize_url(value or settings.redis_url)
-        shown.append((name, "" if value is None else str(value)))
-    return shown
+    parts = urlsplit(str(maybe_sanitize_url(url, mask=MASK)))
+    if not any(word in parts.query.lower() for word in _SECRET_WORDS):
+        return urlunsplit(parts)
+    query = [
+        (name, MASK if any(word in name.lower() for word in _SECRET_WORDS) else value)
+        for name, value in parse_qsl(parts.query, keep_blank_values=True)
+    ]
+    return urlunsplit(parts._replace(query=urlencode(query, safe="*/:")))
