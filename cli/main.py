@@ -8,6 +8,7 @@ from cli.check import check
 from cli.dead import dead, replay
 from cli.doctor import doctor
 from cli.local import demo, up
+from cli.push import push
 from cli.settings import config
 from cli.show import show
 from cli.waiting import cancel, pending
@@ -31,6 +32,7 @@ COMMANDS = (
     cancel,
     dead,
     replay,
+    push,
     doctor,
     config,
 )

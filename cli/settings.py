@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, NamedTuple
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 import click
 
@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 MASK = "**********"
 #: each may hold a password; the first is where the others lead that are not set
 _URLS = ("redis_url", "broker_url", "result_backend", "api_base")
-_SECRET_WORDS = ("password", "passwd", "secret", "token", "key")
+#: up to the last "@", for a password may hold one
+_PASSWORD = re.compile(r"(://[^:/@;]*):[^;]*@")
+_IN_QUERY = re.compile(r"([?&][^=&;]*(?:passw|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
 class Shown(NamedTuple):
@@ -83,14 +85,5 @@ def _shown(settings: Settings) -> Iterator[Shown]:
 
 
 def masked(url: str) -> str:
-    """A URL without the passwords in it."""
-    from kombu.utils.url import maybe_sanitize_url
-
-    parts = urlsplit(str(maybe_sanitize_url(url, mask=MASK)))
-    if not any(word in parts.query.lower() for word in _SECRET_WORDS):
-        return urlunsplit(parts)
-    query = [
-        (name, MASK if any(word in name.lower() for word in _SECRET_WORDS) else value)
-        for name, value in parse_qsl(parts.query, keep_blank_values=True)
-    ]
-    return urlunsplit(parts._replace(query=urlencode(query, safe="*/:")))
+    """A URL, or several with semicolons between them, without the passwords in it."""
+    return _IN_QUERY.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))
