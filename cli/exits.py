@@ -35,7 +35,7 @@ def store_answers() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        fail(f"the store: {described(error)}; does WXCHECK_REDIS_URL lead to a Redis that runs?")
+        fail(store_away(error))
 
 
 @contextmanager
@@ -49,6 +49,11 @@ def broker_answers() -> Iterator[None]:
         yield
     except (OperationalError, RedisError, BackendError, RuntimeError) as error:  # the last two are Celery's
         fail(f"broker or result backend: {described(error)}")
+
+
+def store_away(error: BaseException) -> str:
+    """What is said where the store does not answer."""
+    return f"the store: {described(error)}; does WXCHECK_REDIS_URL lead to a Redis that runs?"
 
 
 def described(error: BaseException) -> str:

@@ -60,7 +60,8 @@ def listen(host: str, port: int, appid: str | None, once: bool, timeout: float |
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
         sock = socket.create_server((host, port), family=family)
     except OSError as error:
-        fail(f"cannot listen on {host}, port {port}: {error.strerror}; choose another with --port")
+        why = str(error.strerror).partition(" (")[0]
+        fail(f"cannot listen on {host}, port {port}: {why}; choose another with --port")
     shown = f"[{host}]" if ":" in host else host
     click.echo(f"push listen: http://{shown}:{sock.getsockname()[1]}{PATH}, until Ctrl-C", err=True)
     listener = Listener(settings, appid, show, once=once)

@@ -11,6 +11,7 @@ from cli.local import demo, up
 from cli.push import push
 from cli.settings import config
 from cli.show import show
+from cli.status import status
 from cli.waiting import cancel, pending
 
 
@@ -27,6 +28,7 @@ COMMANDS = (
     demo,
     up,
     check,
+    status,
     pending,
     show,
     cancel,
