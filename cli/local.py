@@ -9,7 +9,11 @@ import click
 
 @click.command()
 def demo() -> None:
-    """Sends checks through real chains on this machine, against the sandbox, and prints what became of each."""
+    """Sends checks through real chains on this machine, against the sandbox, and prints what became of each.
+
+    \b
+    wxcheck demo
+    """
     from local.demo import run_demo
 
     sys.exit(run_demo())
@@ -21,6 +25,10 @@ def up() -> None:
 
     Against the real platform where WXCHECK_APPID is set, else against the sandbox; with a Redis of its own where
     WXCHECK_REDIS_URL is not set.
+
+    \b
+    wxcheck up
+    WXCHECK_REDIS_URL=redis://127.0.0.1:6379/0 wxcheck up
     """
     from local.up import run_up
 
