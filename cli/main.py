@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import click
 
 from cli.check import check
@@ -22,6 +24,8 @@ def main() -> None:
 
     Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
     """
+    # a command says itself what went wrong; what the machinery logs on the way is for processes that stay
+    logging.getLogger("worker").addHandler(logging.NullHandler())
 
 
 COMMANDS = (

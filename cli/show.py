@@ -44,8 +44,8 @@ def show(task_id: str, as_json: bool) -> None:
     from config.store import connect_store
     from worker.runtime import runtime
 
-    with broker_answers():
-        life = life_of(gather(task_id, runtime(), celery_app(), connect_store(load_settings(), timeout=5)))
+    with broker_answers(), connect_store(load_settings(), timeout=5) as store:
+        life = life_of(gather(task_id, runtime(), celery_app(), store))
     if as_json:
         print_json(life._asdict())
     else:
