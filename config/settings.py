@@ -25,7 +25,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as SourceError
 
 PREFIX = "WXCHECK_"
@@ -324,6 +331,17 @@ def load_settings(process: Process = "any") -> Settings:
             f"wxcheck cannot start, its settings are wrong:\n{listed}\nSee the table of settings in README.md."
         )
     return settings
+
+
+def origins() -> dict[str, str]:
+    """Where each setting that is set came from, by its name: ``environment``, ``.env`` or ``secrets file``."""
+    sources = {
+        "secrets file": SecretsSettingsSource(Settings),
+        ".env": DotEnvSettingsSource(Settings),
+        "environment": EnvSettingsSource(Settings),
+    }
+    # what comes later outranks what comes before, as where the settings are read
+    return {name: origin for origin, source in sources.items() for name in source() if name in Settings.model_fields}
 
 
 def _mend(error: ValidationError) -> tuple[Settings, list[str]]:

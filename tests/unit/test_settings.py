@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.settings import Process, Settings, SettingsError, load_settings
+from config.settings import Process, Settings, SettingsError, load_settings, origins
 from tests.support.processes import ROOT
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
@@ -295,3 +295,13 @@ def test_a_process_that_cannot_start_prints_all_that_it_lacks_and_no_traceback(c
         assert output.count(f"- {name}") == 1, output
     assert "Traceback" not in output
     assert "hush" not in output
+
+
+def test_where_each_setting_came_from_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wxcheck_secret").write_text("of the file")
+    (tmp_path / "wxcheck_appid").write_text("wxOfTheFile")
+    (tmp_path / ".env").write_text("WXCHECK_APPID=wxOfDotEnv\nWXCHECK_API_RETRIES=2\nWXCHECK_MAX_AGE=\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("WXCHECK_API_RETRIES", "3")
+    assert origins() == {"secret": "secrets file", "appid": ".env", "api_retries": "environment"}
