@@ -91,14 +91,13 @@ def check(
 
 def _tell(failure: CheckError, *, as_json: bool) -> NoReturn:
     """Says why it could not be checked, and what to do."""
+    from board.remedies import remedy
     from cli.facts import failure_of
-    from cli.remedies import remedy
 
     told = failure_of(failure)
-    told["remedy"] = remedy(told["name"], told["errcode"])
+    told["remedy"] = remedy(told["name"], told["errcode"])["en"]
     if as_json:
         print_json({"failure": told})
     click.echo(f"wxcheck: {told['name']}: {failure}", err=True)
-    if told["remedy"]:
-        click.echo(f"Remedy: {told['remedy']}", err=True)
+    click.echo(f"Remedy: {told['remedy']}", err=True)
     sys.exit(COULD_NOT)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from board.remedies import remedy
 from cli.output import duration
-from cli.remedies import remedy
 
 if TYPE_CHECKING:
     from cli.facts import Facts
@@ -174,7 +174,7 @@ def _failure(facts: Facts) -> dict[str, Any] | None:
     if failure is None:
         return None
     shown = {name: failure.get(name) for name in ("name", "errcode", "rid", "said")}
-    return {**shown, "remedy": remedy(failure["name"], failure.get("errcode"))}
+    return {**shown, "remedy": remedy(failure["name"], failure.get("errcode"))["en"]}
 
 
 def _outcome(facts: Facts) -> str:

@@ -59,7 +59,7 @@ def status(watch: bool, interval: float, lang: Lang, as_json: bool) -> None:
 
 def reader() -> Callable[[], dict[str, Any]]:
     """What reads the numbers."""
-    from board.numbers import Numbers  # type: ignore[import-not-found]
+    from board.numbers import Numbers
     from config.settings import load_settings
 
     read: Callable[[], dict[str, Any]] = Numbers(load_settings(), celery_app()).read

@@ -13,7 +13,8 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from cli import check, options, output, remedies
+from board import remedies
+from cli import check, options, output
 from cli.exits import COULD_NOT, NO, WELL
 from cli.main import main
 from cli.settings import masked
@@ -204,6 +205,11 @@ def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
 
 
 def test_every_failure_has_a_remedy() -> None:
-    assert all(remedies.remedy(failure.__name__, None) for failure in CheckError.__subclasses__())
-    assert "IP" in (remedies.remedy("CheckRefused", 40164) or "")
-    assert remedies.remedy("ValueError", None) is None
+    other = remedies.remedy("ValueError", None)
+    assert "log" in other["en"]
+    for failure in CheckError.__subclasses__():
+        said = remedies.remedy(failure.__name__, None)
+        assert said.keys() == {"en", "zh"}
+        assert said != other
+    assert "IP" in remedies.remedy("CheckRefused", 40164)["en"]
+    assert "WXCHECK_SECRET" in remedies.remedy("CheckRefused", 40125)["zh"]
