@@ -98,7 +98,7 @@ def _tell(failure: CheckError, *, as_json: bool) -> NoReturn:
     told["remedy"] = remedy(told["name"], told["errcode"])
     if as_json:
         print_json({"failure": told})
-    click.echo(f"wxcheck: {told['name']}: {failure}", err=True)
+    click.echo(f"wxcheck: {told['name']}: {told['said']}", err=True)
     if told["remedy"]:
         click.echo(f"Remedy: {told['remedy']}", err=True)
     sys.exit(COULD_NOT)
