@@ -98,6 +98,6 @@ def _tell(failure: CheckError, *, as_json: bool) -> NoReturn:
     told["remedy"] = remedy(told["name"], told["errcode"])["en"]
     if as_json:
         print_json({"failure": told})
-    click.echo(f"wxcheck: {told['name']}: {failure}", err=True)
+    click.echo(f"wxcheck: {told['name']}: {told['said']}", err=True)
     click.echo(f"Remedy: {told['remedy']}", err=True)
     sys.exit(COULD_NOT)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import wxcheck
+from cli.output import printable
 from config import keys
 from config.store import connect
 from wxcheck import MEDIA_QUEUE, SENT_AT_HEADER, TEXT_QUEUE, CheckError
@@ -125,12 +126,13 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
 
 def failure_of(error: Any) -> dict[str, Any]:
     """A failure as it may be shown: ``name``, ``errcode``, ``rid``, ``said``; of a foreign one the name only."""
-    said = str(error) if isinstance(error, CheckError) else None
+    said = printable(str(error)) if isinstance(error, CheckError) else None
     errcode = getattr(error, "errcode", getattr(error, "reason", None)) if isinstance(error, CheckError) else None
+    rid = getattr(error, "rid", None) if isinstance(error, CheckError) else None
     return {
         "name": type(error).__name__,
         "errcode": errcode if isinstance(errcode, int) else None,
-        "rid": getattr(error, "rid", None) if isinstance(error, CheckError) else None,
+        "rid": printable(str(rid)) if rid else None,
         "said": said,
     }
 

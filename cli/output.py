@@ -31,7 +31,9 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
     from rich.console import Console
     from rich.table import Column, Table
 
-    console = Console()
+    # what the platform said is in some cells: it is text, whatever it looks like
+    rows = [[printable(cell) for cell in row] for row in rows]
+    console = Console(markup=False)
     if not console.is_terminal:
         for row in [heads, *rows]:
             click.echo("\t".join(row))
@@ -39,7 +41,7 @@ def print_table(heads: list[str], rows: list[list[str]]) -> None:
     table = Table(*[Column(head, overflow="fold", no_wrap=number == 0) for number, head in enumerate(heads)])
     for row in rows:
         table.add_row(*row)
-    console.print(table, markup=False)
+    console.print(table)
 
 
 def print_fields(fields: Iterable[tuple[str, str]], indent: str = "") -> None:

@@ -195,11 +195,28 @@ def test_a_check_is_found_in_its_queue_and_in_a_worker_s_hands(system: System, r
         life = told(run, "show", second, **url)
         assert (life["state"], life["queue"]) == ("queued", "wxcheck.text")
         assert "1 before it" in life["said"]
+        # it was replayed: its result is of the run before
+        broker.hset(keys.record(second), "run", "before")
+        failed = {"exc_type": "PushTimeout", "exc_message": ["trace"], "exc_module": "wxcheck"}
+        broker.set(f"celery-task-meta-{second}", json.dumps({"task_id": second, "status": "FAILURE", "result": failed}))
+        assert told(run, "show", second, **url)["state"] == "queued"
+        broker.delete(keys.record(second))
+        assert told(run, "show", second, **url)["state"] == "failed"
         raw = broker.rpop("wxcheck.text")
         broker.hset("wxcheck:unacked", "tag", f"wxcheck.text\n{raw}")
         shown = run("show", first, **url)
         assert "state       taken: " in shown.stdout
         assert "secret" not in shown.stdout
+
+
+def test_a_check_that_is_being_sent_is_told_with_the_worker_that_has_it(system: System, run: Run) -> None:
+    system.tell_sandbox(answer_seconds=[2.5, 2.5])
+    result = send_text(system.app, words())
+    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "sending", "its call is under way")
+    life = told(run, "show", result.id)
+    assert (life["state"], len(life["processes"])) == ("sending", 1)
+    assert life["processes"][0].startswith("worker@")
+    assert verdict_of(result)["suggest"] == "pass"
 
 
 def test_a_store_that_is_away_is_told_with_exit_code_2(system: System, run: Run) -> None:
@@ -294,6 +311,7 @@ def test_one_request_is_awaited_and_the_exit_code_says_whether_it_was_good(syste
         requests.post(f"{url}?signature=x&timestamp=1&nonce=2", data=b"{}", timeout=10)
         assert running.process.wait(PATIENCE) == NO
         assert "compare PUSH_TOKEN" in running.output
+        assert "mode        plain, json" in running.output
     ran = process(system, "push", "listen", "--port", "0", "--once", "--timeout", "0.1s")
     assert (ran.returncode, "nothing came" in ran.stderr) == (COULD_NOT, True)
 

@@ -189,6 +189,18 @@ def test_what_a_stranger_sent_moves_no_cursor() -> None:
     assert output.printable("表 a\x1b[31m\x9b\u202e\ud800") == "表 a\\x1b[31m\\x9b\\u202e\\ud800"
 
 
+@pytest.mark.parametrize("terminal", [True, False])
+def test_a_table_shows_what_the_platform_said_as_it_is(
+    terminal: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    if terminal:
+        monkeypatch.setenv("FORCE_COLOR", "1")
+    output.print_table(["task id", "said"], [["id", "[red]no\x1b[31m"]])
+    shown = capsys.readouterr().out
+    assert "[red]no\\x1b[31m" in shown
+    assert ("┃" in shown) == terminal
+
+
 @pytest.mark.parametrize(
     ("url", "shown"),
     [
