@@ -17,6 +17,7 @@ COPY board /build/board
 COPY callbacks /build/callbacks
 COPY cli /build/cli
 COPY config /build/config
+COPY doctor /build/doctor
 COPY local /build/local
 COPY sandbox /build/sandbox
 COPY tasks /build/tasks

@@ -9,32 +9,41 @@ import click
 from cli.exits import NO, WELL
 from cli.output import print_json
 
+_MARKS = {"ok": ("OK", "green"), "warn": ("! ", "yellow"), "bad": ("!!", "red"), "skipped": ("--", "blue")}
+
 
 @click.command()
+@click.option("--push-url", metavar="URL", help="Of the default Mini Program, in place of WXCHECK_PUSH_URL.")
 @click.option("--json", "as_json", is_flag=True, help="Print JSON.")
-def doctor(as_json: bool) -> None:
-    """Looks at Redis, whether it loses nothing by itself, and at each Mini Program's quotas: what is counted here
-    today, what WeChat counts, and what it grants.
+def doctor(push_url: str | None, as_json: bool) -> None:
+    """Looks at everything that checks need: settings, Redis, broker, clocks, queues and who consumes them, the
+    platform, each Mini Program's secret, IP list and quotas, and the push URL. Each line says OK, or what is wrong, and
+    below it what to do.
 
-    Where WeChat counts more, for other programs spend the same quota, its count is gone by from then on. Each line says
-    OK, or what is wrong with its remedy.
+    Where WeChat counts more calls than are counted here, for other programs spend the same quota, its count is gone by
+    from then on.
 
-    Exit codes: 0 all is well, 1 something is not.
+    Exit codes: 0 nothing is wrong (there may be doubts), 1 something is.
 
     \b
     wxcheck doctor
-    wxcheck doctor --json
+    wxcheck doctor --push-url https://push.example.com/wechat/push
+    wxcheck doctor --json | jq '.[] | select(.level == "bad")'
     """
-    from config.settings import load_settings
-    from worker.doctor import examine
-    from worker.runtime import runtime
+    from doctor.examination import examine
 
-    load_settings("worker")
     findings = []
-    for finding in examine(runtime()):
+    for finding in examine(push_url):
         findings.append(finding)
-        if not as_json:
-            click.echo(f"{'OK' if finding.well else '!!'}  {finding.subject}: {finding.said}")
+        if as_json:
+            continue
+        mark, colour = _MARKS[finding.level]
+        click.echo(f"{click.style(mark, fg=colour, bold=True)}  {finding.subject}: {finding.said}")
+        if finding.remedy:
+            click.echo(f"      {finding.remedy}")
+    bad = sum(not finding.well for finding in findings)
     if as_json:
-        print_json([finding._asdict() for finding in findings])
-    sys.exit(WELL if all(finding.well for finding in findings) else NO)
+        print_json([finding.told() for finding in findings])
+    else:
+        click.echo(f"{bad} of {len(findings)} are wrong." if bad else "Nothing is wrong.")
+    sys.exit(NO if bad else WELL)

@@ -227,6 +227,9 @@ class Settings(BaseSettings):
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: the message-push URL as it is set at mp.weixin.qq.com, for wxcheck doctor to ask it; the other Mini Programs'
+    #: have their appId after it
+    push_url: Annotated[str, AfterValidator(_http_url)] | None = None
 
     #: the lines of the log: JSON, text, or JSON where they do not go to a terminal
     log_format: Literal["auto", "json", "text"] = "auto"

@@ -151,6 +151,14 @@ class Platform:
             answer = self._send(check, parameters, begin, sent, low=low)
         return answer
 
+    def authenticate(self, appid: str) -> None:
+        """Sees that calls for ``appid`` can be signed: its access token lives, or the platform gives one.
+
+        Raises:
+            TokenRefused, Unanswered, Snooze, CheckRefused: it cannot be called now.
+        """
+        self._credential.parameters(appid, "text")
+
     def quota(self, appid: str, lane: Lane) -> PlatformQuota:
         """What the platform itself says of a lane's quota.
 
