@@ -16,6 +16,7 @@ from redis import RedisError
 from rich.console import Console
 from rich.table import Column, Table
 
+from cli.board import board
 from config.names import CANCEL, PUSH_QUEUE
 from config.settings import PREFIX, Settings, load_settings
 from wxcheck import CheckError, Scene, check_media, check_text
@@ -38,6 +39,9 @@ def main() -> None:
 
     Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
     """
+
+
+main.add_command(board)
 
 
 @main.command()

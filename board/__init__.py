@@ -1,0 +1,1 @@
+"""The board: one page that says what is going on, and what is wrong."""

@@ -1,0 +1,29 @@
+"""``wxcheck board``."""
+
+from __future__ import annotations
+
+import click
+
+from config.settings import load_settings
+
+
+@click.command()
+@click.option("--host", help="Where to listen; default: BOARD_HOST. Another than loopback needs BOARD_PASSWORD.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Default: BOARD_PORT; 0 takes a free one.")
+def board(host: str | None, port: int | None) -> None:
+    """Serves the board, a page that shows quotas, waiting checks, verdicts, failures and processes as they are now, and
+    says first what is wrong; prints its URL and runs until Ctrl-C.
+
+    Exit codes: 0 it was stopped, 1 its settings are wrong or the port is taken.
+
+    \b
+    wxcheck board
+    WXCHECK_BOARD_PASSWORD=… wxcheck board --host 0.0.0.0 --port 8070
+    """
+    said = {"board_host": host, "board_port": port}
+    settings = load_settings("board", **{name: value for name, value in said.items() if value is not None})
+    from board.numbers import Numbers
+    from board.server import serve
+    from worker.app import app
+
+    serve(settings, Numbers(settings, app).read)
