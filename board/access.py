@@ -6,6 +6,7 @@ import base64
 import binascii
 import hmac
 import logging
+import re
 from typing import TYPE_CHECKING
 
 from starlette.datastructures import Headers, MutableHeaders
@@ -41,6 +42,8 @@ HEADERS = {
     "cross-origin-resource-policy": "same-origin",
     "cache-control": "no-store",
 }
+
+_HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 
 #: open to everybody: it says nothing
 OPEN_PATHS = ("/livez",)
@@ -93,8 +96,9 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port."""
-    return host.partition("]")[0].lstrip("[") if host.startswith("[") else host.rpartition(":")[0] or host
+    """The name in a Host header, without its port; nothing where it is none."""
+    match = _HOST.fullmatch(host)
+    return (match[1] or match[2]) if match else ""
 
 
 def _password(authorization: str) -> bytes | None:

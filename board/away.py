@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 import redis.exceptions
 
+#: a sentence in English ("en") and Chinese ("zh")
 Said = dict[str, str]
+#: as ``board.numbers`` describes it
+Trouble = dict[str, Any]
+
+#: what the sentence says already
+_REPEATED = re.compile(r"^Error -?\d+ connecting to \S+\.\s")
 
 _START: Said = {
     "en": "Start it, or set WXCHECK_REDIS_URL to the one that runs; until then no check is sent.",
@@ -36,6 +43,7 @@ class StoreAway:
     store: str
     #: as Redis or the network said it
     why: str
+    remedy: Said
 
     @property
     def said(self) -> Said:
@@ -44,17 +52,7 @@ class StoreAway:
             "zh": f"{self.store} 上的 Redis 没有应答：{self.why}。",
         }
 
-    @property
-    def remedy(self) -> Said:
-        if self.why.startswith("AuthenticationError"):
-            return _LOGIN
-        if self.why.startswith("BusyLoadingError"):
-            return _LOADING
-        if self.why.startswith(("ConnectionError", "TimeoutError", "no answer")):
-            return _START
-        return _REFUSES
-
-    def trouble(self) -> dict[str, Any]:
+    def trouble(self) -> Trouble:
         return {"key": "store_away", "level": "bad", "said": self.said, "remedy": self.remedy}
 
 
@@ -65,7 +63,7 @@ class NotReadable:
     #: the error's class: its text may quote what was read
     error: str
 
-    def trouble(self) -> dict[str, Any]:
+    def trouble(self) -> Trouble:
         return {
             "key": "numbers_unreadable",
             "level": "bad",
@@ -80,15 +78,25 @@ class NotReadable:
         }
 
 
-def reason(error: BaseException) -> str:
-    """The class and the words of an error of Redis, on one line, without its full stop."""
-    words = " ".join(str(error).split())[:160].rstrip(".")
-    name = type(error).__name__
+def store_away(store: str, error: Exception) -> StoreAway:
+    """What one of ``STORE_AWAY`` comes to, on one line and without its full stop."""
+    words = _REPEATED.sub("", " ".join(str(error).split()))[:160].rstrip(".")
+    return StoreAway(store, words or type(error).__name__, _remedy(error))
+
+
+def store_silent(store: str, seconds: float) -> StoreAway:
+    """The store has not said anything for so long."""
+    return StoreAway(store, f"no answer within {seconds:.0f} s", _START)
+
+
+def _remedy(error: Exception) -> Said:
     if isinstance(error, redis.exceptions.AuthenticationError):
-        name = "AuthenticationError"
-    elif isinstance(error, redis.exceptions.BusyLoadingError):
-        name = "BusyLoadingError"
-    return f"{name}: {words}" if words else name
+        return _LOGIN
+    if isinstance(error, redis.exceptions.BusyLoadingError):
+        return _LOADING
+    if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):
+        return _START
+    return _REFUSES
 
 
 def place(url: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
-from board.away import NotReadable, StoreAway, reason
+from board.away import NotReadable, Trouble, store_away, store_silent
 from config.store import STORE_AWAY
 
 #: seconds for which numbers are new
@@ -68,7 +68,7 @@ class Latest:
         await asyncio.wait([asyncio.wrap_future(reading)], timeout=PATIENCE_SECONDS)
         self._take()
         if not reading.done() or self._body is None:
-            return _body(self._stale(StoreAway(self._store, f"no answer within {PATIENCE_SECONDS:.0f} s")))
+            return _body(self._stale(store_silent(self._store, PATIENCE_SECONDS).trouble()))
         return self._body
 
     def close(self) -> None:
@@ -89,17 +89,17 @@ class Latest:
             self._good, self._good_at, self._said = outcome, self._clock(), ""
             self._body = _body(outcome)
         elif isinstance(outcome, STORE_AWAY):
-            away = StoreAway(self._store, reason(outcome))
+            away = store_away(self._store, outcome)
             self._say(f"the numbers cannot be read: {away.said['en']} {away.remedy['en']}")
-            self._body = _body(self._stale(away))
+            self._body = _body(self._stale(away.trouble()))
         else:
             self._say(f"the numbers cannot be read: {type(outcome).__name__}", outcome)
-            self._body = _body(self._stale(NotReadable(type(outcome).__name__)))
+            self._body = _body(self._stale(NotReadable(type(outcome).__name__).trouble()))
 
-    def _stale(self, fault: StoreAway | NotReadable) -> dict[str, Any]:
+    def _stale(self, trouble: Trouble) -> dict[str, Any]:
         old = self._good or {"at": time.time(), "version": self._version}
         seconds = max(1.0, round(self._clock() - self._good_at, 1))
-        return {**old, "stale_seconds": seconds, "troubles": [fault.trouble()]}
+        return {**old, "stale_seconds": seconds, "troubles": [trouble]}
 
     def _say(self, message: str, error: BaseException | None = None) -> None:
         """One line for each kind of fault, not one a second."""

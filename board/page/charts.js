@@ -139,24 +139,28 @@ export function drawHistogram(node, delay) {
     node.dataset.bounds = JSON.stringify(bounds);
     node.replaceChildren();
     svg(node, "path", { class: "grid", d: `M${LEFT} ${BASE}H${RIGHT}` });
-    node.columns = bounds.map(() => ({ bar: svg(node, "path", { class: "column" }), count: svg(node, "text", { class: "count" }) }));
-    node.bounds = bounds.map(() => svg(node, "text", { class: "bound" }));
-    node.marks = MARKS.map((name) => ({ line: svg(node, "path", { class: `mark ${name}` }), name: svg(node, "text", { class: "mark-name" }) }));
+    const each = (list, name, kind) => list.map((item) => svg(node, name, { class: kind(item) }));
+    // what stands later lies above: words above lines
+    node.bars = each(bounds, "path", () => "column");
+    node.lines = each(MARKS, "path", (name) => `mark ${name}`);
+    node.counts = each(bounds, "text", () => "count");
+    node.bounds = each(bounds, "text", () => "bound");
+    node.names = each(MARKS, "text", () => "mark-name");
   }
   const step = (RIGHT - LEFT) / Math.max(1, bounds.length);
   const top = Math.max(...delay.buckets.map((bucket) => bucket[1]), 1);
   delay.buckets.forEach(([bound, n], index) => {
     const height = n ? Math.max(2, (ROOM * n) / top) : 0;
     const x = LEFT + step * index;
-    attr(node.columns[index].bar, "d", height ? `M${x + 2} ${BASE}V${BASE - height + 3}q0 -3 3 -3H${x + step - 5}q3 0 3 3V${BASE}Z` : "");
-    place(node.columns[index].count, x + step / 2, BASE - height - 5, n ? short(n) : "");
+    attr(node.bars[index], "d", height ? `M${x + 2} ${BASE}V${BASE - height + 3}q0 -3 3 -3H${x + step - 5}q3 0 3 3V${BASE}Z` : "");
+    place(node.counts[index], x + step / 2, BASE - height - 5, n ? short(n) : "");
     const shown = bound === null ? `>${shortSpan(bounds[index - 1])}` : shortSpan(bound);
     // below the column's right edge, for that is where the bound lies
     place(node.bounds[index], bound === null ? x + step / 2 : Math.min(x + step, RIGHT - 8), BASE + 18, index % 2 && bounds.length > 12 ? "" : shown);
   });
   MARKS.forEach((name, index) => {
     const seconds = delay[name];
-    const { line, name: label } = node.marks[index];
+    const [line, label] = [node.lines[index], node.names[index]];
     const known = seconds !== null && seconds !== undefined;
     const x = known ? Math.round(placeOf(seconds, bounds, step)) : 0;
     const y = 12 + 14 * index;

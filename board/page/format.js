@@ -2,13 +2,14 @@
 
 import { lang, word } from "./words.js";
 
-const locale = () => (lang() === "zh" ? "zh-CN" : "en-GB");
 const made = new Map();
 
 /** A formatter, made once: making one costs more than using it. */
 function formatter(kind, options) {
-  const key = `${kind.name}|${locale()}|${JSON.stringify(options)}`;
-  if (!made.has(key)) made.set(key, new kind(locale(), options));
+  // 2M, not 2m, and the day before the month
+  const locale = lang() === "zh" ? "zh-CN" : kind === Intl.NumberFormat ? "en-US" : "en-GB";
+  const key = `${kind.name}|${locale}|${JSON.stringify(options)}`;
+  if (!made.has(key)) made.set(key, new kind(locale, options));
   return made.get(key);
 }
 

@@ -6,7 +6,7 @@ import { countdown, number, percent, short, span } from "./format.js";
 import { plural, said, word } from "./words.js";
 
 const RANK = { stopped: 0, spent: 1, held: 2, paused: 3, slowed: 4, open: 5 };
-const SIGNS = { open: "●", slowed: "◐", held: "❙❙", paused: "❙❙", stopped: "✕", spent: "○" };
+const SIGNS = { open: "●", slowed: "◐", held: "‖", paused: "‖", stopped: "✕", spent: "○" };
 /** So many appIds stand open when the page comes; of more, those that need a look. */
 const FEW = 3;
 
@@ -35,7 +35,7 @@ export function showLanes(numbers, now) {
   }) : "");
   hidden(byId("lanes-tools"), programs.length < 2);
   hidden(byId("filter"), programs.length <= FEW);
-  const opened = isFirst ? programs.filter((program, index) => programs.length <= FEW || (index < FEW && program.rank < RANK.open)) : [];
+  const opened = programs.filter((program, index) => programs.length <= FEW || (isFirst && index < FEW && program.rank < RANK.open));
   if (programs.length) isFirst = false;
   keyed(byId("programs"), programs, (program) => program.appid, (program) => {
     const node = clone("t-program");

@@ -30,7 +30,7 @@ export function showPushes(waiting) {
   const some = Boolean(delay?.count);
   text(byId("delay-count"), some ? word("delay_count", { n: number(delay.count) }) : "");
   hidden(byId("delay-empty"), some);
-  byId("histogram").classList.toggle("none", !some);
+  attr(byId("histogram"), "hidden", some ? null : "");
   keyed(byId("quantiles"), ["p50", "p95", "p99"], (name) => name, () => clone("t-quantile"), (node, name) => {
     text(node.querySelector("dt"), name);
     text(node.querySelector("dd"), span(some ? delay[name] : null));
@@ -57,7 +57,7 @@ export function showVerdicts(verdicts) {
     ["hour", "day"].forEach((unit, index) => {
       const counts = sums[kind][unit];
       drawShares(bars[index], counts);
-      text(node.parts[`${unit}-name`], word(unit === "hour" ? "last_hour" : "last_day"));
+      text(node.parts[`${unit}-name`], word(unit));
       text(node.parts[unit], SUGGESTS.map((suggest) => `${number(counts[suggest])} ${word(suggest)}`).join(" · "));
     });
   });
@@ -102,6 +102,7 @@ export function showFailures(failures) {
     attr(node.parts.at, "datetime", iso(each.at));
     text(node.parts.name, each.name);
     text(node.parts.errcode, each.errcode === null ? "" : `errcode ${each.errcode}`);
+    hidden(node.parts.errcode, each.errcode === null);
     text(node.parts.appid, each.appid);
     text(node.parts.remedy, said(each.remedy));
     text(node.parts["task-name"], word("task"));

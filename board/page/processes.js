@@ -44,7 +44,7 @@ export function showProcesses(processes, version) {
     text(parts.version, `${process.version}${other ? ` ▲ ${word("other_version", { version })}` : ""}`);
     attr(parts.version, "class", other ? "odd" : "");
     const offset = process.clock_offset_seconds;
-    text(parts.clock, offset === null || offset === undefined ? "–" : `${off ? "▲ " : ""}${offset < 0 ? "−" : "+"}${span(Math.abs(offset))}`);
+    text(parts.clock, offset === null || offset === undefined ? "–" : `${off ? "▲ " : ""}${offset <= -0.05 ? "−" : offset >= 0.05 ? "+" : ""}${span(Math.abs(offset))}`);
     attr(parts.clock, "class", off ? "n odd" : "n");
     label(node, { kind: word("kind"), queues: word("queues"), pool: word("pool"), age: word("heartbeat"), version: word("version"), clock: word("clock") });
   });
