@@ -41,7 +41,10 @@ export class HourChart {
     };
     chart.addEventListener("pointermove", at);
     chart.addEventListener("pointerdown", at);
-    for (const end of ["pointerleave", "pointercancel", "blur"]) chart.addEventListener(end, () => this.show(null));
+    for (const end of ["pointerleave", "pointercancel", "blur"]) {
+      // a finger that is lifted leaves too, and would then have read nothing
+      chart.addEventListener(end, (event) => !(end === "pointerleave" && event.pointerType === "touch") && this.show(null));
+    }
     chart.addEventListener("keydown", (event) => {
       const last = this.hour.length - 1;
       const from = this.read ?? last + (event.key === "ArrowRight" ? 0 : 1);
