@@ -6,6 +6,7 @@ import logging
 
 import click
 
+from cli.board import board
 from cli.check import check
 from cli.dead import dead, replay
 from cli.doctor import doctor
@@ -33,6 +34,7 @@ COMMANDS = (
     up,
     check,
     status,
+    board,
     pending,
     show,
     cancel,

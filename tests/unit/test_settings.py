@@ -305,3 +305,36 @@ def test_where_each_setting_came_from_is_known(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
     monkeypatch.setenv("WXCHECK_API_RETRIES", "3")
     assert origins() == {"secret": "secrets file", "appid": ".env", "api_retries": "environment"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_the_board_needs_no_password_on_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    settings = load(monkeypatch, "board", APPID="wxa", BOARD_HOST=host)
+    assert (settings.board_host, settings.board_port, settings.board_password) == (host, 8070, None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "board.example.com"])  # noqa: S104
+def test_the_board_needs_a_password_elsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    (told,) = faults(monkeypatch, "board", APPID="wxa", BOARD_HOST=host)
+    assert told.startswith(f"WXCHECK_BOARD_PASSWORD is missing: {host} can be reached from outside")
+    # only the board listens there
+    assert load(monkeypatch, "any", APPID="wxa", BOARD_HOST=host).board_host == host
+    settings = load(monkeypatch, "board", APPID="wxa", BOARD_HOST=host, BOARD_PASSWORD=HUSH)
+    assert HUSH not in repr(settings)
+
+
+def test_a_short_password_of_the_board_is_refused_without_saying_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults(monkeypatch, "any", BOARD_PASSWORD="hush") == [
+        "WXCHECK_BOARD_PASSWORD: must have 8 characters or more"
+    ]
+
+
+def test_a_command_line_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WXCHECK_BOARD_PORT", "1111")
+    monkeypatch.setenv("WXCHECK_APPID", "wxa")
+    assert load_settings.__wrapped__("board", board_port=2222).board_port == 2222
+    monkeypatch.setenv("WXCHECK_API_TIMEOUT", "soon")
+    with pytest.raises(SettingsError) as failure:
+        load_settings.__wrapped__("board", board_host="0.0.0.0")  # noqa: S104
+    assert "WXCHECK_API_TIMEOUT" in str(failure.value)
+    assert "0.0.0.0 can be reached" in str(failure.value)
