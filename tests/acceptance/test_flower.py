@@ -87,7 +87,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, Fl
         writable = started(system, "flower", "celery -A worker flower", FLOWER_BASIC_AUTH=":".join(LOGIN))
         system.sandbox()
         system.endpoint()
-        system.application()
+        system.application("-E")  # tells of its tasks from the first one on; without it, once Flower has asked for it
         for worker in workers:
             worker.wait_for(" ready.")
         for flower in (composed, writable):
