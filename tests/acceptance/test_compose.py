@@ -20,47 +20,20 @@ from typing import Any
 import pytest
 import redis
 import requests
-import yaml
 
 from config.settings import PREFIX, Settings
 from local.redis_server import find_server
 from sandbox.credentials import DEMO_ENVIRONMENT
+from tests.support.compose import COMPOSE, SERVICES, Missing, environment_of, interpolated
 from tests.support.ports import free_port
-from tests.support.processes import eventually
+from tests.support.processes import ROOT, eventually
 from tests.support.system import plain_client
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PYTHON_SERVICES = [name for name in SERVICES if name != "redis"]
 
 LOGIN = ("operator", "hushhush")
 #: what the operator sets, here for the profile ``sandbox``
 OPERATOR = {**DEMO_ENVIRONMENT, "WXCHECK_API_BASE": "http://sandbox:8090", "FLOWER_BASIC_AUTH": ":".join(LOGIN)}
-
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
-
-
-class Missing(Exception):
-    """A variable that the compose file requires is not set."""
-
-
-def interpolated(value: str, variables: dict[str, str]) -> str:
-    """``value`` as docker compose reads it: ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}`` and ``$$``."""
-
-    def replaced(match: re.Match[str]) -> str:
-        name, operator, rest = match.groups()
-        found = variables.get(name, "")
-        if not found and operator == ":?":
-            raise Missing(f"{name}: {rest}")
-        return found or (rest if operator == ":-" else "")
-
-    return _VARIABLE.sub(replaced, value).replace("$$", "$")
-
-
-def environment_of(service: str, variables: dict[str, str]) -> dict[str, str]:
-    declared = SERVICES[service].get("environment", {})
-    return {name: interpolated(str(value), variables) for name, value in declared.items()}
 
 
 class Machine:

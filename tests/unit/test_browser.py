@@ -16,7 +16,8 @@ PAGE = """<!doctype html><meta name=viewport content="width=device-width"><link 
 document.querySelector("p").textContent = [navigator.language, innerWidth, devicePixelRatio,
     matchMedia("(prefers-color-scheme: dark)").matches, "ontouchstart" in window].join(" ");
 </script>"""
-BAD_PAGE = PAGE + '<img src="http://img.example.com/a.png"><script>console.error("oh"); nothing.there</script>'
+BAD_PAGE = f"""{PAGE}<p style="width: 1500px">wide</p><img src="http://img.example.com/a.png">
+<script>console.error("oh"); nothing.there</script>"""
 
 
 class _Pages(BaseHTTPRequestHandler):
@@ -57,6 +58,7 @@ def test_a_window_notes_requests_to_other_hosts_errors_and_exceptions(browser: B
         assert window.foreign == ["http://img.example.com/a.png"]
         said = "\n".join(window.faults)
         assert len(window.faults) == 3
+        assert window.overflow > 1500 - DESKTOP.width
         assert "oh" in said
         assert "ReferenceError" in said
         assert "ERR_NAME_NOT_RESOLVED" in said
