@@ -13,6 +13,7 @@ RUN sed -n '/^setuptools==/,/# via/p' /build/requirements-dev.lock > /build/setu
     && pip install --require-hashes -r /build/setuptools.lock
 COPY pyproject.toml README.md /build/
 COPY client /build/client
+COPY board /build/board
 COPY callbacks /build/callbacks
 COPY config /build/config
 COPY local /build/local

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 
 from celery import Celery
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
 from callbacks.messages import media_verdict
-from callbacks.metrics import Metrics
+from callbacks.metrics import Metrics, Numbers, cluster_metrics
 from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
@@ -32,24 +33,30 @@ ClusterCounters = Callable[[], Mapping[str, int]]
 logger = logging.getLogger(__name__)
 
 
-def create_app(settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None = None) -> Starlette:
+def create_app(
+    settings: Settings,
+    celery_app: Celery,
+    cluster_counters: ClusterCounters | None = None,
+    numbers: Numbers | None = None,
+) -> Starlette:
     """The endpoint as an ASGI application.
 
     Args:
         settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
         celery_app: says where the broker is; its connections are not used.
         cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
+        numbers: read for ``/metrics`` too, for all other metrics of the cluster.
     """
-    return _Endpoint(settings, celery_app, cluster_counters).application()
+    return _Endpoint(settings, celery_app, lambda: cluster_metrics(cluster_counters, numbers)).application()
 
 
 class _Endpoint:
-    def __init__(self, settings: Settings, celery_app: Celery, cluster_counters: ClusterCounters | None) -> None:
+    def __init__(self, settings: Settings, celery_app: Celery, read_cluster: Callable[[], list[Metric]]) -> None:
         self._programs = settings.programs
         self._default_appid = settings.default_appid
         self._publisher = Publisher(celery_app)
         self._servers: list[Probe[None]] = [broker_probe(celery_app), store_probe(settings)]
-        self._cluster_counters = Probe("counters", cluster_counters or dict)
+        self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
         self._warnings = BoundedLog(logger)
 
@@ -76,7 +83,7 @@ class _Endpoint:
         self._publisher.close()
         for server in self._servers:
             server.close()
-        self._cluster_counters.close()
+        self._cluster.close()
 
     async def url_check(self, request: Request) -> Response:
         try:
@@ -103,11 +110,11 @@ class _Endpoint:
 
     async def metrics(self, _: Request) -> Response:
         try:
-            events = await self._cluster_counters.ask()
+            cluster = await self._cluster.ask()
         except Unanswered as error:
-            self._warnings.warning("counters", f"the workers' counters cannot be read from the store: {error}")
-            events = {}
-        return Response(self._metrics.exposition(events), headers={"content-type": CONTENT_TYPE_LATEST})
+            self._warnings.warning("numbers", f"the cluster's numbers cannot be read from the store: {error}")
+            cluster = None
+        return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _take(self, request: Request) -> Outcome:
         check_announced(request)
