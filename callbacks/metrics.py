@@ -59,7 +59,7 @@ class Metrics:
         self._pushes.labels(outcome).inc()
 
     def exposition(self, cluster: list[Metric] | None) -> bytes:
-        """Everything in Prometheus' text format; ``cluster``: as :func:`cluster_metrics` makes it, None if it failed."""
+        """Everything in Prometheus' text format; ``cluster``: of :func:`cluster_metrics`, None where that failed."""
         registry = CollectorRegistry()
         registry.register(_Cluster(cluster))
         return generate_latest(self._registry) + generate_latest(registry)
