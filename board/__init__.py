@@ -1,1 +1,1 @@
-"""The board: one page that says what is going on, and what is wrong."""
+"""What the people who run wxcheck are told: the numbers of the whole cluster, what is wrong, and what to do."""

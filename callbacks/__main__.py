@@ -65,6 +65,7 @@ def main(log_level: str) -> None:
     use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
     logging.getLogger("callbacks").setLevel(log_level.upper())
     _allow_files(MAX_CONNECTIONS + OTHER_FILES)
+    from board.numbers import Numbers
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
     from worker.counters import Counters
     from worker.presence import beat, leave, own_name
@@ -75,7 +76,7 @@ def main(log_level: str) -> None:
     name = own_name()
     reporter = Reporter(Statistics(store), partial(beat, store, name, "endpoint"), partial(leave, store, name))
     config = uvicorn.Config(
-        create_app(settings, celery_app, Counters(store).read, reporter),
+        create_app(settings, celery_app, Counters(store).read, Numbers(settings, celery_app), reporter),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from celery import Celery
 from prometheus_client import CONTENT_TYPE_LATEST
+from prometheus_client.metrics_core import Metric
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
@@ -19,7 +20,7 @@ from starlette.routing import Route
 from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
 from callbacks.messages import media_verdict
-from callbacks.metrics import Metrics
+from callbacks.metrics import Metrics, Numbers, cluster_metrics
 from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
@@ -40,6 +41,7 @@ def create_app(
     settings: Settings,
     celery_app: Celery,
     cluster_counters: ClusterCounters | None = None,
+    numbers: Numbers | None = None,
     reporter: Reporter | None = None,
 ) -> Starlette:
     """The endpoint as an ASGI application.
@@ -49,8 +51,9 @@ def create_app(
         celery_app: says where the broker is; its connections are not used.
         reporter: tells the store what became of the requests, and that the endpoint runs.
         cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
+        numbers: read for ``/metrics`` too, for all other metrics of the cluster.
     """
-    return _Endpoint(settings, celery_app, cluster_counters, reporter).application()
+    return _Endpoint(settings, celery_app, lambda: cluster_metrics(cluster_counters, numbers), reporter).application()
 
 
 class _Endpoint:
@@ -58,7 +61,7 @@ class _Endpoint:
         self,
         settings: Settings,
         celery_app: Celery,
-        cluster_counters: ClusterCounters | None,
+        read_cluster: Callable[[], list[Metric]],
         reporter: Reporter | None,
     ) -> None:
         self._reporter = reporter
@@ -66,7 +69,7 @@ class _Endpoint:
         self._default_appid = settings.default_appid
         self._publisher = Publisher(celery_app)
         self._servers: list[Probe[None]] = [broker_probe(celery_app), store_probe(settings)]
-        self._cluster_counters = Probe("counters", cluster_counters or dict)
+        self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
         self._warnings = BoundedLog(log)
 
@@ -98,7 +101,7 @@ class _Endpoint:
         self._publisher.close()
         for server in self._servers:
             server.close()
-        self._cluster_counters.close()
+        self._cluster.close()
 
     async def url_check(self, request: Request) -> Response:
         try:
@@ -125,11 +128,11 @@ class _Endpoint:
 
     async def metrics(self, _: Request) -> Response:
         try:
-            events = await self._cluster_counters.ask()
+            cluster = await self._cluster.ask()
         except Unanswered as error:
-            self._warnings.warning("counters_not_read", f"the store does not tell what the workers counted: {error}")
-            events = {}
-        return Response(self._metrics.exposition(events), headers={"content-type": CONTENT_TYPE_LATEST})
+            self._warnings.warning("numbers_not_read", f"the store does not tell the cluster's numbers: {error}")
+            cluster = None
+        return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 
     async def _take(self, request: Request) -> Outcome:
         check_announced(request)
