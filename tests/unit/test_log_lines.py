@@ -164,8 +164,9 @@ def test_a_traceback_shows_where_it_came_from_and_not_what_it_quotes(log: Any) -
     found = line(log)
     assert CONTENT not in json.dumps(found).replace("int(CONTENT)", "").replace("KeyError(CONTENT)", "")
     steps = found["exception"].splitlines()
-    assert [step for step in steps if not step.startswith((" ", "/"))] == ["ValueError", "then:", "KeyError"]
-    assert steps[0].endswith("in test_a_traceback_shows_where_it_came_from_and_not_what_it_quotes")
+    assert [step for step in steps if not step.startswith((" ", "/"))] == [steps[0], "ValueError", "then:", "KeyError"]
+    assert steps[0].startswith("Traceback")
+    assert steps[1].endswith("in test_a_traceback_shows_where_it_came_from_and_not_what_it_quotes")
     shown = text(log)
     assert CONTENT not in shown
     assert all(part.startswith("  ") for part in shown.splitlines()[1:])
