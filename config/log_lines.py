@@ -109,7 +109,7 @@ class Lines(logging.Formatter):
         found = record.exc_info
         if not found or found[1] is None:
             return None
-        return "\n".join(_explained(found[1], found[2]))
+        return "\n".join(["Traceback, the oldest call first:", *_explained(found[1], found[2])])
 
 
 class JsonLines(Lines):

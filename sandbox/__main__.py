@@ -6,7 +6,6 @@ import ipaddress
 import logging
 import signal
 import socket
-from functools import partial
 from typing import Any, NoReturn
 from urllib.parse import urlsplit
 
@@ -65,15 +64,14 @@ def main(
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn hands them on when it has shut down
     listener = _listen(host, default_port(settings) if port is None else port)
-    say = partial(announce, settings.log_format, log)
     url = _url(listener)
-    say("sandbox_starts", f"sandbox listening on {url}", url=url)
+    announce(settings.log_format, log, "sandbox_starts", f"sandbox listening on {url}", url=url)
     if demo:
         told = f"no Mini Program is configured: taking the demonstration's, {default_appid} (docs/sandbox.md)"
-        say("demonstration_program", told, appid=default_appid)
+        announce(settings.log_format, log, "demonstration_program", told, appid=default_appid)
     for appid, url in urls.items():
         told = url if programs[appid].push_token else "nowhere, it has no push_token"
-        say("push_url", f"pushes for {appid} go to {told}", appid=appid)
+        announce(settings.log_format, log, "push_url", f"pushes for {appid} go to {told}", appid=appid)
     config = uvicorn.Config(
         make_app(state),
         http=Protocol,
