@@ -15,7 +15,7 @@ import uvicorn
 from board.app import create_app
 from board.latest import Read
 from callbacks.protocol import Protocol
-from config.settings import Settings
+from config.settings import PREFIX, Settings
 
 #: requests and idle connections at one time; further ones are answered 503
 MAX_CONNECTIONS = 500
@@ -38,15 +38,18 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings, read: Read) -> None:
-    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``; ends the process with code 0 when it is told to stop."""
+    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``; ends the process with code 0 when it is told to stop.
+
+    Where it cannot listen it says so, and ends the process with code 2.
+    """
+    listening = _listen(settings.board_host, settings.board_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
         signal.signal(number, _end)
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it starts and stops is seen
     config = uvicorn.Config(
         create_app(settings, read),
-        host=settings.board_host,
-        port=settings.board_port,
         log_config=None,
         access_log=False,  # a line each second says nothing
         server_header=False,
@@ -57,7 +60,21 @@ def serve(settings: Settings, read: Read) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    asyncio.run(_Server(config).serve())
+    asyncio.run(_Server(config).serve([listening]))
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        click.echo(
+            f"wxcheck: the board cannot listen on {host}, port {port}: {why}. "
+            f"Is another one running? Choose another place: --port, {PREFIX}BOARD_PORT, {PREFIX}BOARD_HOST",
+            err=True,
+        )
+        sys.exit(2)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -252,7 +252,9 @@ def test_the_services_name_settings_that_exist_and_together_name_all() -> None:
 
 def test_a_service_gets_the_secrets_that_it_needs_and_no_other() -> None:
     def secrets_of(service: str) -> set[str]:
-        return {name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS|PASSWORD", name)}
+        return {
+            name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS|PASSWORD", name)
+        }
 
     pushes = {"WXCHECK_PUSH_TOKEN", "WXCHECK_PUSH_AES_KEY", "WXCHECK_PUSH_AES_KEY_PREVIOUS", "WXCHECK_APPS"}
     for name in ("worker-text", "worker-media", "worker-push"):
