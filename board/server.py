@@ -10,6 +10,7 @@ import sys
 from types import FrameType
 from typing import TYPE_CHECKING
 
+import click
 import uvicorn
 
 from board.app import create_app
@@ -17,7 +18,7 @@ from board.latest import Read
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
-from config.settings import Settings
+from config.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from worker.reporter import Reporter
@@ -49,17 +50,19 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> None:
-    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``, while ``reporter`` says that it runs.
+    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``, while ``reporter`` says that it runs; ends the process with code 0
+    when it is told to stop.
 
-    Ends the process with code 0 when it is told to stop."""
+    Where it cannot listen it says so, and ends the process with code 2.
+    """
+    listening = _listen(settings.board_host, settings.board_port)
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
         signal.signal(number, _end)
     use_lines(settings.log_format, f"board@{socket.gethostname()}", logging.INFO)
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it starts and stops is seen
     config = uvicorn.Config(
         create_app(settings, read),
-        host=settings.board_host,
-        port=settings.board_port,
         log_config=None,
         access_log=False,  # a line each second says nothing
         server_header=False,
@@ -73,10 +76,24 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
     if reporter is not None:
         reporter.start()
     try:
-        asyncio.run(_Server(config, settings.log_format).serve())
+        asyncio.run(_Server(config, settings.log_format).serve([listening]))
     finally:
         if reporter is not None:
             reporter.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+        return socket.create_server(address[:2], family=family)
+    except OSError as error:
+        why = error.strerror or type(error).__name__
+        click.echo(
+            f"wxcheck: the board cannot listen on {host}, port {port}: {why}. "
+            f"Is another one running? Choose another place: --port, {PREFIX}BOARD_PORT, {PREFIX}BOARD_HOST",
+            err=True,
+        )
+        sys.exit(2)
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

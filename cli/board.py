@@ -17,7 +17,7 @@ def board(host: str | None, port: int | None) -> None:
     """Serves the board, a page that shows quotas, waiting checks, verdicts, failures and processes as they are now, and
     says first what is wrong; prints its URL and runs until Ctrl-C.
 
-    Exit codes: 0 it was stopped, 1 its settings are wrong or the port is taken.
+    Exit codes: 0 it was stopped, 1 its settings are wrong, 2 it cannot listen there.
 
     \b
     wxcheck board

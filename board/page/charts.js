@@ -13,8 +13,9 @@ const SERIES = { sent: 1, held: 2, refused: 3 };
 
 /** The next number of the form 1, 2, 5 times a power of ten: a scale that changes seldom. */
 export function niceTop(most) {
-  const power = 10 ** Math.floor(Math.log10(Math.max(most, 4)));
-  return [1, 2, 4, 5, 10].map((step) => step * power).find((top) => top >= most);
+  const least = Math.max(most, 10);
+  const power = 10 ** Math.floor(Math.log10(least));
+  return [1, 2, 5, 10].map((step) => step * power).find((top) => top >= least);
 }
 
 export function drawGauge(node, used, limit) {

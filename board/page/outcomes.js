@@ -63,6 +63,7 @@ export function showVerdicts(verdicts) {
   });
   const sorted = verdicts.filter((each) => each.hour || each.day).sort((a, b) => b.day - a.day || a.label - b.label);
   hidden(byId("labels-empty"), sorted.length > 0);
+  hidden(byId("labels").closest("table"), !sorted.length);
   const key = (each) => `${each.kind}|${each.suggest}|${each.label}`;
   keyed(byId("labels"), sorted, key, (each) => {
     const node = clone("t-label");

@@ -18,7 +18,7 @@ const WORDS = {
     other_lang: "中文", other_lang_label: "此页面的中文版",
     tile_sent: "Sent this minute", tile_backlog: "In the queues", tile_shelved: "Put off", tile_waiting: "Waiting for a push",
     tile_failed: "Failed, last hour", tile_dead: "Kept to be replayed",
-    tile_sent_hint: "calls, all appIds", tile_backlog_hint: "messages", tile_shelved_hint: "retries and countdowns",
+    tile_sent_hint: "calls, all appIds", tile_backlog_hint: "messages", tile_shelved_hint: "retries, countdowns",
     tile_waiting_hint: "media checks", tile_failed_hint: "checks", tile_dead_hint: "wxcheck dead",
     lanes: "Quotas", lanes_count: "{programs}, {closed}", programs_one: "1 appId", programs_n: "{n} appIds",
     lanes_all_open: "all lanes open", lanes_closed_one: "1 lane not open", lanes_closed_n: "{n} lanes not open",

@@ -33,7 +33,12 @@ PYTHON_SERVICES = [name for name in SERVICES if name != "redis"]
 
 LOGIN = ("operator", "hushhush")
 #: what the operator sets, here for the profile ``sandbox``
-OPERATOR = {**DEMO_ENVIRONMENT, "WXCHECK_API_BASE": "http://sandbox:8090", "FLOWER_BASIC_AUTH": ":".join(LOGIN)}
+OPERATOR = {
+    **DEMO_ENVIRONMENT,
+    "WXCHECK_API_BASE": "http://sandbox:8090",
+    "FLOWER_BASIC_AUTH": ":".join(LOGIN),
+    "WXCHECK_BOARD_PASSWORD": LOGIN[1],
+}
 
 
 class Machine:
@@ -41,7 +46,7 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555")}
+        self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555", "8070")}
         self.programs = directory / "bin"
         self.programs.mkdir()
         # the command is to be the file's own; only where its program is found is this machine's affair
@@ -51,7 +56,7 @@ class Machine:
         """``value`` with the hosts, ports and paths of a service's container replaced by those of this machine."""
         value = re.sub(r"\b(redis|sandbox|endpoint)(?=:\d)", "127.0.0.1", value)
         value = value.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - here it is taken out
-        value = re.sub(r"\b(6379|8080|8090|5555)\b", lambda match: self.ports[match[0]], value)
+        value = re.sub(r"\b(6379|8080|8090|5555|8070)\b", lambda match: self.ports[match[0]], value)
         return value.replace("/tmp/", f"{self.directory}/{service}/")  # noqa: S108 - the container's own
 
     def environment(self, service: str) -> dict[str, str]:
@@ -178,6 +183,11 @@ def test_every_service_runs_by_its_command_is_healthy_by_its_check_and_ends_clea
         sent = requests.post(f"{flower}/api/task/send-task/wxcheck.check_text", json=order, auth=LOGIN, timeout=20)
         assert (sent.status_code, "read only" in sent.text.lower()) == (403, True)
 
+        board = f"http://127.0.0.1:{machine.ports['8070']}"
+        assert requests.get(f"{board}/numbers.json", timeout=20).status_code == 401
+        shown = requests.get(f"{board}/numbers.json", auth=LOGIN, timeout=20)
+        assert (shown.status_code, shown.json()["stale_seconds"]) == (200, 0)
+
         # Redis last, as depends_on has it
         for name in [*PYTHON_SERVICES, "redis"]:
             code = services[name].stop()
@@ -203,6 +213,11 @@ def test_flower_does_not_start_without_a_login() -> None:
         environment_of("flower", {})
 
 
+def test_the_board_does_not_start_without_a_password() -> None:
+    with pytest.raises(Missing, match="WXCHECK_BOARD_PASSWORD: set it to a password of the board"):
+        environment_of("board", {})
+
+
 def test_the_services_name_settings_that_exist_and_together_name_all() -> None:
     named = {name for service in SERVICES for name in environment_of(service, OPERATOR) if name.startswith(PREFIX)}
     assert named == {PREFIX + field.upper() for field in Settings.model_fields}
@@ -210,12 +225,15 @@ def test_the_services_name_settings_that_exist_and_together_name_all() -> None:
 
 def test_a_service_gets_the_secrets_that_it_needs_and_no_other() -> None:
     def secrets_of(service: str) -> set[str]:
-        return {name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS", name)}
+        return {
+            name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS|PASSWORD", name)
+        }
 
     pushes = {"WXCHECK_PUSH_TOKEN", "WXCHECK_PUSH_AES_KEY", "WXCHECK_PUSH_AES_KEY_PREVIOUS", "WXCHECK_APPS"}
     for name in ("worker-text", "worker-media", "worker-push"):
         assert secrets_of(name) == {"WXCHECK_SECRET", "WXCHECK_APPS"}
     assert secrets_of("endpoint") == pushes
+    assert secrets_of("board") == {"WXCHECK_BOARD_PASSWORD", "WXCHECK_APPS"}
     assert secrets_of("flower") == set()
 
 

@@ -18,7 +18,9 @@ import redis
 import requests
 from click.testing import CliRunner
 
+from board.server import serve
 from cli.board import board as command
+from config.settings import Settings
 from tests.support.board import Board, board, quiet
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
@@ -217,6 +219,16 @@ from tests.support.board import quiet
 
 serve(load_settings("board"), quiet)
 """
+
+
+def test_where_it_cannot_listen_it_says_so(opened: Board, capsys: pytest.CaptureFixture[str]) -> None:
+    settings = Settings(_env_file=None, board_port=opened.port)
+    with pytest.raises(SystemExit) as ended:
+        serve(settings, quiet)
+    assert ended.value.code == 2
+    told = capsys.readouterr().err
+    assert f"the board cannot listen on 127.0.0.1, port {opened.port}: Address already in use" in told
+    assert "--port" in told
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
