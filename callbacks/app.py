@@ -130,7 +130,7 @@ class _Endpoint:
         try:
             cluster = await self._cluster.ask()
         except Unanswered as error:
-            self._warnings.warning("numbers_not_read", f"the store does not tell the cluster's numbers: {error}")
+            self._warnings.warning("counters_not_read", f"the store does not tell the cluster's numbers: {error}")
             cluster = None
         return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 

@@ -11,7 +11,7 @@ from typing import NamedTuple, cast
 from tests.support.processes import ROOT
 
 #: the rooms of the processes, and who speaks there
-SPEAKERS = {"worker": "worker", "tasks": "worker", "callbacks": "endpoint", "sandbox": "sandbox"}
+SPEAKERS = {"worker": "worker", "tasks": "worker", "callbacks": "endpoint", "board": "board", "sandbox": "sandbox"}
 
 LEVELS = ("debug", "info", "warning", "error")
 #: names of what is a :class:`config.logs.Log`, or takes the same
