@@ -2,20 +2,33 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from typing import Any
 
 import pytest
 from prometheus_client.metrics_core import Metric
+from prometheus_client.parser import text_string_to_metric_families
 
 from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES
 from board.prometheus import families
 from callbacks.metrics import Metrics, cluster_metrics
 from callbacks.outcomes import Outcome
 from tests.support.alerting import APPID, OTHER_APPID, healthy, program
+from tests.support.processes import ROOT
 from wxcheck import CheckError
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class Reader:
+    def read(self) -> dict[str, Any]:
+        numbers = healthy()
+        numbers["lanes"][0]["opens_at"] = 1764158460.0
+        return numbers | {"troubles": [{"key": "a", "level": "bad"}]}
+
+    def totals(self) -> dict[str, int]:
+        return {"failed|CheckRefused|40164": 2}
 
 
 def told(numbers: dict[str, Any], totals: dict[str, int] | None = None) -> Samples:
@@ -208,16 +221,21 @@ def test_buckets_that_nobody_names_have_an_end_too() -> None:
     assert value(samples, "wxcheck_push_delay_seconds_bucket", le="+Inf") == 199
 
 
+def test_every_metric_is_documented_with_its_type_and_labels_and_no_other() -> None:
+    text = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
+    listed = {
+        name: (kind, set(filter(None, labels.split(","))))
+        for name, labels, kind in re.findall(r"^\| `(wxcheck_\w+)(?:\{([\w,]*)\})?` \| (\w+) \|", text, re.MULTILINE)
+    }
+    told: dict[str, tuple[str, set[str]]] = {}
+    for family in text_string_to_metric_families(exposition(cluster_metrics(lambda: {"push_matched": 7}, Reader()))):
+        name = f"{family.name}_total" if family.type == "counter" else family.name
+        if not name.endswith("_created"):
+            told[name] = (family.type, {label for sample in family.samples for label in sample.labels} - {"le"})
+    assert listed == told
+
+
 def test_promtool_has_no_complaint_about_names_types_and_help() -> None:
-    class Reader:
-        def read(self) -> dict[str, Any]:
-            numbers = healthy()
-            numbers["lanes"][0]["opens_at"] = 1764158460.0
-            return numbers | {"troubles": [{"key": "a", "level": "bad"}]}
-
-        def totals(self) -> dict[str, int]:
-            return {"failed|CheckRefused|40164": 2}
-
     text = exposition(cluster_metrics(lambda: {"push_matched": 7}, Reader()))
     done = subprocess.run(
         [program("promtool"), "check", "metrics"], input=text, capture_output=True, text=True, check=False
