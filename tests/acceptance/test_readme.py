@@ -31,6 +31,7 @@ DOCUMENTS = [
     ROOT / "CHANGELOG.md",
     ROOT / "client" / "README.md",
     *ROOT.glob("examples/*/README.md"),
+    *ROOT.glob("deploy/*/README.md"),
     *(ROOT / "docs").rglob("*.md"),
 ]
 

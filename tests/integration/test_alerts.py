@@ -136,6 +136,16 @@ def test_every_alert_has_its_fault_here_and_says_what_to_do() -> None:
         assert set(rule["annotations"]) == {"summary", "description"}
 
 
+def test_every_alert_is_listed_with_its_severity_and_no_other() -> None:
+    text = (DEPLOY / "README.md").read_text(encoding="utf-8")
+    listed = [
+        (name, severity)
+        for name, severities in re.findall(r"^\| `(Wxcheck\w+)` \| ([a-z, ]+) \|", text, re.MULTILINE)
+        for severity in severities.split(", ")
+    ]
+    assert listed == [(rule["alert"], rule["labels"]["severity"]) for rule in ALERTS]
+
+
 def test_each_alert_fires_for_its_fault_alone_after_its_time_and_until_it_is_mended(tmp_path: Path) -> None:
     # each fault in a cluster of its own, and so in a job of its own; beside them one that is busy, and wakes nobody
     clusters = {f"wxcheck-{number}": fault for number, fault in enumerate([*FAULTS, BUSY])}
