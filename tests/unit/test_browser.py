@@ -16,10 +16,8 @@ PAGE = """<!doctype html><meta name=viewport content="width=device-width"><link 
 document.querySelector("p").textContent = [navigator.language, innerWidth, devicePixelRatio,
     matchMedia("(prefers-color-scheme: dark)").matches, "ontouchstart" in window].join(" ");
 </script>"""
-BAD_PAGE = (
-    PAGE
-    + '<p style="width: 1500px">wide<img src="http://img.example.com/a.png"><script>console.error("oh"); nothing.there</script>'
-)
+BAD_PAGE = f"""{PAGE}<p style="width: 1500px">wide</p><img src="http://img.example.com/a.png">
+<script>console.error("oh"); nothing.there</script>"""
 
 
 class _Pages(BaseHTTPRequestHandler):
