@@ -15,7 +15,9 @@ COPY pyproject.toml README.md /build/
 COPY client /build/client
 COPY board /build/board
 COPY callbacks /build/callbacks
+COPY cli /build/cli
 COPY config /build/config
+COPY doctor /build/doctor
 COPY local /build/local
 COPY sandbox /build/sandbox
 COPY tasks /build/tasks

@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test chaos fuzz bench-quota bench-quota-full bench-holding lint types lock clean
+.PHONY: setup demo test test-long chaos fuzz bench-quota bench-quota-full bench-holding lint types lock clean
 
 setup: $(STAMP)
 
@@ -19,6 +19,10 @@ demo: setup
 
 test: lint types
 	$(BIN)/python -m pytest -n 4 --dist worksteal
+
+# tests that take too long for every change: each scenario of chaos by itself
+test-long: setup
+	$(BIN)/python -m pytest -n 2 -m long
 
 # kills, hangs and cuts off processes under load, and counts what was lost or done twice: about twenty minutes;
 # CHAOS="--seed 7 --only workers", and python -m tests.chaos --help

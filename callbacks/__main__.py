@@ -8,6 +8,7 @@ import resource
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 
 import click
@@ -16,8 +17,12 @@ import uvicorn
 from callbacks.app import create_app
 from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
+from config.log_lines import LogFormat, announce, use_lines
+from config.logs import Log
 from config.settings import load_settings
 from config.store import connect_store
+
+log = Log("callbacks.main")
 
 #: requests and idle connections at one time; further ones are answered 503
 MAX_CONNECTIONS = 2000
@@ -34,11 +39,15 @@ GRACE_SECONDS = 15
 class Server(uvicorn.Server):
     """Says where it listens, once it does; with port 0 nobody knows before."""
 
+    def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
+        super().__init__(config)
+        self._log_format = log_format
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         host, port = self.servers[0].sockets[0].getsockname()[:2]
-        click.echo(f"callbacks: listening on http://{f'[{host}]' if ':' in host else host}:{port}")
-        sys.stdout.flush()
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
+        announce(self._log_format, log, "endpoint_starts", f"callbacks: listening on {url}", url=url)
 
 
 @click.command()
@@ -50,17 +59,24 @@ def main(log_level: str) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
         signal.signal(number, _end)
+    settings = load_settings("endpoint")
     # libraries at DEBUG write what they send and receive
     libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
-    logging.basicConfig(level=libraries, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
     logging.getLogger("callbacks").setLevel(log_level.upper())
     _allow_files(MAX_CONNECTIONS + OTHER_FILES)
-    settings = load_settings("endpoint")
+    from board.numbers import Numbers
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
     from worker.counters import Counters
+    from worker.presence import beat, leave, own_name
+    from worker.reporter import Reporter
+    from worker.statistics import Statistics
 
+    store = connect_store(settings, PROBE_SECONDS, retries=0)
+    name = own_name()
+    reporter = Reporter(Statistics(store), partial(beat, store, name, "endpoint"), partial(leave, store, name))
     config = uvicorn.Config(
-        create_app(settings, celery_app, Counters(connect_store(settings, PROBE_SECONDS, retries=0)).read),
+        create_app(settings, celery_app, Counters(store).read, Numbers(settings, celery_app), reporter),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,
@@ -73,7 +89,7 @@ def main(log_level: str) -> None:
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    asyncio.run(Server(config).serve())
+    asyncio.run(Server(config, settings.log_format).serve())
 
 
 def _allow_files(number: int) -> None:

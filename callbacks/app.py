@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import re
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from typing import TYPE_CHECKING
 
 from celery import Celery
 from prometheus_client import CONTENT_TYPE_LATEST
@@ -25,12 +25,16 @@ from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
 from callbacks.verification import check_query, check_url, open_push
+from config.logs import Log
 from config.settings import MiniProgram, Settings
+
+if TYPE_CHECKING:
+    from worker.reporter import Reporter
 
 #: what the workers have counted, by the event's name; may block, may fail
 ClusterCounters = Callable[[], Mapping[str, int]]
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def create_app(
@@ -38,27 +42,36 @@ def create_app(
     celery_app: Celery,
     cluster_counters: ClusterCounters | None = None,
     numbers: Numbers | None = None,
+    reporter: Reporter | None = None,
 ) -> Starlette:
     """The endpoint as an ASGI application.
 
     Args:
         settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
         celery_app: says where the broker is; its connections are not used.
+        reporter: tells the store what became of the requests, and that the endpoint runs.
         cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
         numbers: read for ``/metrics`` too, for all other metrics of the cluster.
     """
-    return _Endpoint(settings, celery_app, lambda: cluster_metrics(cluster_counters, numbers)).application()
+    return _Endpoint(settings, celery_app, lambda: cluster_metrics(cluster_counters, numbers), reporter).application()
 
 
 class _Endpoint:
-    def __init__(self, settings: Settings, celery_app: Celery, read_cluster: Callable[[], list[Metric]]) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        celery_app: Celery,
+        read_cluster: Callable[[], list[Metric]],
+        reporter: Reporter | None,
+    ) -> None:
+        self._reporter = reporter
         self._programs = settings.programs
         self._default_appid = settings.default_appid
         self._publisher = Publisher(celery_app)
         self._servers: list[Probe[None]] = [broker_probe(celery_app), store_probe(settings)]
         self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
-        self._warnings = BoundedLog(logger)
+        self._warnings = BoundedLog(log)
 
     def application(self) -> Starlette:
         application = Starlette(
@@ -79,7 +92,12 @@ class _Endpoint:
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._publisher.warm_up()
+        if self._reporter is not None:
+            self._reporter.start()
         yield
+        if self._reporter is not None:
+            # in a thread: the store may be away
+            await asyncio.to_thread(self._reporter.stop)
         self._publisher.close()
         for server in self._servers:
             server.close()
@@ -90,7 +108,7 @@ class _Endpoint:
             echo = check_url(self._program(request), request.query_params.multi_items(), time.time())
         except Refusal as refusal:
             return self._refused(request, refusal)
-        self._metrics.count(Outcome.URL_CHECK)
+        self._count(Outcome.URL_CHECK)
         return PlainTextResponse(echo, headers={"x-content-type-options": "nosniff"})
 
     async def push(self, request: Request) -> Response:
@@ -98,7 +116,7 @@ class _Endpoint:
             outcome = await self._take(request)
         except Refusal as refusal:
             return self._refused(request, refusal)
-        self._metrics.count(outcome)
+        self._count(outcome)
         return PlainTextResponse("success")
 
     async def livez(self, _: Request) -> Response:
@@ -112,7 +130,7 @@ class _Endpoint:
         try:
             cluster = await self._cluster.ask()
         except Unanswered as error:
-            self._warnings.warning("numbers", f"the cluster's numbers cannot be read from the store: {error}")
+            self._warnings.warning("counters_not_read", f"the store does not tell the cluster's numbers: {error}")
             cluster = None
         return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 
@@ -128,8 +146,13 @@ class _Endpoint:
             return Outcome.NOT_A_VERDICT
         with self._metrics.publish_seconds.time():
             await self._publisher.publish(program.appid, verdict)
-        logger.debug("push queued: appid %s, trace_id %s", program.appid, verdict["trace_id"])
+        log.info("push_queued", "it is on its way to a worker", appid=program.appid, trace_id=verdict["trace_id"])
         return Outcome.QUEUED
+
+    def _count(self, outcome: Outcome) -> None:
+        self._metrics.count(outcome)
+        if self._reporter is not None:
+            self._reporter.statistics.request(outcome)
 
     def _program(self, request: Request) -> MiniProgram:
         appid = request.path_params.get("appid", self._default_appid)
@@ -139,14 +162,16 @@ class _Endpoint:
         return program
 
     def _refused(self, request: Request, refusal: Refusal) -> Response:
-        self._metrics.count(refusal.outcome)
-        appid = request.path_params.get("appid", self._default_appid) or "-"
-        if not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
-            appid = "(no appId)"  # a stranger's text, which could forge lines of the log
-        what = "push" if request.method == "POST" else "URL check"
+        self._count(refusal.outcome)
+        appid = request.path_params.get("appid", self._default_appid)
+        if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
+            appid = None  # a stranger's text is none of ours to repeat
         self._warnings.warning(
-            refusal.outcome,
-            f"{what} refused with {refusal.status}: {refusal}; appid {appid}. Remedy: {refusal.remedy}.",
+            "push_refused" if request.method == "POST" else "url_check_refused",
+            f"{refusal}. Remedy: {refusal.remedy}.",
+            outcome=refusal.outcome.value,
+            status=refusal.status,
+            appid=appid,
         )
         read = request.method != "POST" or getattr(request.state, "body_was_read", False)
         answer = PlainTextResponse if read else EarlyAnswer
@@ -156,6 +181,6 @@ class _Endpoint:
         try:
             await server.ask()
         except Unanswered as error:
-            self._warnings.warning(server.name, f"not ready: the {server.name} does not answer: {error}")
+            self._warnings.warning("not_ready", f"it does not answer: {error}", server=server.name)
             return server.name, "down"
         return server.name, "ok"

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
-import logging
 import time
 
-#: seconds between two lines with the same key
+from config.logs import Log, Value
+
+#: seconds between two lines of one kind
 INTERVAL = 1.0
 
 
 class BoundedLog:
-    """Writes at most one warning a key and interval, and with the next one how many it kept back."""
+    """Writes at most one warning of a kind and interval, and with the next one how many it kept back.
 
-    def __init__(self, logger: logging.Logger) -> None:
-        self._logger = logger
-        self._last: dict[str, float] = {}
-        self._kept_back: dict[str, int] = {}
+    A kind is an event and, where it has one, its ``outcome`` or ``server``; both come from fixed sets.
+    """
 
-    def warning(self, key: str, message: str) -> None:
-        """Write ``message``; ``key`` comes from a fixed set, one for each kind of event."""
+    def __init__(self, log: Log) -> None:
+        self._log = log
+        self._last: dict[tuple[Value, ...], float] = {}
+        self._kept_back: dict[tuple[Value, ...], int] = {}
+
+    def warning(self, event: str, said: str, /, **fields: Value) -> None:
+        """Writes it as :meth:`config.logs.Log.warning` does."""
         now = time.monotonic()
-        if key in self._last and now - self._last[key] < INTERVAL:
-            self._kept_back[key] = self._kept_back.get(key, 0) + 1
+        kind = (event, fields.get("outcome"), fields.get("server"))
+        if kind in self._last and now - self._last[kind] < INTERVAL:
+            self._kept_back[kind] = self._kept_back.get(kind, 0) + 1
             return
-        self._last[key] = now
-        kept_back = self._kept_back.pop(key, 0)
-        self._logger.warning("%s%s", message, f" (and {kept_back} more like it)" if kept_back else "")
+        self._last[kind] = now
+        kept_back = self._kept_back.pop(kind, 0)
+        more = {"kept_back": kept_back} if kept_back else {}
+        self._log.warning(event, said + (f" (and {kept_back} more like it)" if kept_back else ""), **more, **fields)

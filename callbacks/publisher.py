@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from kombu import Producer
 from callbacks.broker import BrokerLink, describe
 from callbacks.messages import Message
 from callbacks.outcomes import BrokerUnavailable
+from config.logs import Log
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
 
 #: the platform waits for five; what is left is for the body's way here
@@ -23,7 +23,7 @@ THREADS = 4
 #: seconds after which a failed publish is not tried again: the answer is due
 _RETRY_WITHIN = 0.5
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class Publisher:
@@ -95,4 +95,4 @@ class Publisher:
             self._app.backend  # noqa: B018
         except Exception as error:  # noqa: BLE001 - the endpoint starts without its broker, and says so
             self._link().failed()
-            logger.warning("the broker does not answer yet; pushes get 503 until it does: %s", describe(error))
+            log.warning("broker_away", f"pushes are answered 503 until it answers: {describe(error)}")

@@ -24,6 +24,16 @@ NEVER = "wxcheck:never"
 #: hash: which lanes this Redis has seen (a field each), ``run`` and ``since``: how long it has been watched
 LANES = "wxcheck:lanes"
 
+#: hash: what the processes have counted (:mod:`worker.statistics`); the same for each minute and hour under this name
+#: and ``:m:`` or ``:h:`` and its number since the epoch, which expire. Hash: when each field was last counted. List:
+#: the newest failures (JSON), never with content
+STATISTICS = "wxcheck:{statistics}"
+LATEST = "wxcheck:{statistics}:latest"
+FAILURES = "wxcheck:{statistics}:failures"
+
+#: hash: the processes that run (JSON, :mod:`worker.presence`), by name
+PROCESSES = "wxcheck:processes"
+
 #: hash: the rate of each lane that was set at run time, ``calls a minute@version``
 RATES = "wxcheck:rates"
 
@@ -43,7 +53,8 @@ def check(member: str) -> str:
     ``claimed`` until when a run of the finish holds it, in seconds since the epoch; 0 where that has given it up
     ``run``     that run; in *ended*, the one that finished it
     ``tries``   how often its finish was published again
-    ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id``, expires
+    ``since``   when it was parked, and ``pushed`` when its push was tied to it, in seconds since the epoch
+    ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id`` and ``ended_at``, expires
     """
     return f"wxcheck:check:{member}"
 
@@ -53,10 +64,12 @@ def record(task_id: str) -> str:
 
     ``state``     sending | waiting | done
     ``run``       the run that sends it, or ended it
+    ``begun``     when the last one began to, in seconds since the epoch
     ``lease``     until when no other run may send it, in seconds since the epoch
     ``cancelled`` whether it is to be cancelled when it is parked
     ``ending``    JSON: how it ends, from when that is known until it is done (:mod:`worker.endings`)
     ``member``    ``appid:trace_id`` of one that waits, or whose finish is on its way
+    ``ended_at``  of done: when that was
     ``fresh``     of done, while what else belongs to the end has yet to happen in the same step
     Done is a mark, which expires. Without a state it is of a check that was done, and is replayed
     """

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import base64
 import binascii
+import ipaddress
 import json
 import os
 from functools import cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from kombu.transport import TRANSPORT_ALIASES
@@ -25,7 +26,14 @@ from pydantic import (
     ValidationError,
     model_validator,
 )
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    DotEnvSettingsSource,
+    EnvSettingsSource,
+    NoDecode,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+)
 from pydantic_settings import SettingsError as SourceError
 
 PREFIX = "WXCHECK_"
@@ -36,7 +44,7 @@ _SECRETS_DIR = Path("/run/secrets")
 #: seconds; a call that nobody answered counts against the quota for so much longer, in a store of a fixed size
 LONGEST_CALL = 38
 
-Process = Literal["worker", "endpoint", "any"]
+Process = Literal["worker", "endpoint", "board", "any"]
 
 
 class SettingsError(SystemExit):
@@ -72,6 +80,22 @@ def _broker_url(value: str) -> str:
     if value and urlsplit(value).scheme.split("+")[0] not in TRANSPORT_ALIASES:
         raise ValueError("must be the URL of a broker that kombu speaks: redis://…, amqp://…")
     return value
+
+
+def _password(value: SecretStr) -> SecretStr:
+    if len(value.get_secret_value()) < 8:
+        raise ValueError("must have 8 characters or more")
+    return value
+
+
+def is_loopback(host: str) -> bool:
+    """Whether ``host``, a name or an address, is one that only this machine reaches."""
+    if host.lower() == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 def _json(value: object) -> object:
@@ -152,7 +176,7 @@ _RATES = ("text_per_minute", "media_per_minute")
 
 
 #: may be or hold a secret: a fault is told without the value
-_UNSPOKEN = (*_OWN, "apps", "redis_url", "broker_url", "result_backend", "api_base")
+_UNSPOKEN = (*_OWN, "board_password", "apps", "redis_url", "broker_url", "result_backend", "api_base")
 
 
 class Settings(BaseSettings):
@@ -220,6 +244,18 @@ class Settings(BaseSettings):
     #: where the callback endpoint listens
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
+    #: the message-push URL as it is set at mp.weixin.qq.com, for wxcheck doctor to ask it; the other Mini Programs'
+    #: have their appId after it
+    push_url: Annotated[str, AfterValidator(_http_url)] | None = None
+
+    #: the lines of the log: JSON, text, or JSON where they do not go to a terminal
+    log_format: Literal["auto", "json", "text"] = "auto"
+
+    #: where the board listens: on another host than loopback only with a password
+    board_host: str = "127.0.0.1"
+    board_port: Annotated[int, Field(ge=0, le=65535)] = 8070
+    #: what the board asks for, beside any user name
+    board_password: Annotated[SecretStr, AfterValidator(_password)] | None = None
 
     #: file that a worker touches each second while it reaches the store: a health check that costs nothing
     heartbeat_file: Path | None = None
@@ -278,6 +314,11 @@ class Settings(BaseSettings):
                 faults.append(f"{_name(where, 'secret')} is missing: the AppSecret of {program.appid}")
             if process == "endpoint" and program.push_token is None:
                 faults.append(f"{_name(where, 'push_token')} is missing: the Token of its message-push settings")
+        if process == "board" and self.board_password is None and not is_loopback(self.board_host):
+            faults.append(
+                f"{PREFIX}BOARD_PASSWORD is missing: {self.board_host} can be reached from outside; set one, "
+                f"or {PREFIX}BOARD_HOST=127.0.0.1"
+            )
         if process == "worker" and self.token_source == "cloudbase" and self.cloudbase_token_file is None:
             faults.append(f"{PREFIX}CLOUDBASE_TOKEN_FILE is missing: {PREFIX}TOKEN_SOURCE=cloudbase reads it")
         return faults
@@ -298,17 +339,21 @@ class Settings(BaseSettings):
 
 
 @cache
-def load_settings(process: Process = "any") -> Settings:
+def load_settings(process: Process = "any", **said: Any) -> Settings:
     """The settings from the environment and ``.env``, checked for what ``process`` needs.
+
+    Args:
+        process: what is to start.
+        said: settings by their fields' names, from a command line, which outranks the environment.
 
     Raises:
         SettingsError: with every fault in one message; a secret's value is in none of them.
     """
     faults: list[str] = []
     try:
-        settings = Settings()
+        settings = Settings(**said)
     except ValidationError as error:
-        settings, faults = _mend(error)
+        settings, faults = _mend(error, said)
     except (OSError, UnicodeDecodeError, SourceError) as error:
         # the text of a decoding error quotes what it could not decode
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
@@ -323,7 +368,18 @@ def load_settings(process: Process = "any") -> Settings:
     return settings
 
 
-def _mend(error: ValidationError) -> tuple[Settings, list[str]]:
+def origins() -> dict[str, str]:
+    """Where each setting that is set came from, by its name: ``environment``, ``.env`` or ``secrets file``."""
+    sources = {
+        "secrets file": SecretsSettingsSource(Settings),
+        ".env": DotEnvSettingsSource(Settings),
+        "environment": EnvSettingsSource(Settings),
+    }
+    # what comes later outranks what comes before, as where the settings are read
+    return {name: origin for origin, source in sources.items() for name in source() if name in Settings.model_fields}
+
+
+def _mend(error: ValidationError, said: dict[str, Any]) -> tuple[Settings, list[str]]:
     """The settings with defaults in place of what is wrong, and a line for each fault.
 
     The line says the value only where it can't be a secret.
@@ -335,7 +391,7 @@ def _mend(error: ValidationError) -> tuple[Settings, list[str]]:
         where = ".".join([PREFIX + field.upper(), *within])
         value = "" if field in _UNSPOKEN else f", not {str(fault['input'])[:40]!r}"
         lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}{value}")
-    return Settings(**defaults), lines
+    return Settings(**{**said, **defaults}), lines
 
 
 def _follows(fault: str, told: set[str]) -> bool:

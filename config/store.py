@@ -62,11 +62,11 @@ def vouch(client: Redis, appid: str) -> None:
         client.hset(keys.LANES, f"{appid}:{lane}", "vouched")
 
 
-def connect(url: str, timeout: float, retries: int) -> Redis:
-    """A client of any Redis that gives up, as :func:`connect_store` does."""
+def connect(url: str, timeout: float, retries: int, *, text: bool = True) -> Redis:
+    """A client of any Redis that gives up, as :func:`connect_store` does; ``text``: else its answers are bytes."""
     client: Redis = Redis.from_url(
         url,
-        decode_responses=True,
+        decode_responses=text,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
         socket_keepalive=True,

@@ -137,6 +137,8 @@ class Stack:
             inherited[name] = ",".join(filter(None, [inherited.get(name), HOST, "localhost"]))
         inherited["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
         inherited["PYTHONUNBUFFERED"] = "1"  # a log that lags is none when a process dies
+        if self._isolated or "log_format" not in self._settings.model_fields_set:
+            inherited[f"{PREFIX}LOG_FORMAT"] = "text"  # read by people, and its end is shown where a process fails
         return inherited
 
     def _start_process(self, name: str, *arguments: str, stage: int = _OTHERS) -> None:

@@ -12,12 +12,16 @@ from urllib.parse import urlsplit
 import click
 import uvicorn
 
+from config.log_lines import announce, use_lines
+from config.logs import Log
 from config.settings import Settings, load_settings
 from sandbox.app import make_app
 from sandbox.credentials import programs_of
 from sandbox.options import OptionError, Options, parse_option
 from sandbox.state import State
 from sandbox.transport import Protocol
+
+log = Log("sandbox.main")
 
 DEFAULT_PORT = 8090
 _BACKLOG = 1024
@@ -55,17 +59,19 @@ def main(
     except OptionError as error:
         raise click.UsageError(str(error)) from None
 
-    logging.basicConfig(level=log_level.upper(), format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    use_lines(settings.log_format, f"sandbox@{socket.gethostname()}", logging.getLevelNamesMapping()[log_level.upper()])
     logging.getLogger("urllib3").setLevel("WARNING")  # at DEBUG it writes URLs with their signatures
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)  # uvicorn hands them on when it has shut down
     listener = _listen(host, default_port(settings) if port is None else port)
-    click.echo(f"sandbox listening on {_url(listener)}")
+    url = _url(listener)
+    announce(settings.log_format, log, "sandbox_starts", f"sandbox listening on {url}", url=url)
     if demo:
-        click.echo(f"no Mini Program is configured: taking the demonstration's, {default_appid} (docs/sandbox.md)")
+        told = f"no Mini Program is configured: taking the demonstration's, {default_appid} (docs/sandbox.md)"
+        announce(settings.log_format, log, "demonstration_program", told, appid=default_appid)
     for appid, url in urls.items():
         told = url if programs[appid].push_token else "nowhere, it has no push_token"
-        click.echo(f"pushes for {appid} go to {told}")
+        announce(settings.log_format, log, "push_url", f"pushes for {appid} go to {told}", appid=appid)
     config = uvicorn.Config(
         make_app(state),
         http=Protocol,

@@ -76,16 +76,17 @@ def _stringed(value: Any) -> Any:
     return str(value) if isinstance(value, int) else value
 
 
-def sealed(message: dict[str, Any], program: MiniProgram, mode: Mode, form: Format) -> tuple[str, bytes, str]:
-    """Query string, body and Content-Type of one delivery: current ``timestamp``, random ``nonce``, signed.
+def sealed(
+    message: dict[str, Any], program: MiniProgram, mode: Mode, form: Format, at: float | None = None
+) -> tuple[str, bytes, str]:
+    """Query string, body and Content-Type of one delivery: current ``timestamp`` (or ``at``, in seconds since the
+    epoch), random ``nonce``, signed.
 
     ``program`` has a ``push_token``, and a ``push_aes_key`` unless ``mode`` is plain.
     """
-    if program.push_token is None:
-        raise ValueError(f"{program.appid} has no push_token to sign with")
-    token = program.push_token.get_secret_value()
-    timestamp, nonce = str(int(time.time())), str(secrets.randbelow(2_000_000_000))
-    query = {"signature": sign(token, timestamp, nonce), "timestamp": timestamp, "nonce": nonce, "openid": SENDER}
+    token, query = _signed(program, at)
+    timestamp, nonce = query["timestamp"], query["nonce"]
+    query["openid"] = SENDER
     if mode != "plain":
         if program.push_aes_key is None:
             raise ValueError(f"{program.appid} has no push_aes_key to encrypt with")
@@ -96,6 +97,20 @@ def sealed(message: dict[str, Any], program: MiniProgram, mode: Mode, form: Form
         beside = message if mode == "compatible" else {"ToUserName": message["ToUserName"]}
         message = {**beside, "Encrypt": envelope}
     return urlencode(query), encode(message, form), _CONTENT_TYPES[form]
+
+
+def url_check(program: MiniProgram, echo: str, at: float | None = None) -> str:
+    """Query string of the platform's check of the push URL, which is to be answered with ``echo``."""
+    return urlencode(_signed(program, at)[1] | {"echostr": echo})
+
+
+def _signed(program: MiniProgram, at: float | None) -> tuple[str, dict[str, str]]:
+    """The token, and the query that it signs."""
+    if program.push_token is None:
+        raise ValueError(f"{program.appid} has no push_token to sign with")
+    token = program.push_token.get_secret_value()
+    timestamp, nonce = str(int(time.time() if at is None else at)), str(secrets.randbelow(2_000_000_000))
+    return token, {"signature": sign(token, timestamp, nonce), "timestamp": timestamp, "nonce": nonce}
 
 
 def encode(message: dict[str, Any], form: Format) -> bytes:

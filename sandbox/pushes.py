@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
@@ -14,11 +13,12 @@ from typing import Any
 
 import requests
 
+from config.logs import Log
 from config.settings import MiniProgram
 from sandbox.messages import Mode, sealed
 from sandbox.options import Options
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: checks that can be listed and pushed again; the oldest is forgotten
 KEPT_CHECKS = 10_000
@@ -107,7 +107,7 @@ class Pushes:
         """Delivers once; returns the HTTP status, None where there was no answer."""
         program = self._programs[delivery.appid]
         if program.push_token is None:
-            logger.warning("appid=%s has no push_token: it gets no pushes", delivery.appid)
+            log.warning("no_push_url", "it has no push_token, and gets no pushes", appid=delivery.appid)
             return None
         loop = asyncio.get_running_loop()
         status = await loop.run_in_executor(self._pool, self._post, delivery.message, program, self._options())
@@ -138,12 +138,11 @@ class Pushes:
             status = await self.send(delivery)
             if status == 200:
                 return
-            logger.warning(
-                "push answered %s, %d more attempts appid=%s trace_id=%s",
-                status or "nothing",
-                left,
-                delivery.appid,
-                delivery.trace_id,
+            log.warning(
+                "push_failed",
+                f"it was answered {status or 'nothing'}; {left} more attempts",
+                appid=delivery.appid,
+                trace_id=delivery.trace_id,
             )
             if left:
                 await asyncio.sleep(self._options().push_retry_seconds)

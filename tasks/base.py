@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -15,6 +14,7 @@ from celery.states import FAILURE, IGNORED
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker.backend import passes
 from worker.outbox import Run, current_run, run_begins
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back
 STORE_ATTEMPTS = 10
@@ -59,7 +59,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             try:
                 return step()
             except STORE_AWAY as error:
-                logger.warning("store_away task_id=%s: %s; trying on", self.request.id, type(error).__name__)
+                log.warning("store_away", f"{type(error).__name__}; trying on", task_id=self.request.id)
                 time.sleep(STORE_PAUSE)
         return step()
 
@@ -73,7 +73,8 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         try:
             publish_finish(self.app, parked)
         except OperationalError as error:
-            logger.warning("finish_not_published task_id=%s: %s; the sweeper does it", parked.task_id, error)
+            identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+            log.warning("finish_not_published", f"{error}; the sweeper does it", **identity)
 
 
 class Concluded(Exception):
@@ -134,7 +135,8 @@ class EndingTask(WxcheckTask):
         run = self.this_run
         run.is_told = True
         if run.chord_is_claimed:
-            logger.warning("chord_claimed task_id=%s: another run may have died with its body; tried again", task_id)
+            said = "another run may have died with its body; tried again"
+            log.warning("chord_claimed", said, task_id=task_id, appid=run.appid)
             return
         if run.is_broken:
             return
@@ -147,7 +149,8 @@ class EndingTask(WxcheckTask):
         except RedisError as error:
             run.is_broken = isinstance(error, STORE_AWAY)
             # the text of one that a script has met may name a queue
-            logger.error("end_not_stored task_id=%s: %s: %s; tried again", task_id, type(error).__name__, error)  # noqa: TRY400
+            said = f"{type(error).__name__}: {error}; tried again"
+            log.error("end_not_stored", said, task_id=task_id, appid=run.appid)  # noqa: TRY400
 
     def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
         """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
@@ -181,11 +184,13 @@ class EndingTask(WxcheckTask):
                 if traced.info is not None and self._fails(run, traced.info.retval, uuid, args, kwargs):
                     return traced
                 if run.is_broken and not run.is_told:
-                    logger.warning("end_not_stored task_id=%s: what follows could not be told; tried again", uuid)
+                    said = "what follows could not be told; tried again"
+                    log.warning("end_not_stored", said, task_id=uuid, appid=run.appid)
                 try:
                     self.release(run, uuid, kwargs)
                 except RedisError as error:
-                    logger.info("not_released task_id=%s: %s; its lease ends", uuid, type(error).__name__)
+                    said = f"{type(error).__name__}; its lease ends"
+                    log.info("not_released", said, task_id=uuid, appid=run.appid)
             time.sleep(STORE_PAUSE)
             held = HeldBack("store" if run.is_broken else ALONE, STORE_PAUSE)
             return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
@@ -202,7 +207,7 @@ class EndingTask(WxcheckTask):
         """Ends the check where it is what follows that failed, of which Celery tells nobody; whether that is stored."""
         if run.is_told or run.is_broken:
             return False
-        logger.error("not_followed_up task_id=%s: %s; the check fails", uuid, type(failure).__name__)
+        log.error("not_followed_up", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
         self.after_return(FAILURE, failure, uuid, args, kwargs, None)
         return run.is_committed
 

@@ -9,7 +9,6 @@ Beside a verdict there are three outcomes:
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from functools import partial
@@ -17,6 +16,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
 
+from config.logs import Log
 from config.store import STORE_AWAY
 from tasks.base import Concluded, EndingTask
 from worker.answers import Answer, TokenRefused, Unanswered
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from worker.outbox import Run
     from worker.shelf import Why
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds that a retry waits at most
 LONGEST_DELAY = 60
@@ -74,6 +74,7 @@ class CheckTask(EndingTask):
                 answer = refused.answer
                 if meaning(answer.errcode) is Meaning.RENEW:
                     # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+                    self.runtime.statistics.call(check.appid, check.lane, "refused")
                     raise self.runtime.quota.stop(check.appid, answer) from None
             except Unanswered as unanswered:
                 self.try_again(check, unanswered.reason, taken=unanswered.taken)
@@ -109,7 +110,9 @@ class CheckTask(EndingTask):
                 return isinstance(other, Over)
         said = self.runtime.records.end(task_id, run)
         if said == "repeated":
-            logger.warning("end_repeated task_id=%s: another run has ended it", task_id)
+            log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
+        elif said == "ended":
+            self.runtime.statistics.ended(retval, task_id, run.appid)
         return said != "lost"
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
@@ -140,12 +143,13 @@ class CheckTask(EndingTask):
 
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
-        logger.warning("check_lost task_id=%s: another run has it since, or nobody knows of it", self.request.id)
+        identity = {"task_id": self.request.id, "appid": self.this_run.appid}
+        log.warning("check_lost", "another run has it since, or nobody knows of it", **identity)
         time.sleep(STORE_PAUSE)
         self._hold_back(ALONE, STORE_PAUSE)
 
     def _ignore_repeated(self) -> NoReturn:
-        logger.info("check_repeated task_id=%s: it was sent before", self.request.id)
+        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=self.this_run.appid)
         raise Ignore
 
     def _refuse_stale(self, check: Check) -> None:
@@ -160,9 +164,12 @@ class CheckTask(EndingTask):
 
     def _judge(self, check: Check, answer: Answer) -> None:
         """Lets a verdict pass; everything else ends or puts off the check."""
-        match meaning(answer.errcode):
-            case Meaning.VERDICT if answer.errcode == OK or check.lane == "text":
-                return
+        said = meaning(answer.errcode)
+        if said is Meaning.VERDICT and (answer.errcode == OK or check.lane == "text"):
+            return
+        if said not in (Meaning.RETRY, Meaning.RENEW):
+            self.runtime.statistics.call(check.appid, check.lane, "refused")
+        match said:
             case Meaning.RENEW:
                 # once renewed and refused again: one more renewal would only be one more call
                 raise PlatformUnavailable(answer.errcode)
@@ -183,6 +190,7 @@ class CheckTask(EndingTask):
 
     def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
         """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
+        self.runtime.statistics.call(check.appid, check.lane, "held")
         if snooze.why != "reserve":
             self._hold_back(snooze.why, snooze.seconds, check.appid)
         # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
@@ -195,7 +203,8 @@ class CheckTask(EndingTask):
             if self.this_run.is_recorded:
                 self.runtime.records.release(self.request.id, self.this_run.token)
         except STORE_AWAY as error:
-            logger.info("not_released task_id=%s: %s; its lease ends", self.request.id, type(error).__name__)
+            said = f"{type(error).__name__}; its lease ends"
+            log.info("not_released", said, task_id=self.request.id, appid=appid)
         if not Flows.running:
             # nobody stops the queue (pools of greenlets): at least it does not run hot
             time.sleep(min(seconds, STORE_PAUSE))
@@ -213,6 +222,7 @@ class CheckTask(EndingTask):
 
         ``taken``: whether the platform may have taken this call all the same.
         """
+        self.runtime.statistics.call(check.appid, check.lane, "retried")
         settings = self.runtime.settings
         retries = settings.api_retries
         if taken and check.lane == "media":

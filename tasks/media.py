@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore
 
+from config.logs import Log
 from config.store import STORE_AWAY
 from tasks.check import CheckTask
 from worker.app import app
@@ -20,7 +20,7 @@ from wxcheck import CHECK_MEDIA, WAITING
 if TYPE_CHECKING:
     from worker.checks import Check
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @app.task(base=CheckTask, name=CHECK_MEDIA, bind=True)
@@ -49,7 +49,7 @@ def _announce_waiting(task: CheckTask, trace_id: str) -> None:
         if not task.request.ignore_result:
             task.update_state(state=WAITING, meta=waiting)
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
-        logger.warning("waiting_not_shown task_id=%s: %s", task.request.id, type(error).__name__)
+        log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=trace_id)
 
 
 def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
@@ -64,11 +64,12 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     except STORE_AWAY:
         task.give_back()
     except Superseded:
-        logger.warning("call_superseded task_id=%s trace_id=%s: its push will be nobody's", task_id, trace_id)
+        identity = {"task_id": task_id, "trace_id": trace_id, "appid": check.appid}
+        log.warning("call_superseded", "its push will be nobody's", **identity)
         task.lose()
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
-    logger.info("parked task_id=%s appid=%s trace_id=%s", task_id, check.appid, trace_id)
+    log.info("parked", "it waits for its push", task_id=task_id, trace_id=trace_id, appid=check.appid)
     if pushed:
         task.finish(Parked(check.appid, trace_id, task_id, rest))
     raise Ignore

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import time
 from functools import partial
 from typing import Any
 
 from celery.exceptions import Ignore
 
+from config.logs import Log
 from config.names import CANCEL, FINISH, RECEIVE_PUSH
 from config.store import STORE_AWAY
 from tasks.base import EndingTask, WxcheckTask
@@ -19,7 +19,7 @@ from worker.parking import CANCELLED, Ended, Outcome
 from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 @app.task(base=WxcheckTask, name=RECEIVE_PUSH, bind=True, ignore_result=True)
@@ -34,7 +34,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
         self.give_back()
     trace_id, seconds = push["trace_id"], time.time() - received_at
     task_id = parked.task_id if parked is not None else None
-    logger.info("push_%s appid=%s trace_id=%s task_id=%s: %.3f s in the queue", what, appid, trace_id, task_id, seconds)
+    log.info(f"push_{what}", f"{seconds:.3f} s in the queue", task_id=task_id, trace_id=trace_id, appid=appid)
     if parked is not None:
         self.finish(parked)
 
@@ -56,8 +56,11 @@ class FinishTask(EndingTask):
             ended = "cancelled"
         if not {"appid", "trace_id"} <= set(kwargs):
             return True  # nobody's: Celery has refused it for that
-        if not self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
-            logger.warning("end_repeated task_id=%s: another run has claimed it", task_id)
+        if self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
+            self.runtime.statistics.ended(retval, task_id, kwargs["appid"])
+        else:
+            identity = {"task_id": task_id, "trace_id": kwargs["trace_id"], "appid": kwargs["appid"]}
+            log.warning("end_repeated", "another run has claimed it", **identity)
         return True
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
@@ -75,7 +78,8 @@ def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdic
     except STORE_AWAY:
         self.give_back()
     if outcome is None:
-        logger.info("finish_repeated task_id=%s trace_id=%s: it ran before, or runs now", self.request.id, trace_id)
+        identity = {"task_id": self.request.id, "trace_id": trace_id, "appid": appid}
+        log.info("finish_repeated", "it ran before, or runs now", **identity)
         raise Ignore
     return _conclude(outcome, appid, trace_id, kind)
 

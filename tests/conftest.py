@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from tests.support.browser import Browser
 
 # before any test module is imported: importing the workers' app reads the settings
 for name in list(os.environ):
@@ -14,3 +20,12 @@ for name in list(os.environ):
 # an example may take its time on a busy machine
 settings.register_profile("wxcheck", deadline=None)
 settings.load_profile("wxcheck")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Chromium, for the tests of one module."""
+    from tests.support.browser import chromium  # here: most test processes need no Playwright
+
+    with chromium() as running:
+        yield running

@@ -5,15 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init
+from celery.signals import worker_init, worker_process_shutdown
 
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
-from worker.logs import keep_quiet
+from worker.logs import keep_quiet, use_lines
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
+from worker.runtime import runtime
 from worker.sweeper import Sweeper
 from worker.threads import use_threads
 from worker.transport import use_transport
@@ -35,6 +36,7 @@ app.config_from_object(celery_configuration(settings))
 app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
 keep_quiet()
+use_lines(settings)
 use_transport()
 if settings.is_one_redis:
     use_backend(app)
@@ -47,3 +49,9 @@ use_rate_command()
 def check_settings(**_: Any) -> None:
     """A worker that cannot work stops at once, and says all that it lacks."""
     load_settings("worker")
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def write_statistics(**_: Any) -> None:
+    """A child of a worker ends without Python's own end."""
+    runtime().reporter.stop()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ from kombu import Consumer
 from kombu.common import ignore_errors
 from kombu.exceptions import OperationalError
 
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker.crowds import own_queue
 from worker.flow import Flow
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from worker.checks import Lane
     from worker.permit import Snooze
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 LANES: dict[str, Lane] = {TEXT_QUEUE: "text", MEDIA_QUEUE: "media"}
 QUEUES: dict[Lane, str] = {lane: queue for queue, lane in LANES.items()}
@@ -118,7 +118,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
     def start(self, consumer: Any) -> None:
         Flows.running = consumer.hub is not None
         if consumer.hub is None:
-            logger.warning("flows_off: this pool has no event loop; use threads, processes or solo")
+            log.warning("flows_off", "this pool has no event loop; use threads, processes or solo")
             return
         self._flows = {}
         self._in_hand = {}
@@ -206,7 +206,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         if own is not None:
             own.busy_at = time.monotonic()
         if appid not in self.crowds[lane]:
-            logger.info("lane_crowded appid=%s lane=%s: its checks wait in a queue of their own", appid, lane)
+            log.info("lane_crowded", "its checks wait in a queue of their own", appid=appid, lane=lane)
             self._open_own(lane, appid, seconds)
             self.crowds[lane] |= {appid}
             self._sort(lane)
@@ -245,7 +245,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         try:
             runtime().crowds.add(lane, appid)
         except Exception as error:  # noqa: BLE001 - it is found by the next look into all such queues
-            logger.warning("crowd_not_marked appid=%s lane=%s: %s", appid, lane, type(error).__name__)
+            log.warning("crowd_not_marked", type(error).__name__, appid=appid, lane=lane)
 
     def share_anew(self) -> None:
         """Shares the slots anew, for a flow has something to do, or nothing any more; from any thread."""
@@ -267,7 +267,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             raise  # the worker connects anew
         except Exception as error:  # noqa: BLE001 - it would end the worker; what was in hand is not acknowledged
             # the text of the error may quote a message
-            logger.error("flow_failed in %s: %s", function.__name__, type(error).__name__)  # noqa: TRY400
+            log.error("flow_failed", f"{type(error).__name__} in {function.__name__}")  # noqa: TRY400
 
     def _slots(self, without: set[Lane]) -> int:
         """The slots of a lane; those of a lane that has nothing to do are lent, those of the pushes never."""
@@ -281,7 +281,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             try:
                 found = work()
             except Exception as error:  # noqa: BLE001 - the store may be away, and the next look comes
-                logger.warning("look_failed: %s", type(error).__name__)
+                log.warning("look_failed", type(error).__name__)
                 found = None
             self.call(then, found)
 
@@ -362,7 +362,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
                 runtime().crowds.add(lane, appid)
                 return
         except STORE_AWAY as error:
-            logger.warning("crowd_not_given_up appid=%s lane=%s: %s", appid, lane, type(error).__name__)
+            log.warning("crowd_not_given_up", type(error).__name__, appid=appid, lane=lane)
             return
         self.crowds[lane] -= {appid}
         # the mark is gone: whoever moves a message from now on sets it again

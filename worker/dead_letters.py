@@ -69,6 +69,7 @@ class DeadLetters:
         self._bury = script(redis, "bury")
         self._replay = script(redis, "replay")
         self._decay = script(redis, "decay")
+        self._drop = script(redis, "drop")
 
     def keeps(self, failure: object) -> bool:
         """Whether a check that ended so is kept."""
@@ -104,6 +105,15 @@ class DeadLetters:
             for task_id, text in zip(task_ids, texts, strict=True):
                 if text is not None:
                     yield _letter(task_id, json.loads(text))
+
+    def letter(self, task_id: str) -> DeadLetter | None:
+        """The one of this check."""
+        text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
+        return _letter(task_id, json.loads(text)) if text is not None else None
+
+    def drop(self, task_id: str) -> bool:
+        """Throws one away; False where it is none of them."""
+        return bool(self._drop(keys=[keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES], args=[task_id]))
 
     def replay(self, task_id: str) -> bool:
         """Runs a check again with its whole continuation; False where it is none of them, or without its content."""

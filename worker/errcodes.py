@@ -50,6 +50,15 @@ _MEANINGS = {
 }
 
 
+#: what a push says of a file that could not be fetched or judged
+_OF_PUSHES = frozenset((-1, *range(-1013, -999)))
+
+
+def is_known(errcode: int) -> bool:
+    """Whether ``errcode`` is one of a limited number."""
+    return errcode in _MEANINGS or errcode in _OF_PUSHES
+
+
 def meaning(errcode: int) -> Meaning:
     """What ``errcode`` asks for. A code that is not known is a refusal: the same call would give the same answer."""
     return _MEANINGS.get(errcode, Meaning.REFUSE)

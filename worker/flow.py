@@ -17,6 +17,7 @@ from kombu import Consumer
 from kombu.exceptions import ChannelError
 
 from config.celery import queue_named
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker.messages import appid_of, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from worker.consumer import Flows
     from worker.permit import Snooze
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds over which messages are gathered that are given back together, in their order; while others are in hand that
 #: may come back too, more of them
@@ -127,7 +128,7 @@ class Flow:
 
     def _on_message(self, message: Message) -> None:
         if self._closed:
-            message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
+            message.reject_log_error(log.logger, self._flows.consumer.connection_errors, requeue=True)
             return
         self.busy_at = time.monotonic()
         self._fetched += 1
@@ -142,8 +143,8 @@ class Flow:
         message.requeue = self._watched(message, message.requeue)
         if "id" not in message.headers:
             # Celery takes the KeyError that this would be for a lost connection, and would meet the message again
-            logger.error("message_dropped queue=%s: a message without a task id; it is no check of Celery's", self.name)
-            message.reject_log_error(logger, self._flows.consumer.connection_errors)
+            log.error("message_dropped", "a message without a task id; it is no check of Celery's", queue=self.name)
+            message.reject_log_error(log.logger, self._flows.consumer.connection_errors)
         elif not self._sets_aside(message):
             self._flows.handle(message)
 
@@ -192,13 +193,13 @@ class Flow:
                 self._flows.crowd(self.lane, appid)
                 self._flows.move(message, self.lane, appid)
         except STORE_AWAY + self._flows.publish_errors as error:
-            logger.warning("not_set_aside task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            log.warning("not_set_aside", type(error).__name__, task_id=message.headers.get("id"))
             self._take_back(message, "store", LOOK, None)
         except Exception as error:  # noqa: BLE001 - it must not end the worker, and the next one
-            logger.warning("unreadable task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            log.warning("unreadable", type(error).__name__, task_id=message.headers.get("id"))
             return False  # Celery, or the task, says what is wrong with it
         else:
-            message.ack_log_error(logger, self._flows.consumer.connection_errors)
+            message.ack_log_error(log.logger, self._flows.consumer.connection_errors)
         return True
 
     def _is_crowded(self, appid: str | None) -> bool:
@@ -243,9 +244,9 @@ class Flow:
                 return False
             self._flows.move(message, self.lane, appid)
         except STORE_AWAY + self._flows.publish_errors as error:
-            logger.warning("not_moved task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            log.warning("not_moved", type(error).__name__, task_id=message.headers.get("id"), appid=appid)
             return False
-        message.ack_log_error(logger, self._flows.consumer.connection_errors)
+        message.ack_log_error(log.logger, self._flows.consumer.connection_errors)
         return True
 
     def _mark(self, message: Message) -> None:
@@ -255,7 +256,7 @@ class Flow:
         try:
             message.channel.readdress(message, self.name, redelivered=True)
         except self._flows.consumer.connection_errors as error:
-            logger.info("not_marked task_id=%s: %s", message.headers.get("id"), type(error).__name__)
+            log.info("not_marked", type(error).__name__, task_id=message.headers.get("id"))
 
     def _return(self, number: int, message: Message) -> None:
         """Has a message given back, with those that come soon."""
@@ -292,10 +293,10 @@ class Flow:
         elsewhere, self._elsewhere = self._elsewhere, set()
         for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
             try:
-                message.reject_log_error(logger, self._flows.consumer.connection_errors, requeue=True)
+                message.reject_log_error(log.logger, self._flows.consumer.connection_errors, requeue=True)
             except Exception as error:  # noqa: BLE001 - the broker refuses it (it may be full), and gives it out again
                 task_id = message.headers.get("id")
-                logger.error("not_given_back task_id=%s: %s", task_id, type(error).__name__)  # noqa: TRY400
+                log.error("not_given_back", type(error).__name__, task_id=task_id)  # noqa: TRY400
         for appid in elsewhere:
             self._flows.mark(self.lane, appid)
 
@@ -308,7 +309,7 @@ class Flow:
         self.tell_size()
         if seconds > LOOK:
             level = logging.INFO if why == "minute" else logging.WARNING
-            logger.log(level, "queue_paused queue=%s: %s, for %.1f s", self.name, why, seconds)
+            log.log(level, "queue_paused", f"{why}, for {seconds:.1f} s", queue=self.name, appid=self._appid)
         # all who were refused together must not come back together
         self._wait(seconds + random.uniform(0, LOOK_AHEAD / 2), why)  # noqa: S311
 

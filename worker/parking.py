@@ -15,6 +15,7 @@ Each step is one Lua script, atomic, and may be repeated.
 from __future__ import annotations
 
 import json
+from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from config import keys
@@ -22,14 +23,19 @@ from worker.outbox import commit
 from worker.scripts import script
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from redis import Redis
 
     from worker.outbox import Arguments, Run
+    from worker.statistics import Statistics
 
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
 #: seconds to know an ended check by, when its push comes again or too late
 KEEP_ENDED = 3600
+#: checks that are read at once
+BATCH = 500
 
 Ended = Literal["done", "timeout", "cancelled"]
 Outcome = dict[str, Any]
@@ -64,6 +70,8 @@ class Waiting(NamedTuple):
     task_id: str | None
     #: when the sweeper looks at it next, in seconds since the epoch: when a waiting one times out
     due: float
+    #: when it was parked, where that is known
+    since: float | None = None
 
 
 class TraceIdTaken(Exception):
@@ -78,11 +86,12 @@ class Parking:
     """The parked checks of all processes.
 
     ``push_timeout``: seconds to wait for a push. ``lease``: seconds in which a published finish must have run, else it
-    is published again.
+    is published again. ``statistics`` are told of each push, and of those that do not come.
     """
 
-    def __init__(self, redis: Redis, push_timeout: float, lease: float) -> None:
+    def __init__(self, redis: Redis, push_timeout: float, lease: float, statistics: Statistics) -> None:
         self._redis = redis
+        self._statistics = statistics
         self._push_timeout = push_timeout
         self._lease = lease
         self._park = script(redis, "park")
@@ -124,7 +133,12 @@ class Parking:
             keys=[keys.check(member), keys.DUE, keys.COUNTERS],
             args=[member, json.dumps(pushed(push)), KEEP_EARLY, self._lease],
         )
-        return what, Parked(appid, trace_id, *found) if found else None
+        self._statistics.push(what)
+        if not found:
+            return what, None
+        *check, seconds = found
+        self._statistics.delay(float(seconds))
+        return what, Parked(appid, trace_id, *check)
 
     def cancel(self, task_id: str) -> Parked | None:
         """Ends the wait of a check without a push; None where it does not wait. One that is being sent at the moment is
@@ -145,16 +159,19 @@ class Parking:
 
         Each is handed to one caller only, until its lease is over.
         """
-        seconds, microseconds = self._redis.time()
-        now = seconds + microseconds / 1e6
-        members = cast("list[str]", self._redis.zrangebyscore(keys.DUE, "-inf", now, start=0, num=limit))
+        members = cast("list[str]", self._redis.zrangebyscore(keys.DUE, "-inf", self.now(), start=0, num=limit))
         overdue = []
         for member in members:
             what = self._overdue(
                 keys=[keys.check(member), keys.DUE, keys.COUNTERS], args=[member, json.dumps(TIMED_OUT), self._lease]
             )
-            if what and what[0] == "finishing":
-                overdue.append(Parked(*_parts(member), *what[1:]))
+            match what:
+                case ["finishing", task_id, rest, *missing]:
+                    overdue.append(Parked(*_parts(member), task_id, rest))
+                    if missing:
+                        self._statistics.push("missing")
+                case ["orphaned"]:
+                    self._statistics.push("orphaned")
         return overdue
 
     def rest(self, appid: str, trace_id: str) -> str | None:
@@ -183,18 +200,26 @@ class Parking:
         args: Arguments = [member, run.token, ended, KEEP_ENDED]
         return commit(self._redis, run, self._finished, check_keys, args, keys.record(task_id)) == "ended"
 
+    def now(self) -> float:
+        """Redis' clock, which all times of the store are by, in seconds since the epoch."""
+        seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / 1e6)
+
     def waiting(self, limit: int) -> list[Waiting]:
         """Media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""
-        entries = cast("list[tuple[str, float]]", self._redis.zrange(keys.DUE, 0, limit - 1, withscores=True))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member, _ in entries:
-                pipe.hmget(keys.check(member), "state", "task_id")
-            records = pipe.execute()
-        return [
-            Waiting(state, *_parts(member), task_id, due)
-            for (member, due), (state, task_id) in zip(entries, records, strict=True)
-            if state
-        ]
+        return list(islice(self.each_waiting(), limit))
+
+    def each_waiting(self) -> Iterator[Waiting]:
+        """All of them, the next one due first, as they were when the first was asked for."""
+        entries = iter(cast("list[tuple[str, float]]", self._redis.zrange(keys.DUE, 0, -1, withscores=True)))
+        while batch := list(islice(entries, BATCH)):
+            with self._redis.pipeline(transaction=False) as pipe:
+                for member, _ in batch:
+                    pipe.hmget(keys.check(member), "state", "task_id", "since")
+                records = pipe.execute()
+            for (member, due), (state, task_id, since) in zip(batch, records, strict=True):
+                if state:
+                    yield Waiting(state, *_parts(member), task_id, due, float(since) if since else None)
 
 
 def _member(appid: str, trace_id: str) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, NamedTuple
 
+from config.logs import Log
 from worker.answers import Answer, TokenRefused, Unanswered, integer
 from worker.checks import PATHS
 from worker.errcodes import OK, Meaning, meaning
@@ -21,10 +21,11 @@ if TYPE_CHECKING:
     from worker.http import Http
     from worker.permit import Permit
     from worker.quota import Quota
+    from worker.statistics import Statistics
     from worker.token import Tokens
 
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 QUOTA_PATH = "/cgi-bin/openapi/quota/get"
 #: permits that a check lets go by because its process stood still, before it comes back later
@@ -121,11 +122,14 @@ class PlatformQuota(NamedTuple):
 class Platform:
     """The platform as checks see it: a call goes out with a permit and a live token, and comes back as an answer."""
 
-    def __init__(self, http: Http, credential: Credential, quota: Quota, settings: Settings) -> None:
+    def __init__(
+        self, http: Http, credential: Credential, quota: Quota, settings: Settings, statistics: Statistics
+    ) -> None:
         self._http = http
         self._credential = credential
         self._quota = quota
         self._settings = settings
+        self._statistics = statistics
 
     def call(self, check: Check, begin: Callable[[float], None], sent: Callable[[float], None], *, low: bool) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
@@ -146,6 +150,14 @@ class Platform:
             parameters = self._credential.renew(check.appid, check.lane, parameters)
             answer = self._send(check, parameters, begin, sent, low=low)
         return answer
+
+    def authenticate(self, appid: str) -> None:
+        """Sees that calls for ``appid`` can be signed: its access token lives, or the platform gives one.
+
+        Raises:
+            TokenRefused, Unanswered, Snooze, CheckRefused: it cannot be called now.
+        """
+        self._credential.parameters(appid, "text")
 
     def quota(self, appid: str, lane: Lane) -> PlatformQuota:
         """What the platform itself says of a lane's quota.
@@ -175,7 +187,7 @@ class Platform:
         try:
             return self.quota(appid, lane).used
         except QuotaNotTold as error:
-            logger.warning("quota_not_told appid=%s lane=%s: %s", appid, lane, error)
+            log.warning("quota_not_told", str(error), appid=appid, lane=lane)
             return None
 
     def _send(
@@ -190,6 +202,7 @@ class Platform:
         """One call, at the moment that its permit is for."""
         permit = self._permit(check, begin, low=low)
         sent(permit.ahead)
+        self._statistics.call(check.appid, check.lane, "sent")
         try:
             answer = self._http.post(check.path, parameters, check.body, deadline=permit.over_by)
         except Unanswered as unanswered:

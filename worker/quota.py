@@ -9,13 +9,13 @@ and the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
 from __future__ import annotations
 
 import json
-import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
 
 from config import keys
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker import clock
 from worker.errcodes import Meaning
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from worker.checks import Lane
     from worker.rates import Rates
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds in which the platform counts
 WINDOW = 60.0
@@ -148,14 +148,13 @@ class Quota:
         """Closes a lane, as the platform's ``answer`` asks for; the Snooze to raise."""
         until, cut = self._hold(keys=[keys.quota(appid, lane)], args=[_HOLDS[held], CUT_SECONDS])
         seconds = max(0.0, until / 1e6 - time.time())
-        logger.warning(
-            "lane_held appid=%s lane=%s errcode=%d rid=%s: closed for %.0f s, then at %d %% of its rate for a while",
-            appid,
-            lane,
-            answer.errcode,
-            answer.rid,
-            seconds,
-            100 - 10 * cut,
+        log.warning(
+            "lane_held",
+            f"closed for {seconds:.0f} s, then at {100 - 10 * cut} % of its rate for a while",
+            appid=appid,
+            lane=lane,
+            errcode=answer.errcode,
+            rid=answer.rid,
         )
         return Snooze(seconds, "held")
 
@@ -165,7 +164,7 @@ class Quota:
         lanes: tuple[Lane, ...] = ("text", "media")
         for lane in lanes:
             self._stop(keys=[keys.quota(appid, lane)], args=[STOP_SECONDS, refusal])
-        logger.error("appid_stopped appid=%s errcode=%d errmsg=%s", appid, answer.errcode, answer.errmsg)
+        log.error("appid_stopped", answer.errmsg, appid=appid, errcode=answer.errcode, rid=answer.rid)
         return CheckRefused(answer.errcode, answer.errmsg, answer.rid)
 
     def _compare(self, appid: str, lane: Lane) -> None:
@@ -283,11 +282,11 @@ class Quota:
             # the platform itself says that nothing was sent
             fresh = 0
         if fresh:
-            logger.warning(
-                "quota_unknown appid=%s lane=%s: what was sent lately is not known; nothing is sent for %.0f s",
-                appid,
-                lane,
-                fresh / 1e6,
+            log.warning(
+                "quota_unknown",
+                f"what was sent lately is not known; nothing is sent for {fresh / 1e6:.0f} s",
+                appid=appid,
+                lane=lane,
             )
         return fresh
 

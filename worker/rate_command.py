@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING, Any
 
 from celery.worker import control
 
+from config.logs import Log
 from config.settings import Settings
 from config.store import STORE_AWAY
 from worker.rates import LANE_OF, RateRefused, calls_per_minute
@@ -15,7 +15,7 @@ from worker.runtime import runtime
 if TYPE_CHECKING:
     from worker.checks import Lane
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 def use_rate_command() -> None:
@@ -43,9 +43,9 @@ def use_rate_command() -> None:
         show_rates(state.app)
         shown = state.app.tasks[task_name].rate_limit
         if per_minute is None:
-            logger.warning("rate_reset lane=%s rate=%s", lane, shown)
+            log.warning("rate_reset", lane=lane, rate=shown)
             return control.ok(f"reset for all workers, to {shown} of the settings")
-        logger.warning("rate_set lane=%s rate=%s", lane, shown)
+        log.warning("rate_set", lane=lane, rate=shown)
         return control.ok(f"{shown} for all workers, those that start later too, until it is reset with 0")
 
     control.Panel.data["rate_limit"] = rate_limit

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
 from typing import Any
 
 from redis import Redis
 from redis.exceptions import ResponseError
 
-logger = logging.getLogger(__name__)
+from config.logs import Log
+
+log = Log(__name__)
 
 #: the scripts that take messages need Redis 7: they run also where its memory is used up
 OLDEST = 7
@@ -47,5 +48,5 @@ def told(client: Redis) -> list[str]:
     try:
         info["appendfsync"] = client.config_get("appendfsync")["appendfsync"]
     except ResponseError:  # hosted ones do not tell
-        logger.debug("appendfsync is not told")
+        log.debug("appendfsync_not_told")
     return faults(info)

@@ -10,6 +10,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from worker.messages import HIDDEN
+from wxcheck import CheckCancelled
 
 #: why a message is held back: the check alone is to run again, and its lane goes on
 ALONE = "alone"
@@ -46,7 +47,7 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Hands a message that is held back to the flow that it came from (:mod:`worker.flow`)."""
-        held = getattr(exc_info.exception, "exc", exc_info.exception)
+        held = _failure(exc_info)
         if not isinstance(held, HeldBack) or self.acknowledged:  # type: ignore[has-type]
             return super().on_failure(exc_info, *args, **kwargs)
         task_ready(self)
@@ -66,12 +67,29 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
 
 class FinishRequest(CheckRequest):
     """The finish of a check, which runs even where the check was revoked: dropped, it would leave its chain hanging,
-    its errbacks unfired and its chord unfinished. The task then ends it as cancelled."""
+    its errbacks unfired and its chord unfinished. The task then ends it as cancelled.
+
+    Of a check that was cancelled it tells ``task-cancelled`` in place of ``task-failed``: in Flower it ends as
+    CANCELLED. Told as well, it would not be seen, for to monitors a custom state comes before a failure."""
+
+    _is_cancelled = False
+
+    def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
+        self._is_cancelled = isinstance(_failure(exc_info), CheckCancelled)
+        return super().on_failure(exc_info, *args, **kwargs)
+
+    def send_event(self, event: str, **fields: Any) -> None:
+        super().send_event("task-cancelled" if self._is_cancelled and event == "task-failed" else event, **fields)
 
     def revoked(self) -> bool:
         if self.id in _revoked_tasks():
             self._request_dict["wxcheck_revoked"] = True
         return False
+
+
+def _failure(exc_info: Any) -> Any:
+    """What a task raised; from a child process it comes wrapped."""
+    return getattr(exc_info.exception, "exc", exc_info.exception)
 
 
 def _revoked_tasks() -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import logging
+import atexit
 import os
 import threading
 import time
@@ -11,6 +11,7 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from config.celery import SOCKET_TIMEOUT
+from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
 from config.store import connect, connect_store
@@ -24,7 +25,9 @@ from worker.platform import Credential, Platform, TokenCalls
 from worker.quota import Quota
 from worker.rates import Rates
 from worker.records import Records
+from worker.reporter import Reporter
 from worker.shelf import Shelf
+from worker.statistics import Statistics
 from worker.token import Tokens
 
 if TYPE_CHECKING:
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
     from worker.checks import Lane
 
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds between two looks at Redis' clock; well below those beyond which it is not believed (worker.clock.GAP)
 CLOCK_INTERVAL = 1.0
@@ -45,7 +48,9 @@ class Runtime:
     """One object of each kind for a process; all may be used from any thread."""
 
     settings: Settings
+    store: Redis
     counters: Counters
+    statistics: Statistics
     quota: Quota
     rates: Rates
     crowds: Crowds
@@ -54,6 +59,7 @@ class Runtime:
     parking: Parking
     dead_letters: DeadLetters
     platform: Platform
+    reporter: Reporter
 
     def redises(self) -> list[tuple[str, Redis]]:
         """Each Redis that holds checks, by what it is for."""
@@ -84,19 +90,27 @@ def runtime() -> Runtime:
             raise snooze
 
     threading.Thread(target=_keep_time, args=(quota,), name="clock", daemon=True).start()
+    statistics = Statistics(connect_store(settings, SOCKET_TIMEOUT, retries=0))
+    reporter = Reporter(statistics)
+    reporter.start()
+    # a worker's threads and solo pools end so; its processes say when they do (worker.sweeper)
+    atexit.register(reporter.stop)
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
-    platform = Platform(http, Credential(settings, tokens), quota, settings)
+    platform = Platform(http, Credential(settings, tokens), quota, settings, statistics)
     return Runtime(
         settings=settings,
+        store=redis,
         counters=Counters(redis),
+        statistics=statistics,
         quota=quota,
         rates=rates,
         crowds=Crowds(redis),
         shelf=Shelf(redis),
         records=Records(redis, settings.visibility_timeout),
-        parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout),
+        parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout, statistics=statistics),
         dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
         platform=platform,
+        reporter=reporter,
     )
 
 
@@ -110,7 +124,7 @@ def _keep_time(quota: Quota) -> None:
             away = False
         except Exception as error:  # noqa: BLE001 - where the thread ends no time passes for quiet lanes
             if not away:
-                logger.warning("clock_not_read: %s: %s; trying on", type(error).__name__, error)
+                log.warning("clock_not_read", f"{type(error).__name__}: {error}; trying on")
             away = True
         time.sleep(max(0.0, began + CLOCK_INTERVAL - time.monotonic()))
 

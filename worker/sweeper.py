@@ -4,7 +4,6 @@ checks on the shelf whose time has come. Any number may sweep at once; each thin
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from functools import partial
@@ -12,7 +11,11 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 
+from config.logs import Log
+from config.store import STORE_AWAY
 from worker.messages import publish_again
+from worker.presence import INTERVAL as BEAT_INTERVAL
+from worker.presence import beat, leave
 from worker.rate_command import show_rates
 from worker.redis_health import told
 from worker.revocations import Revocations
@@ -26,7 +29,7 @@ if TYPE_CHECKING:
     from worker.parking import Parking
     from worker.shelf import Shelf
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds between two sweeps
 INTERVAL = 1.0
@@ -46,7 +49,8 @@ def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
     """
     overdue = parking.overdue(BATCH)
     for parked in overdue:
-        logger.warning("check_overdue task_id=%s trace_id=%s: its finish goes out", parked.task_id, parked.trace_id)
+        identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+        log.warning("check_overdue", "its finish goes out", **identity)
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
     due = shelf.due(BATCH)
     for held in due:
@@ -61,7 +65,7 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
         publish()
     except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time
         # the text of the error may quote the record
-        logger.error("not_brought_on task_id=%s: %s; it is tried again", task_id, type(error).__name__)  # noqa: TRY400
+        log.error("not_brought_on", f"{type(error).__name__}; it is tried again", task_id=task_id)  # noqa: TRY400
         return False
     return True
 
@@ -70,7 +74,14 @@ def _warn_of_redis() -> None:
     """Tells once what is wrong with the Redis that holds checks, with the remedy."""
     for role, client in runtime().redises():
         for fault in told(client):
-            logger.warning("redis_unsafe %s: %s", role, fault)
+            log.warning("redis_unsafe", f"{role}: {fault}")
+
+
+def _beat(worker: Any) -> None:
+    """Says that the worker runs, and what it consumes at present."""
+    queues = sorted(worker.app.amqp.queues.consume_from)
+    pool = type(worker.pool).__module__.rpartition(".")[2]
+    beat(runtime().store, worker.hostname, "worker", queues, pool, worker.concurrency)
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -84,31 +95,40 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
         self._thread: threading.Thread | None = None
 
     def start(self, worker: Any) -> None:
-        self._thread = threading.Thread(target=self._run, args=(worker.app,), name="sweeper", daemon=True)
+        self._thread = threading.Thread(target=self._run, args=(worker,), name="sweeper", daemon=True)
         self._thread.start()
 
-    def stop(self, worker: Any) -> None:  # noqa: ARG002 - Celery passes it
+    def stop(self, worker: Any) -> None:
         self._stopped.set()
         if self._thread is not None:
             self._thread.join(STOP_SECONDS)
+        try:
+            leave(runtime().store, worker.hostname)
+        except STORE_AWAY as error:
+            log.info("not_left", f"{type(error).__name__}; the worker counts as running for some seconds more")
 
     terminate = stop
 
-    def _run(self, app: Celery) -> None:
+    def _run(self, worker: Any) -> None:
+        app = worker.app
         away = False
         warned = False
         heartbeat = runtime().settings.heartbeat_file
         revocations = Revocations()
-        decay_at = 0.0
+        decay_at = beat_at = 0.0
         while not self._stopped.wait(INTERVAL):
             try:
+                if time.monotonic() > beat_at:
+                    beat_at = time.monotonic() + BEAT_INTERVAL
+                    _beat(worker)
                 more = True
                 while more and not self._stopped.is_set():
                     more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
                     if heartbeat is not None:
                         heartbeat.touch()
                 for parked in revocations.cancelled(runtime().parking):
-                    logger.info("check_revoked task_id=%s trace_id=%s", parked.task_id, parked.trace_id)
+                    identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+                    log.info("check_revoked", "its finish goes out", **identity)
                     _bring_on(parked.task_id, partial(publish_finish, app, parked))
                 if time.monotonic() > decay_at:
                     decay_at = time.monotonic() + DECAY_INTERVAL
@@ -120,5 +140,5 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:
-                    logger.warning("sweep_failed: %s: %s; trying on", type(error).__name__, error)
+                    log.warning("sweep_failed", f"{type(error).__name__}: {error}; trying on")
                 away = True

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from concurrent.futures import Future
 from typing import TYPE_CHECKING, Any
 
 from celery.concurrency import ALIASES
 from celery.concurrency.thread import TaskPool as ThreadPool
 
+from config.logs import Log
 from worker.quota import STORE_PAUSE
 from worker.request import HeldBack, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 
 class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
@@ -30,7 +30,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
 
         def look(future: Future[Any]) -> None:
             if not future.cancelled() and (error := future.exception()) is not None and error_callback is not None:
-                logger.warning("task_not_ended: %s; its message goes back", type(error).__name__)
+                log.warning("task_not_ended", f"{type(error).__name__}; its message goes back")
                 error_callback(raised(HeldBack("store", STORE_PAUSE)))
 
         result.f.add_done_callback(look)

@@ -6,12 +6,12 @@ overwrites a newer token: each carries a number, and the higher one wins.
 
 from __future__ import annotations
 
-import logging
 import random
 import time
 from typing import TYPE_CHECKING, Protocol
 
 from config import keys
+from config.logs import Log
 from worker.answers import TokenRefused, Unanswered
 from worker.scripts import script
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from worker.checks import Lane
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: seconds for which the others wait after a renewal that failed, before one of them tries
 FAILURE_PAUSE = 1
@@ -83,7 +83,7 @@ class Tokens:
     def reject(self, appid: str, token: str) -> None:
         """Says that the platform refused ``token``; the next :meth:`get` renews it unless that was done already."""
         if self._reject(keys=[keys.token(appid)], args=[token]):
-            logger.warning("token_refused appid=%s: it is renewed", appid)
+            log.warning("token_refused", "it is renewed", appid=appid)
 
     def _renew(self, appid: str, fence: int, old: str) -> str:
         try:
@@ -93,7 +93,7 @@ class Tokens:
             self._put(keys=[keys.token(appid)], args=[fence, "", 0, pause, CONFIRMED])
             if old and isinstance(error, (Unanswered, TokenRefused)):
                 # nothing is lost yet: the old one lives on, and the next call tries again
-                logger.warning("token_not_renewed appid=%s: %s; the old one is used on", appid, error)
+                log.warning("token_not_renewed", f"{error}; the old one is used on", appid=appid)
                 return old
             raise
         lives = max(lives, SHORTEST_LIFE)

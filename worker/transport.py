@@ -7,7 +7,6 @@ worker waits with a BLMOVE from a list to itself, which moves nothing: it wakes 
 
 from __future__ import annotations
 
-import logging
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
@@ -21,6 +20,7 @@ from kombu.transport.redis import Transport as RedisTransport
 from kombu.utils.json import dumps, loads
 
 from config import keys
+from config.logs import Log
 from config.store import STORE_AWAY
 from worker.outbox import ending_run
 from worker.scripts import script
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
     from redis.commands.core import Script
 
-logger = logging.getLogger(__name__)
+log = Log(__name__)
 
 #: messages that one fetch takes at most
 FETCH = 16
@@ -80,7 +80,9 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
         """Gives out again what others left behind."""
         found = self.channel.redeliver(num or REDELIVER)
         if found:
-            logger.warning("messages_redelivered: %d that nobody had acknowledged for %d s", found, self._timeout)
+            log.warning(
+                "messages_redelivered", f"{found} that nobody had acknowledged for {self._timeout:.0f} s", count=found
+            )
 
     def renew(self) -> None:
         """Says that what is in hand is not left behind."""
@@ -239,12 +241,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
                 raw["properties"]["delivery_tag"] = tag
             except (ValueError, TypeError, KeyError) as error:
                 # it can be no check: nobody who speaks kombu's language put it there
-                logger.error(  # noqa: TRY400 - its text could quote the message
-                    "message_dropped queue=%s: %d bytes that are no message of kombu's (%s)",
-                    queue,
-                    len(content),
-                    type(error).__name__,
-                )
+                what = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
+                log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - its text could quote the message
                 self.qos._remove_from_indices(tag).execute()
                 continue
             yield queue, raw
@@ -302,7 +300,7 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
             try:
                 channel.qos.renew()
             except self.connection_errors as error:
-                logger.debug("not_renewed: %s", type(error).__name__)
+                log.debug("not_renewed", type(error).__name__)
                 return
 
 

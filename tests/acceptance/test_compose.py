@@ -20,47 +20,25 @@ from typing import Any
 import pytest
 import redis
 import requests
-import yaml
 
 from config.settings import PREFIX, Settings
 from local.redis_server import find_server
 from sandbox.credentials import DEMO_ENVIRONMENT
+from tests.support.compose import COMPOSE, SERVICES, Missing, environment_of, interpolated
 from tests.support.ports import free_port
-from tests.support.processes import eventually
+from tests.support.processes import ROOT, eventually
 from tests.support.system import plain_client
 
-ROOT = Path(__file__).resolve().parents[2]
-COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
-SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 PYTHON_SERVICES = [name for name in SERVICES if name != "redis"]
 
 LOGIN = ("operator", "hushhush")
 #: what the operator sets, here for the profile ``sandbox``
-OPERATOR = {**DEMO_ENVIRONMENT, "WXCHECK_API_BASE": "http://sandbox:8090", "FLOWER_BASIC_AUTH": ":".join(LOGIN)}
-
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
-
-
-class Missing(Exception):
-    """A variable that the compose file requires is not set."""
-
-
-def interpolated(value: str, variables: dict[str, str]) -> str:
-    """``value`` as docker compose reads it: ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}`` and ``$$``."""
-
-    def replaced(match: re.Match[str]) -> str:
-        name, operator, rest = match.groups()
-        found = variables.get(name, "")
-        if not found and operator == ":?":
-            raise Missing(f"{name}: {rest}")
-        return found or (rest if operator == ":-" else "")
-
-    return _VARIABLE.sub(replaced, value).replace("$$", "$")
-
-
-def environment_of(service: str, variables: dict[str, str]) -> dict[str, str]:
-    declared = SERVICES[service].get("environment", {})
-    return {name: interpolated(str(value), variables) for name, value in declared.items()}
+OPERATOR = {
+    **DEMO_ENVIRONMENT,
+    "WXCHECK_API_BASE": "http://sandbox:8090",
+    "FLOWER_BASIC_AUTH": ":".join(LOGIN),
+    "WXCHECK_BOARD_PASSWORD": LOGIN[1],
+}
 
 
 class Machine:
@@ -68,7 +46,7 @@ class Machine:
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
-        self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555")}
+        self.ports = {port: str(free_port()) for port in ("6379", "8080", "8090", "5555", "8070")}
         self.programs = directory / "bin"
         self.programs.mkdir()
         # the command is to be the file's own; only where its program is found is this machine's affair
@@ -78,7 +56,7 @@ class Machine:
         """``value`` with the hosts, ports and paths of a service's container replaced by those of this machine."""
         value = re.sub(r"\b(redis|sandbox|endpoint)(?=:\d)", "127.0.0.1", value)
         value = value.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 - here it is taken out
-        value = re.sub(r"\b(6379|8080|8090|5555)\b", lambda match: self.ports[match[0]], value)
+        value = re.sub(r"\b(6379|8080|8090|5555|8070)\b", lambda match: self.ports[match[0]], value)
         return value.replace("/tmp/", f"{self.directory}/{service}/")  # noqa: S108 - the container's own
 
     def environment(self, service: str) -> dict[str, str]:
@@ -205,6 +183,11 @@ def test_every_service_runs_by_its_command_is_healthy_by_its_check_and_ends_clea
         sent = requests.post(f"{flower}/api/task/send-task/wxcheck.check_text", json=order, auth=LOGIN, timeout=20)
         assert (sent.status_code, "read only" in sent.text.lower()) == (403, True)
 
+        board = f"http://127.0.0.1:{machine.ports['8070']}"
+        assert requests.get(f"{board}/numbers.json", timeout=20).status_code == 401
+        shown = requests.get(f"{board}/numbers.json", auth=LOGIN, timeout=20)
+        assert (shown.status_code, shown.json()["stale_seconds"]) == (200, 0)
+
         # Redis last, as depends_on has it
         for name in [*PYTHON_SERVICES, "redis"]:
             code = services[name].stop()
@@ -230,6 +213,11 @@ def test_flower_does_not_start_without_a_login() -> None:
         environment_of("flower", {})
 
 
+def test_the_board_does_not_start_without_a_password() -> None:
+    with pytest.raises(Missing, match="WXCHECK_BOARD_PASSWORD: set it to a password of the board"):
+        environment_of("board", {})
+
+
 def test_the_services_name_settings_that_exist_and_together_name_all() -> None:
     named = {name for service in SERVICES for name in environment_of(service, OPERATOR) if name.startswith(PREFIX)}
     assert named == {PREFIX + field.upper() for field in Settings.model_fields}
@@ -237,12 +225,15 @@ def test_the_services_name_settings_that_exist_and_together_name_all() -> None:
 
 def test_a_service_gets_the_secrets_that_it_needs_and_no_other() -> None:
     def secrets_of(service: str) -> set[str]:
-        return {name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS", name)}
+        return {
+            name for name in environment_of(service, OPERATOR) if re.search("SECRET|TOKEN$|AES_KEY|APPS|PASSWORD", name)
+        }
 
     pushes = {"WXCHECK_PUSH_TOKEN", "WXCHECK_PUSH_AES_KEY", "WXCHECK_PUSH_AES_KEY_PREVIOUS", "WXCHECK_APPS"}
     for name in ("worker-text", "worker-media", "worker-push"):
         assert secrets_of(name) == {"WXCHECK_SECRET", "WXCHECK_APPS"}
     assert secrets_of("endpoint") == pushes
+    assert secrets_of("board") == {"WXCHECK_BOARD_PASSWORD", "WXCHECK_APPS"}
     assert secrets_of("flower") == set()
 
 

@@ -16,11 +16,11 @@ from pydantic.fields import FieldInfo
 import wxcheck
 from callbacks import outcomes
 from callbacks.outcomes import Outcome, Refusal
+from cli.main import main
 from config import keys, names
 from config.settings import Overrides, Settings
 from tests.support.processes import ROOT, Running
 from tests.support.system import System
-from worker.cli import main
 
 ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
 CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")

@@ -25,6 +25,7 @@ from tests.support.checks import (
 from tests.support.processes import eventually
 from tests.support.system import System
 from worker.parking import Parking
+from worker.statistics import Statistics
 
 #: bytes of UTF-8
 LONGEST_V1 = 512_000
@@ -197,7 +198,7 @@ def test_an_answer_later_than_api_timeout_is_given_up_and_asked_for_again(system
     assert [verdict_of(result)["suggest"] for result in slow[:2]] == ["risky", "risky"]
     assert failure_of(slow[2]).args == ("no answer within the time-out",)
     # the platform had taken the pictures all the same: verdicts come that nobody can tell whose they are
-    parking = Parking(system.redis, push_timeout=0, lease=60)
+    parking = Parking(system.redis, push_timeout=0, lease=60, statistics=Statistics(system.redis))
     eventually(lambda: [kept.state for kept in parking.waiting(10)] == ["early"] * 3, "they are kept for a while")
 
 

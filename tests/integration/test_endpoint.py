@@ -391,8 +391,8 @@ def test_an_absent_broker_is_answered_503_until_it_comes_back(own_broker: Valkey
         own_broker.start()
         assert push(client).status_code == 200
         assert len(pushed(own_broker)) == 1
-    told = [record.getMessage() for record in caplog.records if "broker_unavailable" not in record.getMessage()]
-    assert any("push refused with 503: " in line and "Error" in line and "BROKER_URL" in line for line in told)
+    told = [record.getMessage() for record in caplog.records if "push_refused " in record.getMessage()]
+    assert any("status=503" in line and "Error" in line and "BROKER_URL" in line for line in told)
 
 
 def test_a_broker_that_hangs_is_answered_503_until_it_goes_on(own_broker: Valkey) -> None:
@@ -479,7 +479,7 @@ def test_a_broker_that_answers_errors_is_answered_503_until_it_takes_writes(
         refused_in_time(client)
         own_broker.run(*mend)
         assert push(client).status_code == 200
-    [line] = [record.getMessage() for record in caplog.records if "refused with 503" in record.getMessage()]
+    [line] = [record.getMessage() for record in caplog.records if "status=503" in record.getMessage()]
     assert error in line
     assert "t-1" not in line
 
@@ -662,7 +662,7 @@ def test_hostile_pushes_do_not_flood_the_log(broker: Valkey, caplog: pytest.LogC
         assert counted(client, "bad_signature") == 100
         time.sleep(1.1)
         push(client, params={})
-    lines = [record.getMessage() for record in caplog.records if "refused with 403" in record.getMessage()]
+    lines = [record.getMessage() for record in caplog.records if "status=403" in record.getMessage()]
     assert 2 <= len(lines) <= seconds + 2
     assert "more like it" in lines[-1]
 
@@ -679,6 +679,7 @@ def process(broker: str, *options: str, **environment: str) -> Iterator[subproce
         "WXCHECK_PUSH_TOKEN": TOKEN,
         "WXCHECK_PUSH_AES_KEY": KEY,
         "WXCHECK_CALLBACK_PORT": "0",
+        "WXCHECK_LOG_FORMAT": "text",
     }
     with ExitStack() as stack:
         running = stack.enter_context(
@@ -722,7 +723,7 @@ def test_the_process_answers_what_is_under_way_and_ends_with_code_0(own_broker: 
     assert len(pushed(own_broker)) == 2
     for secret in ("SENTINEL", TOKEN, KEY, params["signature"], params["msg_signature"], body["Encrypt"]):
         assert secret not in out + err
-    assert "push queued" in err
+    assert "push_queued " in err
     assert "Traceback" not in err
 
 

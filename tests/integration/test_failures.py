@@ -32,6 +32,7 @@ from tests.support.checks import (
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import APPID, System
 from worker.parking import Parking
+from worker.statistics import Statistics
 
 RID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}")
 
@@ -233,7 +234,7 @@ def test_a_check_that_celery_revokes_while_it_is_sent_ends_as_cancelled(system: 
 
 def test_a_check_whose_finish_is_on_its_way_when_celery_revokes_it_ends_as_cancelled(system: System) -> None:
     result, trace_id = waiting_picture(system, link_error=hide(system, "photo"))
-    Parking(system.redis, 1860, 60).push(APPID, {"trace_id": trace_id, "version": 2})
+    Parking(system.redis, 1860, 60, Statistics(system.redis)).push(APPID, {"trace_id": trace_id, "version": 2})
     system.app.control.revoke(result.id)
     log = system.directory / "worker.log"
     eventually(lambda: f"Tasks flagged as revoked: {result.id}" in log.read_text(), "the worker has the revocation")

@@ -29,6 +29,7 @@ from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, System
 from worker.parking import Parked, Parking
 from worker.runtime import publish_finish
+from worker.statistics import Statistics
 
 
 def lost(system: System, **arguments: Any) -> tuple[Any, str]:
@@ -127,7 +128,9 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     check, last = published_chain(system, picture("lost"))
     trace_id = waiting(check)
     parked(system, trace_id)
-    what, found = Parking(system.redis, 1860, 60).push(APPID, {"trace_id": trace_id, "version": 1, **PASSED})
+    what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).push(
+        APPID, {"trace_id": trace_id, "version": 1, **PASSED}
+    )
     assert what == "matched"
     assert isinstance(found, Parked)
     for _ in range(3):

@@ -24,6 +24,7 @@ from worker.records import (
     Standing,
 )
 from worker.shelf import Shelf
+from worker.statistics import Statistics
 
 APPID = "wx1"
 PUSH = {"trace_id": "t1"}
@@ -43,7 +44,7 @@ def records(store: redis.Redis) -> Records:
 
 @pytest.fixture
 def parking(store: redis.Redis) -> Parking:
-    return Parking(store, push_timeout=1860, lease=60)
+    return Parking(store, push_timeout=1860, lease=60, statistics=Statistics(store))
 
 
 @pytest.fixture

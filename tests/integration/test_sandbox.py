@@ -130,7 +130,7 @@ class Sandbox:
                 stderr=log,
                 bufsize=0,  # what readline had buffered, communicate would not find
                 cwd=directory,  # where there is no .env
-                env={**kept, "PYTHONPATH": str(ROOT), **environment},
+                env={**kept, "PYTHONPATH": str(ROOT), "WXCHECK_LOG_FORMAT": "text", **environment},
             )
         assert self.process.stdout is not None
         assert select.select([self.process.stdout], [], [], PATIENCE)[0], "the sandbox did not start"

@@ -25,6 +25,7 @@ from worker.quota import Quota
 from worker.rates import Rates
 from worker.records import Records
 from worker.shelf import Shelf
+from worker.statistics import Statistics
 
 APPID = "wx1"
 Park = Callable[..., bool]
@@ -39,7 +40,7 @@ def store(system: System) -> Iterator[redis.Redis]:
 
 @pytest.fixture
 def parking(store: redis.Redis) -> Parking:
-    return Parking(store, push_timeout=1860, lease=60)
+    return Parking(store, push_timeout=1860, lease=60, statistics=Statistics(store))
 
 
 @pytest.fixture

@@ -39,6 +39,7 @@ from worker.permit import Snooze
 from worker.platform import QUOTA_PATH, Credential, Platform, TokenCalls
 from worker.quota import Quota
 from worker.rates import Rates
+from worker.statistics import Statistics
 from worker.token import Tokens
 
 FAKE = "wxnobodychecks00"
@@ -271,7 +272,7 @@ def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Platform,
     shared = Tokens(system.redis, TokenCalls(http, settings), nothing_known, 3)
     vouch(system.redis, FAKE)
     quota = Quota(system.redis, Rates(system.redis), 3, lambda *_: None)
-    return Platform(http, Credential(settings, shared), quota, settings), settings
+    return Platform(http, Credential(settings, shared), quota, settings, Statistics(system.redis)), settings
 
 
 def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(

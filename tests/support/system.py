@@ -100,9 +100,9 @@ class System:
         running.wait_for(" ready.")
         return running
 
-    def application(self) -> Running:
-        """The worker of the tests' own application."""
-        arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", "--loglevel=INFO"]
+    def application(self, *more: str) -> Running:
+        """The worker of the tests' own application; ``more``: options."""
+        arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", "--loglevel=INFO", *more]
         running = self.run("application", ["celery", "-A", "tests.support.application", "worker", *arguments])
         running.wait_for(" ready.")
         return running

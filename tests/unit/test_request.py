@@ -3,21 +3,37 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
+import pytest
 from kombu import Message
 
+import wxcheck
+from tasks.push import finish
 from tasks.text import check_text
 from worker.app import app
-from worker.request import CheckRequest
+from worker.request import CheckRequest, FinishRequest, raised
 
 CONTENT = "what a user wrote"
 
 
-def received() -> CheckRequest:
+class Eventer:
+    """Takes down what a worker tells the world."""
+
+    enabled = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[str, dict[str, Any]]] = []
+
+    def send(self, event: str, **fields: Any) -> None:
+        self.told.append((event, fields))
+
+
+def received(kind: type[CheckRequest] = CheckRequest, task: Any = check_text, **options: Any) -> CheckRequest:
     """A check as a client sends it that knows nothing but its name."""
     message = app.amqp.create_task_message("task-1", "wxcheck.check_text", (CONTENT,), {"title": CONTENT})
     assert CONTENT in message.headers["argsrepr"]
-    return CheckRequest(
+    return kind(
         Message(
             body=json.dumps(message.body),
             headers=message.headers,
@@ -28,8 +44,9 @@ def received() -> CheckRequest:
             properties=message.properties,
         ),
         app=app,
-        task=check_text,
+        task=task,
         hostname="here",
+        **options,
     )
 
 
@@ -47,3 +64,15 @@ def test_the_records_that_celery_logs_carry_no_arguments() -> None:
     # Celery puts these into each record's 'data', which a handler may print
     headers = received().request_dict
     assert CONTENT not in headers["argsrepr"] + headers["kwargsrepr"]
+
+
+@pytest.mark.parametrize(
+    ("failure", "event"),
+    [(wxcheck.CheckCancelled(), "task-cancelled"), (wxcheck.PushTimeout("trace-1"), "task-failed")],
+    ids=["cancelled", "failed"],
+)
+def test_a_cancelled_check_tells_so_in_place_of_its_failure(failure: Exception, event: str) -> None:
+    eventer = Eventer()
+    request = received(FinishRequest, finish, eventer=eventer, on_ack=lambda *_: None)
+    request.on_failure(raised(failure), return_ok=True)
+    assert [(told, fields["uuid"]) for told, fields in eventer.told] == [(event, "task-1")]

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.settings import Process, Settings, SettingsError, load_settings
+from config.settings import Process, Settings, SettingsError, load_settings, origins
 from tests.support.processes import ROOT
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
@@ -295,3 +295,46 @@ def test_a_process_that_cannot_start_prints_all_that_it_lacks_and_no_traceback(c
         assert output.count(f"- {name}") == 1, output
     assert "Traceback" not in output
     assert "hush" not in output
+
+
+def test_where_each_setting_came_from_is_known(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "wxcheck_secret").write_text("of the file")
+    (tmp_path / "wxcheck_appid").write_text("wxOfTheFile")
+    (tmp_path / ".env").write_text("WXCHECK_APPID=wxOfDotEnv\nWXCHECK_API_RETRIES=2\nWXCHECK_MAX_AGE=\n")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path)
+    monkeypatch.setenv("WXCHECK_API_RETRIES", "3")
+    assert origins() == {"secret": "secrets file", "appid": ".env", "api_retries": "environment"}
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.8.8.8"])
+def test_the_board_needs_no_password_on_loopback(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    settings = load(monkeypatch, "board", APPID="wxa", BOARD_HOST=host)
+    assert (settings.board_host, settings.board_port, settings.board_password) == (host, 8070, None)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "::", "10.0.0.1", "board.example.com"])  # noqa: S104
+def test_the_board_needs_a_password_elsewhere(monkeypatch: pytest.MonkeyPatch, host: str) -> None:
+    (told,) = faults(monkeypatch, "board", APPID="wxa", BOARD_HOST=host)
+    assert told.startswith(f"WXCHECK_BOARD_PASSWORD is missing: {host} can be reached from outside")
+    # only the board listens there
+    assert load(monkeypatch, "any", APPID="wxa", BOARD_HOST=host).board_host == host
+    settings = load(monkeypatch, "board", APPID="wxa", BOARD_HOST=host, BOARD_PASSWORD=HUSH)
+    assert HUSH not in repr(settings)
+
+
+def test_a_short_password_of_the_board_is_refused_without_saying_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert faults(monkeypatch, "any", BOARD_PASSWORD="hush") == [
+        "WXCHECK_BOARD_PASSWORD: must have 8 characters or more"
+    ]
+
+
+def test_a_command_line_outranks_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WXCHECK_BOARD_PORT", "1111")
+    monkeypatch.setenv("WXCHECK_APPID", "wxa")
+    assert load_settings.__wrapped__("board", board_port=2222).board_port == 2222
+    monkeypatch.setenv("WXCHECK_API_TIMEOUT", "soon")
+    with pytest.raises(SettingsError) as failure:
+        load_settings.__wrapped__("board", board_host="0.0.0.0")  # noqa: S104
+    assert "WXCHECK_API_TIMEOUT" in str(failure.value)
+    assert "0.0.0.0 can be reached" in str(failure.value)

@@ -12,7 +12,7 @@ end
 if state and run ~= ARGV[1] and tonumber(lease) > now then
   return {'busy', tostring(lease - now)}
 end
-redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2])
+redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2], 'begun', now)
 if ending then
   return {'concluded', ending}  -- it is kept for as long as it was
 end

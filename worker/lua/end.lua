@@ -28,6 +28,6 @@ for i = 4, #ARGV, 2 do
 end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[3])
-redis.call('HSET', KEYS[1], 'state', 'done', 'run', ARGV[1], 'fresh', 1)
+redis.call('HSET', KEYS[1], 'state', 'done', 'run', ARGV[1], 'ended_at', redis.call('TIME')[1], 'fresh', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 'ended'

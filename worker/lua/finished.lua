@@ -24,9 +24,10 @@ for i = 5, #ARGV, 2 do
 end
 redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
 redis.call('DEL', KEYS[1], KEYS[3])
-redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run)
+local now = redis.call('TIME')[1]
+redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run, 'ended_at', now)
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'fresh', 1)
+redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'ended_at', now, 'fresh', 1)
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 'ended'

@@ -1,7 +1,8 @@
 -- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
 -- KEYS: 1 check  2 due  3 counters
 -- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease
--- Returns: {'finishing', task id, rest} (its finish is to be published) | {'orphaned'} | {} (nothing to do)
+-- Returns: {'finishing', task id, rest} (its finish is to be published; with a fourth element where its push is missing)
+--          | {'orphaned'} | {} (nothing to do)
 -- Always: a check times out once; a finish that hangs is published again when its lease is over.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -14,7 +15,7 @@ if state == 'waiting' then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2])
   redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
   redis.call('HINCRBY', KEYS[3], 'push_missing', 1)
-  return {'finishing', task_id, rest}
+  return {'finishing', task_id, rest, 'missing'}
 end
 if state == 'finishing' then
   -- each time later: where finishes only wait in a long queue, more of them would make it longer

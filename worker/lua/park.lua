@@ -22,7 +22,7 @@ redis.call('DEL', KEYS[3], KEYS[5])
 redis.call('ZREM', KEYS[6], ARGV[2])
 redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1])
 if state == 'early' or cancelled then
-  redis.call('HSET', KEYS[1], 'state', 'finishing', 'task_id', ARGV[2], 'rest', ARGV[3])
+  redis.call('HSET', KEYS[1], 'state', 'finishing', 'task_id', ARGV[2], 'rest', ARGV[3], 'since', now)
   redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
   if cancelled then
     redis.call('HSET', KEYS[1], 'outcome', ARGV[7])
@@ -31,6 +31,6 @@ if state == 'early' or cancelled then
   end
   return 'finishing'
 end
-redis.call('HSET', KEYS[1], 'state', 'waiting', 'task_id', ARGV[2], 'rest', ARGV[3])
+redis.call('HSET', KEYS[1], 'state', 'waiting', 'task_id', ARGV[2], 'rest', ARGV[3], 'since', now)
 redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
 return 'waiting'

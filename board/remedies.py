@@ -1,0 +1,90 @@
+"""What to do about a failure, by its class and errcode, in English and Chinese. Pure."""
+
+from __future__ import annotations
+
+from worker.errcodes import Meaning, meaning
+
+#: a sentence in each language
+Said = dict[str, str]
+
+_IP: Said = {
+    "en": "Put this machine's public IP, which WeChat names in the error, on the appId's IP list at mp.weixin.qq.com.",
+    "zh": "请在 mp.weixin.qq.com 把本机公网 IP（微信在错误信息里给出）加入该 appId 的 IP 白名单。",
+}
+_SECRET: Said = {
+    "en": "Compare WXCHECK_APPID and WXCHECK_SECRET with those at mp.weixin.qq.com, and start the workers again.",
+    "zh": "请核对 WXCHECK_APPID 与 WXCHECK_SECRET 是否与 mp.weixin.qq.com 上的一致，然后重启 worker。",
+}
+_NOT_AUTHORISED: Said = {
+    "en": "The appId may not call this API: see its permissions at mp.weixin.qq.com.",
+    "zh": "该 appId 无权调用此接口：请在 mp.weixin.qq.com 查看接口权限。",
+}
+_BY_ERRCODE: dict[int, Said] = {
+    40164: _IP,
+    48001: _NOT_AUTHORISED,
+    61007: _NOT_AUTHORISED,
+    61010: {
+        "en": "The user was not active within the last 2 hours: check again when the user is back.",
+        "zh": "用户近两小时内未访问小程序：待用户回来后再检测。",
+    },
+    40003: {"en": "The openid is not one of this appId's users.", "zh": "openid 不属于该 appId 的用户。"},
+    43104: {"en": "The openid is not one of this appId's users.", "zh": "openid 与该 appId 不匹配。"},
+    87020: {
+        "en": "The same file was submitted too often: keep its verdict.",
+        "zh": "同一文件提交过于频繁：请保存已有的结果。",
+    },
+}
+_BY_CLASS: dict[str, Said] = {
+    "InvalidCheck": {
+        "en": "The caller passed a wrong argument: AsyncResult(task_id).result says which.",
+        "zh": "调用方的参数有误：AsyncResult(task_id).result 会说明是哪一个。",
+    },
+    "StaleCheck": {
+        "en": "It waited longer than MAX_AGE: start more workers.",
+        "zh": "等待超过 MAX_AGE：请增加 worker。",
+    },
+    "PlatformUnavailable": {
+        "en": "WeChat gave no usable answer: wxcheck doctor says which step fails; then wxcheck replay.",
+        "zh": "微信没有给出可用的应答：wxcheck doctor 会指出哪一步失败；之后执行 wxcheck replay。",
+    },
+    "MediaUnavailable": {
+        "en": "Is the URL public, the file at most 10 MB and of a format that WeChat reads?",
+        "zh": "URL 是否公网可访问？文件是否不超过 10 MB 且格式受支持？",
+    },
+    "PushTimeout": {
+        "en": "No push came: does the push URL reach the endpoint, and a worker consume wxcheck.push?",
+        "zh": "没有收到推送：推送 URL 能否到达端点？是否有 worker 消费 wxcheck.push？",
+    },
+    "CheckCancelled": {"en": "It was cancelled by a person or by revoke().", "zh": "由人工或 revoke() 取消。"},
+    "CheckRefused": {
+        "en": "Look the errcode up in WeChat's documentation; sending it again gives the same answer.",
+        "zh": "请在微信文档中查询该 errcode；重发会得到相同结果。",
+    },
+}
+_OTHER: Said = {
+    "en": "An error of the program: the worker's log has it, with the task id.",
+    "zh": "程序错误：请按 task id 查看 worker 的日志。",
+}
+
+
+def remedy(name: str, errcode: int | None) -> Said:
+    """What to do about checks that failed with the class ``name``."""
+    if errcode is not None and name == "CheckRefused":
+        if errcode in _BY_ERRCODE:
+            return _BY_ERRCODE[errcode]
+        if stops(errcode):
+            return _SECRET
+    if errcode == 43104:
+        return _BY_ERRCODE[errcode]
+    return _BY_CLASS.get(name, _OTHER)
+
+
+def stops(errcode: int) -> bool:
+    """Whether WeChat refuses the whole appId with it; so does a token that it refuses although it is new."""
+    return meaning(errcode) in (Meaning.STOP, Meaning.RENEW)
+
+
+def refusal(errcode: int, errmsg: str) -> Said:
+    """How WeChat refused an appId."""
+    words = errmsg.split(" rid:")[0].strip()[:120]
+    return {"en": f"WeChat refuses the appId: {errcode} {words}", "zh": f"微信拒绝该 appId：{errcode} {words}"}

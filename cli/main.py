@@ -1,0 +1,48 @@
+"""``wxcheck``: every command."""
+
+from __future__ import annotations
+
+import logging
+
+import click
+
+from cli.board import board
+from cli.check import check
+from cli.dead import dead, replay
+from cli.doctor import doctor
+from cli.local import demo, up
+from cli.push import push
+from cli.settings import config
+from cli.show import show
+from cli.status import status
+from cli.waiting import cancel, pending
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(package_name="wxcheck")
+def main() -> None:
+    """Checks users' content with WeChat's content-security APIs, on Celery.
+
+    Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
+    """
+    # a command says itself what went wrong; what the machinery logs on the way is for processes that stay
+    logging.getLogger("worker").addHandler(logging.NullHandler())
+
+
+COMMANDS = (
+    demo,
+    up,
+    check,
+    status,
+    board,
+    pending,
+    show,
+    cancel,
+    dead,
+    replay,
+    push,
+    doctor,
+    config,
+)
+for command in COMMANDS:
+    main.add_command(command)

@@ -1,0 +1,89 @@
+"""``wxcheck config show``: every setting."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, NamedTuple
+
+import click
+
+from cli import options
+from cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.settings import Settings
+
+MASK = "**********"
+#: each may hold a password; the first is where the others lead that are not set
+_URLS = ("redis_url", "broker_url", "result_backend", "api_base")
+#: up to the last "@", for a password may hold one
+_PASSWORD = re.compile(r"(://[^:/@;]*):[^;]*@")
+_IN_QUERY = re.compile(r"([?&][^=&;]*(?:passw|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
+
+
+class Shown(NamedTuple):
+    """A setting as it may be shown."""
+
+    name: str
+    value: str
+    #: environment | .env | secrets file | default
+    origin: str
+
+
+@click.group()
+def config() -> None:
+    """The settings."""
+
+
+@config.command()
+@options.as_json
+def show(as_json: bool) -> None:
+    """Lists every setting, its value and where it came from: environment, .env, secrets file or default. Secrets are
+    masked. What is wrong with them is said instead, each fault at once.
+
+    Exit codes: 0 listed, 1 they are wrong.
+
+    \b
+    wxcheck config show
+    wxcheck config show --json | jq -r .WXCHECK_APPID.value
+    """
+    from config.settings import load_settings
+
+    shown = list(_shown(load_settings()))
+    if as_json:
+        print_json(
+            {
+                setting.name: {
+                    "value": setting.value,
+                    "set": setting.origin != "default",
+                    "from": setting.origin,
+                }
+                for setting in shown
+            }
+        )
+        return
+    print_table(["setting", "value", "from"], [list(setting) for setting in shown])
+
+
+def _shown(settings: Settings) -> Iterator[Shown]:
+    from config.settings import PREFIX, origins
+
+    found = origins()
+    for name in type(settings).model_fields:
+        value, origin = getattr(settings, name), found.get(name, "default")
+        if name == "apps":
+            yield Shown(f"{PREFIX}APPS", ", ".join(value), origin)
+            for appid, entry in value.items():
+                for key, own in entry.model_dump(exclude_none=True).items():
+                    yield Shown(f"{PREFIX}APPS.{appid}.{key}", str(own), origin)
+            continue
+        if name in _URLS:
+            value = masked(value or settings.redis_url)
+        yield Shown(PREFIX + name.upper(), "" if value is None else str(value), origin)
+
+
+def masked(url: str) -> str:
+    """A URL, or several with semicolons between them, without the passwords in it."""
+    return _IN_QUERY.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))

@@ -1,0 +1,146 @@
+"""What real processes write: lines of JSON by which the life of a check can be followed, without its content."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import requests
+from celery.result import AsyncResult
+
+from tests.support.checks import ended, failure_of, send_media, send_text
+from tests.support.processes import eventually
+from tests.support.system import AES_KEY, APPID, PUSH_TOKEN, SECRET, System
+
+#: in every text and every URL
+HIDDEN = f"hush{uuid.uuid4().hex}"
+
+KEYS = {"time", "level", "event", "message", "logger", "process", "task_id", "trace_id", "appid"}
+PROCESSES = ("sandbox", "endpoint", "worker", "media")
+
+
+class World:
+    """A system of which every process writes its log into a file, and what it was made to check."""
+
+    def __init__(self, system: System) -> None:
+        self.system = system
+        system.sandbox()
+        system.endpoint()
+        system.worker("worker", "-c", "4", queues="wxcheck.text,wxcheck.push")
+        self.file = system.directory / "media.lines"
+        options = ["-P", "processes", "-c", "1", "-f", str(self.file)]
+        command = ["celery", "-A", "worker", "worker", "-Q", "wxcheck.media", "-n", "media@%h", "--loglevel=INFO"]
+        system.run("media", [*command, *options])
+        eventually(lambda: self.file.exists() and " ready." in self.file.read_text(), "the worker of media is ready")
+
+    def lines(self, process: str) -> list[dict[str, Any]]:
+        """What a process wrote; fails where that is anything but lines of JSON."""
+        (running,) = (started for started in self.system.started if started.name == process)
+        written = running.output + (self.file.read_text() if process == "media" else "")
+        return [json.loads(line) for line in written.splitlines()]
+
+    def of(self, task_id: str) -> list[tuple[str, str]]:
+        """Process and event of what was said of a check by its id or by its trace_id, in its order."""
+        every = [line for process in PROCESSES for line in self.lines(process)]
+        traces = {line["trace_id"] for line in every if line["task_id"] == task_id} - {None}
+        found = [line for line in every if line["task_id"] == task_id or line["trace_id"] in traces]
+        found.sort(key=lambda line: line["time"])
+        return [(line["process"].partition("@")[0], line["event"]) for line in found]
+
+    def told(self, check: AsyncResult, event: str) -> dict[str, Any]:
+        """The last line with this event of a check."""
+        every = [line for process in PROCESSES for line in self.lines(process)]
+        return [line for line in every if line["task_id"] == check.id and line["event"] == event][-1]
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[World]:
+    system = System(tmp_path_factory.mktemp("logs"))
+    try:
+        yield World(system)
+    finally:
+        system.close()
+
+
+@pytest.fixture(scope="module")
+def text(world: World) -> AsyncResult:
+    return ended(send_text(world.system.app, f"{HIDDEN} sandbox:-1*1"))
+
+
+@pytest.fixture(scope="module")
+def picture(world: World) -> AsyncResult:
+    return ended(send_media(world.system.app, f"https://a.example/{HIDDEN}.jpg?sandbox=delay=0.5"))
+
+
+def test_the_life_of_a_text_can_be_followed_by_its_id(world: World, text: AsyncResult) -> None:
+    eventually(lambda: ("worker", "task_succeeded") in world.of(text.id), "it has succeeded")
+    assert [event for _, event in world.of(text.id)] == [
+        "task_received",
+        "task_retried",
+        "task_received",
+        "task_succeeded",
+    ]
+    assert world.told(text, "task_succeeded")["appid"] == APPID
+
+
+def test_the_life_of_a_picture_can_be_followed_through_worker_and_endpoint(world: World, picture: AsyncResult) -> None:
+    eventually(lambda: ("worker", "task_succeeded") in world.of(picture.id)[-1:], "its finish has run")
+    life = world.of(picture.id)
+    steps = [("media", "parked"), ("endpoint", "push_queued"), ("worker", "push_matched"), ("worker", "task_succeeded")]
+    assert life[0] == ("media", "task_received")
+    assert [step for step in life if step in steps and step != steps[-1]] == steps[:-1]
+    assert life[-1] == steps[-1]
+    linked = world.told(picture, "parked")
+    assert linked["trace_id"] == picture.result["trace_id"]
+    assert linked["pool_process"].startswith("ForkPoolWorker-")
+    ids = {name: world.told(picture, "task_succeeded")[name] for name in ("task_id", "trace_id", "appid")}
+    assert ids == {"task_id": picture.id, "trace_id": linked["trace_id"], "appid": APPID}
+
+
+def test_every_line_of_every_process_is_json_with_the_same_keys_and_nothing_secret(
+    world: World, text: AsyncResult, picture: AsyncResult
+) -> None:
+    system = world.system
+    requests.post(f"{system.endpoint_url}/wechat/push/x%0aforged", data=HIDDEN, timeout=10)
+    requests.post(f"{system.endpoint_url}/wechat/push", params={"signature": HIDDEN}, data=HIDDEN, timeout=10)
+    refused = send_media(system.app, f"ftp://{HIDDEN}\n{HIDDEN}")
+    failure_of(refused)
+    unexpected = fail_unexpectedly(system)
+    tokens = [value for key in system.redis.scan_iter("wxcheck:token:*") for value in system.redis.hvals(key)]
+    for process in PROCESSES[1:]:
+        (running,) = (started for started in system.started if started.name == process)
+        running.stop()
+    for process in PROCESSES:
+        lines = world.lines(process)
+        assert lines
+        for line in lines:
+            assert set(line) >= KEYS
+            assert line["process"].partition("@")[0] == process
+            for secret in (HIDDEN, SECRET, PUSH_TOKEN, AES_KEY, *(token for token in tokens if len(token) > 20)):
+                assert secret not in json.dumps(line)
+
+    failed = world.told(unexpected, "task_failed")
+    assert (failed["level"], failed["appid"]) == ("ERROR", APPID)
+    assert failed["exception"].splitlines()[-1].startswith("ResponseError: WRONGTYPE")
+    assert world.told(refused, "task_failed")["level"] == "INFO"
+    told = [line for line in world.lines("endpoint") if line["event"] == "push_refused"]
+    assert [(line["outcome"], line["appid"]) for line in told] == [("unknown_appid", None), ("bad_signature", APPID)]
+    said = {line["event"] for process in PROCESSES for line in world.lines(process)}
+    assert said >= {"worker_starts", "endpoint_starts", "sandbox_starts", "uvicorn", "celery", "task_ignored"}
+    assert any("Warm shutdown" in line["message"] for line in world.lines("worker"))
+
+
+def fail_unexpectedly(system: System) -> AsyncResult:
+    """Has a check fail with an error that is no failure of the contract: its lane's record is of another kind."""
+    key = f"wxcheck:quota:{{{APPID}:text}}"
+    system.redis.delete(key)
+    system.redis.set(key, "of another kind")
+    try:
+        check = send_text(system.app, HIDDEN)
+        eventually(check.ready, "it fails")
+    finally:
+        system.redis.delete(key)
+    return check

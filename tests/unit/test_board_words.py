@@ -1,0 +1,82 @@
+"""The page's files: every word in both languages, and nothing that makes text into markup."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from board.app import page_files
+from board.away import NotReadable, place, store_away, store_silent
+from config.store import STORE_AWAY
+
+FILES = {name: content.decode() for name, (content, _) in page_files().items()}
+SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}
+
+
+def words(language: str) -> dict[str, str]:
+    """The words of a language by their keys, as ``words.js`` lists them."""
+    (block,) = re.findall(rf"^  {language}: \{{\n(.*?)^  \}},$", FILES["words.js"], re.MULTILINE | re.DOTALL)
+    return dict(re.findall(r'(\w+): "([^"]*)"', block))
+
+
+def test_every_word_is_there_in_both_languages_with_the_same_places_for_values() -> None:
+    english, chinese = words("en"), words("zh")
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert set(re.findall(r"\{\w+\}", text)) == set(re.findall(r"\{\w+\}", chinese[key])), key
+
+
+def test_every_word_that_the_page_names_is_there() -> None:
+    named = set(re.findall(r'data-(?:word|label|placeholder)="(\w+)"', FILES["board.html"]))
+    for script in SCRIPTS.values():
+        named |= set(re.findall(r'\bword\("(\w+)"', script))
+    assert named <= words("en").keys()
+    assert len(named) > 50
+
+
+def test_every_label_that_wechat_documents_has_a_name() -> None:
+    labels = (100, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, 21000)
+    for language in ("en", "zh"):
+        assert len({words(language)[f"label_{label}"] for label in labels}) == len(labels)
+
+
+@pytest.mark.parametrize("name", SCRIPTS)
+def test_no_script_makes_text_into_markup_or_code(name: str) -> None:
+    made = (
+        r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\b|new Function|setAttribute\(\"style"
+    )
+    assert not re.search(made, SCRIPTS[name])
+
+
+def test_the_page_names_no_other_host_and_has_nothing_inline() -> None:
+    for name, text in FILES.items():
+        hosts = set(re.findall(r"(?:https?:)?//([a-z0-9.-]+\.[a-z]+)", text))
+        assert hosts <= {"www.w3.org"}, name
+    assert not re.search(r"<style|<script>|\sstyle=|\son\w+=", FILES["board.html"])
+
+
+def test_the_page_has_every_file_that_it_names() -> None:
+    asked = set(re.findall(r'(?:href|src)="/([^"]+)"', FILES["board.html"]))
+    for script in SCRIPTS.values():
+        asked |= set(re.findall(r'from "\./([^"]+)"', script))
+    assert asked | {"board.html"} == FILES.keys()
+
+
+@pytest.mark.parametrize("error", STORE_AWAY)
+def test_whatever_a_store_says_that_is_away_has_a_sentence_and_a_remedy(error: type[Exception]) -> None:
+    told = store_away("10.0.0.7:6379", error("Error 111 connecting to 10.0.0.7:6379. Connection refused.")).trouble()
+    assert told["said"]["en"] == "Redis at 10.0.0.7:6379 does not answer: Connection refused."
+    assert "10.0.0.7:6379" in told["said"]["zh"]
+    assert all(told["remedy"][language] for language in ("en", "zh"))
+    assert error.__name__ in store_away("10.0.0.7:6379", error("")).said["en"]
+
+
+def test_the_other_faults_are_told_too() -> None:
+    assert "no answer within 2 s" in store_silent("localhost:6379", 2).said["en"]
+    assert "KeyError" in NotReadable("KeyError").trouble()["said"]["zh"]
+
+
+def test_a_servers_place_holds_no_password() -> None:
+    assert place("redis://user:hush@store.example:7000/3") == "store.example:7000"
+    assert place("redis://") == "127.0.0.1:6379"

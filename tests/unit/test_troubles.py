@@ -1,0 +1,176 @@
+"""What is wrong is told from the numbers, the worst first, and what was mended is told no more."""
+
+from __future__ import annotations
+
+import copy
+from collections import Counter
+from typing import Any
+
+import pytest
+
+from board.troubles import Evidence, find_troubles
+from callbacks.outcomes import Outcome, Refusal
+
+APPID = "wx0123456789abcdef"
+NOW = 1_800_000_000.0
+
+
+def numbers() -> dict[str, Any]:
+    """Of a system that is well."""
+    lane = {
+        "appid": APPID,
+        "minute": {"used": 1, "limit": 4000},
+        "day": {"used": 1, "limit": 2_000_000},
+        "state": "open",
+        "why": None,
+        "opens_at": None,
+        "backlog": 0,
+        "backlog_seconds": 0.0,
+    }
+    process = {"age_seconds": 1.0, "clock_offset_seconds": 0.01, "version": "1"}
+    return {
+        "at": NOW,
+        "lanes": [{**lane, "lane": "text"}, {**lane, "lane": "media"}],
+        "queues": [{"name": f"wxcheck.{name}", "messages": 0, "workers": 1} for name in ("text", "media", "push")],
+        "waiting": {"count": 0, "oldest_seconds": None, "hour": {"missing": 0}},
+        "failures": {"newest": []},
+        "processes": [{**process, "name": "w@h", "kind": "worker"}, {**process, "name": "h:1", "kind": "endpoint"}],
+    }
+
+
+def evidence(**changes: Any) -> Evidence:
+    return Evidence(latest={}, minutes={int(NOW // 60): Counter()}, redis_faults=[], broker_fault=None)._replace(
+        **changes
+    )
+
+
+def keys(found: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    for trouble in found:
+        for words in (trouble["said"], trouble["remedy"]):
+            assert words.keys() == {"en", "zh"}
+            assert all(words.values())
+    return [(trouble["key"], trouble["level"]) for trouble in found]
+
+
+def refused(errcode: int, ago: float = 5) -> dict[str, Any]:
+    return {"at": NOW - ago, "name": "CheckRefused", "errcode": errcode, "appid": APPID, "rid": None, "task_id": "t"}
+
+
+def test_a_system_that_is_well_has_no_trouble() -> None:
+    assert find_troubles(numbers(), evidence()) == []
+
+
+@pytest.mark.parametrize(("errcode", "remedy"), [(40125, "WXCHECK_SECRET"), (40164, "IP list"), (48001, "permissions")])
+def test_an_appid_that_the_platform_refuses_is_told_with_what_to_do(errcode: int, remedy: str) -> None:
+    told = numbers()
+    told["failures"]["newest"] = [refused(errcode)]
+    (found,) = find_troubles(told, evidence())
+    assert (found["key"], found["level"]) == ("appid_refused", "bad")
+    assert str(errcode) in found["said"]["en"]
+    assert remedy in found["remedy"]["en"]
+
+
+def test_a_refused_appid_is_mended_once_a_later_call_goes_out() -> None:
+    told = numbers()
+    told["failures"]["newest"] = [refused(40125, ago=60)]
+    assert find_troubles(told, evidence(latest={f"calls|{APPID}|media|sent": NOW - 10})) == []
+    assert find_troubles(told, evidence(latest={f"calls|{APPID}|media|sent": NOW - 90})) != []
+
+
+def test_a_refused_check_whose_appid_is_not_refused_is_no_trouble() -> None:
+    told = numbers()
+    told["failures"]["newest"] = [refused(61010)]
+    assert find_troubles(told, evidence()) == []
+
+
+def test_a_platform_that_answers_nothing_usable_is_away_and_a_few_failing_calls_are_not() -> None:
+    sent, retried = f"calls|{APPID}|text|sent", f"calls|{APPID}|text|retried"
+    latest = {sent: NOW - 2, retried: NOW - 2}
+    minute = int(NOW // 60)
+    away = evidence(latest=latest, minutes={minute: Counter({sent: 10, retried: 9})})
+    assert keys(find_troubles(numbers(), away)) == [("platform_away", "bad")]
+    assert find_troubles(numbers(), away._replace(minutes={minute: Counter({sent: 100, retried: 9})})) == []
+    # it answers again
+    assert find_troubles(numbers(), away._replace(latest={sent: NOW, retried: NOW - 60})) == []
+
+
+def test_a_queue_that_no_worker_consumes_is_named_with_the_command_that_starts_one() -> None:
+    told = numbers()
+    told["queues"][2].update(workers=0, messages=7)
+    (found,) = find_troubles(told, evidence())
+    assert (found["key"], found["level"]) == ("no_worker", "bad")
+    assert "wxcheck.push; 7 messages" in found["said"]["en"]
+    assert found["remedy"]["en"].endswith("celery -A worker worker -Q wxcheck.push")
+
+
+@pytest.mark.parametrize(("waiting", "level"), [(0, "warn"), (3, "bad")])
+def test_a_missing_endpoint_is_worse_where_checks_wait_for_pushes(waiting: int, level: str) -> None:
+    told = numbers()
+    del told["processes"][1]
+    told["waiting"]["count"] = waiting
+    assert keys(find_troubles(told, evidence())) == [("no_endpoint", level)]
+
+
+@pytest.mark.parametrize("outcome", [refusal.outcome for refusal in Refusal.__subclasses__()])
+def test_each_refusal_of_a_push_is_told_with_its_remedy_until_a_push_is_taken(outcome: Outcome) -> None:
+    told = numbers()
+    told["waiting"]["count"] = 1
+    latest = {f"request|{outcome}": NOW - 20}
+    assert keys(find_troubles(told, evidence(latest=latest))) == [(f"push_{outcome}", "bad")]
+    assert find_troubles(told, evidence(latest={**latest, "request|queued": NOW - 5})) == []
+    assert find_troubles(told, evidence(latest={f"request|{outcome}": NOW - 601})) == []
+
+
+@pytest.mark.parametrize(("seconds", "level"), [(120, "warn"), (900, "bad")])
+def test_silence_while_checks_wait_points_at_the_push_url(seconds: float, level: str) -> None:
+    told = numbers()
+    told["waiting"].update(count=4, oldest_seconds=seconds)
+    found = find_troubles(told, evidence())
+    assert keys(found) == [("pushes_silent", level)]
+    assert "push URL" in found[0]["remedy"]["en"]
+    # some request has come since it began to wait, be it a refused one
+    assert find_troubles(told, evidence(latest={"request|queued": NOW - 30})) == []
+
+
+@pytest.mark.parametrize(
+    ("state", "key", "level"),
+    [("spent", "day_quota_gone", "bad"), ("held", "lane_held", "warn"), ("paused", "lane_paused", "warn")],
+)
+def test_a_lane_that_is_closed_says_until_when_and_how_many_wait(state: str, key: str, level: str) -> None:
+    told = numbers()
+    why = {"en": "why", "zh": "原因"}
+    told["lanes"][0].update(state=state, why=why, opens_at=1_800_028_800.0, backlog=12, backlog_seconds=30.0)
+    found = find_troubles(told, evidence())
+    assert keys(found) == [(key, level)]
+    assert "why; nothing is sent until 00:00:00 (UTC+8); 12 checks wait" in found[0]["said"]["en"]
+
+
+@pytest.mark.parametrize(("offset", "level"), [(3600.0, "bad"), (-3600.0, "bad"), (10.0, "warn")])
+def test_a_clock_that_is_off_is_told_with_the_process_that_has_it(offset: float, level: str) -> None:
+    told = numbers()
+    told["processes"][1]["clock_offset_seconds"] = offset
+    found = find_troubles(told, evidence())
+    assert keys(found) == [("clock_off", level)]
+    assert "h:1" in found[0]["said"]["en"]
+    assert ("ahead of" if offset > 0 else "behind") in found[0]["said"]["en"]
+
+
+def test_a_redis_that_keeps_nothing_and_a_broker_that_is_away_are_told() -> None:
+    fault = "it keeps nothing when it ends (appendonly no): set appendonly yes"
+    found = find_troubles(numbers(), evidence(redis_faults=[fault], broker_fault="amqp://mq: refused"))
+    assert keys(found) == [("broker_away", "bad"), ("redis_unsafe", "bad")]
+    assert found[1]["remedy"]["en"].startswith("Set appendonly yes")
+
+
+def test_what_is_bad_comes_before_what_is_doubtful() -> None:
+    told = numbers()
+    told["processes"][0]["clock_offset_seconds"] = 10.0
+    told["processes"][1]["version"] = "2"
+    told["queues"][0]["workers"] = 0
+    before = copy.deepcopy(told)
+    assert keys(find_troubles(told, evidence())) == [
+        ("no_worker", "bad"),
+        ("clock_off", "warn"),
+        ("versions_differ", "warn"),
+    ]
+    assert told == before
