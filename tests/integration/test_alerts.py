@@ -16,6 +16,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from board.prometheus import families
 from callbacks.metrics import Metrics
 from tests.support.alerting import ALERTS, BUSY, DEPLOY, FAULTS, HEALTHY_RATES, Fault, program
+from tests.support.processes import ROOT
 
 #: minutes: all is well, then the fault is there, then all is well again until the end
 BEGIN, HEAL, END = 35, 80, 100
@@ -134,6 +135,21 @@ def test_every_alert_has_its_fault_here_and_says_what_to_do() -> None:
     for rule in ALERTS:
         assert rule["labels"]["severity"] in ("critical", "warning")
         assert set(rule["annotations"]) == {"summary", "description"}
+
+
+def test_the_troubles_that_the_rules_name_are_the_board_s() -> None:
+    keys = set(re.findall(r'_trouble\(\s*f?"(\w+)', (ROOT / "board" / "troubles.py").read_text(encoding="utf-8")))
+    named = " ".join(re.findall(r'trouble(?:=|!~)"([\w|]+)"', " ".join(rule["expr"] for rule in ALERTS)))
+    # that of a lane ends in its state
+    assert {key.replace("lane_held", "lane_") for key in re.findall(r"\w+", named)} <= keys
+
+
+def test_what_has_an_alert_of_its_own_is_told_once(tmp_path: Path) -> None:
+    series = [
+        {"series": f'wxcheck_trouble{{job="wxcheck",trouble="{key}",level="bad"}}', "values": "1+0x30"}
+        for key in ("no_worker", "appid_refused", "platform_away", "day_quota_gone", "clock_off")
+    ]
+    run(tmp_path, [{"series": 'up{job="wxcheck"}', "values": "1+0x30"}, *series], [check(30, [], "wxcheck")])
 
 
 def test_every_alert_is_listed_with_its_severity_and_no_other() -> None:

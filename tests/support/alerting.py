@@ -126,7 +126,7 @@ FAULTS = [
     Fault("WxcheckNoWorker", _queue(2, workers=0)),
     Fault("WxcheckNoVerdicts", rates={name: 0 for name in HEALTHY_RATES if name.startswith("verdict")}),
     Fault("WxcheckRedisUnsafe", _trouble("redis_unsafe", "bad")),
-    Fault("WxcheckTrouble", _trouble("wrong_secret", "bad")),
+    Fault("WxcheckTrouble", _trouble("broker_away", "bad")),
     Fault("WxcheckTrouble", _trouble("versions_differ", "warn")),
     # behind: the sign does not matter
     Fault("WxcheckClockOffset", lambda numbers: numbers["processes"][0].update(clock_offset_seconds=-3600.0)),
