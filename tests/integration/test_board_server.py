@@ -4,6 +4,7 @@ away."""
 from __future__ import annotations
 
 import base64
+import re
 import signal
 import sys
 import textwrap
@@ -22,7 +23,6 @@ from board.server import serve
 from cli.board import board as command
 from config.settings import Settings
 from tests.support.board import Board, board, quiet
-from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 
 PASSWORD = "hush-hush-密码"
@@ -235,12 +235,12 @@ def test_where_it_cannot_listen_it_says_so(opened: Board, capsys: pytest.Capture
 def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     script = tmp_path / "serve.py"
     script.write_text(textwrap.dedent(SERVE))
-    port = free_port()
-    environment = {"WXCHECK_BOARD_PORT": str(port), "WXCHECK_APPID": "wx0123456789abcdef"}
+    environment = {"WXCHECK_BOARD_PORT": "0", "WXCHECK_APPID": "wx0123456789abcdef"}
     with Running("board", [sys.executable, str(script)], environment, tmp_path) as running:
-        running.wait_for(f"board: http://127.0.0.1:{port}/")
+        running.wait_for("/\n")
+        (url,) = re.findall(r"^board: (http://127\.0\.0\.1:\d+)/$", running.output, re.MULTILINE)
         with requests.Session() as session:  # its connection stays open
-            assert session.get(f"http://127.0.0.1:{port}/numbers.json", timeout=20).json()["version"] == "0.1.0"
+            assert session.get(f"{url}/numbers.json", timeout=20).json()["version"] == "0.1.0"
             running.process.send_signal(number)
             assert running.process.wait(60) == 0
         assert "Traceback" not in running.output
