@@ -35,6 +35,7 @@ from tests.support.system import AES_KEY, APPID, OTHER_APPID, PUSH_TOKEN, SECRET
 from worker.dead_letters import DeadLetters
 from worker.parking import Parking
 from worker.records import Records
+from worker.statistics import Statistics
 from wxcheck import CheckCancelled, MediaUnavailable
 
 SECRETS = (SECRET, PUSH_TOKEN, AES_KEY)
@@ -68,7 +69,7 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             runtime = SimpleNamespace(
                 settings=settings,
                 records=Records(store, 60),
-                parking=Parking(store, settings.push_timeout, 60),
+                parking=Parking(store, settings.push_timeout, 60, Statistics(store)),
                 dead_letters=DeadLetters(store, 7, with_content=True),
             )
             monkeypatch.setattr(worker.runtime, "runtime", lambda: runtime)

@@ -12,6 +12,7 @@ import redis
 import requests
 from celery import Celery
 
+from config.keys import FAILURES
 from config.store import vouch
 from local.redis_server import answers, embedded_redis
 from tests.support.ports import free_port
@@ -147,8 +148,9 @@ class System:
         """
         kept = ("wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
         keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept)]
-        if keys:
-            self.redis.delete(*[key for key in keys if self.redis.type(key) != "list" and key not in QUEUES])
+        gone = [key for key in keys if key == FAILURES or (self.redis.type(key) != "list" and key not in QUEUES)]
+        if gone:
+            self.redis.delete(*gone)
         self.open_lanes()
 
     def open_lanes(self) -> None:
