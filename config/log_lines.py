@@ -49,6 +49,9 @@ _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\
 #: those of them that JSON would leave as they are
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
+#: one for all lines: json.dumps would make one for each
+_encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
 _COLOURS = {"DEBUG": "34", "WARNING": "33", "ERROR": "31", "CRITICAL": "35"}
 
 #: the events of what else writes into the log; all others have the name of their library
@@ -130,7 +133,7 @@ class JsonLines(Lines):
         exception = self.exception(record)
         if exception is not None:
             line["exception"] = exception
-        return _UNSAFE_IN_JSON.sub(_escaped_in_json, json.dumps(line, ensure_ascii=False, default=str))
+        return _UNSAFE_IN_JSON.sub(_escaped_in_json, _encode(line))
 
 
 class TextLines(Lines):
