@@ -68,7 +68,7 @@ def record(task_id: str) -> str:
     ``lease``     until when no other run may send it, in seconds since the epoch
     ``cancelled`` whether it is to be cancelled when it is parked
     ``ending``    JSON: how it ends, from when that is known until it is done (:mod:`worker.endings`)
-    ``member``    ``appid:trace_id`` of one that waits, or whose finish is on its way
+    ``member``    ``appid:trace_id`` of one that was parked
     ``ended_at``  of done: when that was
     ``fresh``     of done, while what else belongs to the end has yet to happen in the same step
     Done is a mark, which expires. Without a state it is of a check that was done, and is replayed

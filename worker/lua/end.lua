@@ -5,7 +5,7 @@
 --          another run)
 -- Always: what follows is published by one run, once, however often that one asks. No copy of its message is on the
 -- shelf after it: it could come back when the mark is gone.
-local state, run = unpack(redis.call('HMGET', KEYS[1], 'state', 'run'))
+local state, run, begun = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'begun'))
 -- without a state it was replayed since
 if run == ARGV[1] and (state == 'done' or not state) then
   return 'ended'
@@ -28,6 +28,7 @@ for i = 4, #ARGV, 2 do
 end
 redis.call('DEL', KEYS[1], KEYS[2])
 redis.call('ZREM', KEYS[3], ARGV[3])
-redis.call('HSET', KEYS[1], 'state', 'done', 'run', ARGV[1], 'ended_at', redis.call('TIME')[1], 'fresh', 1)
+local now = redis.call('TIME')[1]
+redis.call('HSET', KEYS[1], 'state', 'done', 'run', ARGV[1], 'begun', begun or now, 'ended_at', now, 'fresh', 1)
 redis.call('EXPIRE', KEYS[1], ARGV[2])
 return 'ended'

@@ -5,7 +5,9 @@
 --       5… pairs of a broker's list and a message
 -- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
 -- Always: what follows is published by one run, once, however often that one asks.
-local state, run, task_id = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id'))
+local state, run, task_id, since, pushed =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id', 'since', 'pushed'))
+local begun = redis.call('HGET', KEYS[3], 'begun')
 if state == 'ended' and run == ARGV[2] then
   return 'ended'
 end
@@ -26,8 +28,15 @@ redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
 redis.call('DEL', KEYS[1], KEYS[3])
 local now = redis.call('TIME')[1]
 redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run, 'ended_at', now)
+if since then
+  redis.call('HSET', KEYS[1], 'since', since)
+end
+if pushed then
+  redis.call('HSET', KEYS[1], 'pushed', pushed)
+end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
-redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'ended_at', now, 'fresh', 1)
+redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'member', ARGV[1], 'begun', begun or now,
+  'ended_at', now, 'fresh', 1)
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
 return 'ended'

@@ -13,14 +13,14 @@ local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id'))
 if state and state ~= 'early' then
   return owner == ARGV[2] and state or 'taken'
 end
-local recorded, run, cancelled = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled'))
+local recorded, run, cancelled, begun = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled', 'begun'))
 if recorded ~= 'sending' or run ~= ARGV[6] then
   return 'lost'
 end
 -- a copy of its message, shelved while this run sent it, has nothing to do any more
 redis.call('DEL', KEYS[3], KEYS[5])
 redis.call('ZREM', KEYS[6], ARGV[2])
-redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1])
+redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1], 'begun', begun or now)
 if state == 'early' or cancelled then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'task_id', ARGV[2], 'rest', ARGV[3], 'since', now)
   redis.call('ZADD', KEYS[2], now + ARGV[5], ARGV[1])
