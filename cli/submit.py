@@ -109,7 +109,7 @@ def submit(
         with _interrupts(), file.open("rb") as opened:
             found = _survey(opened, paths.form, program, settings)
             if found.invalid and not (skip_invalid or dry_run):
-                fail(f"nothing was sent: {_count(found.invalid, 'line')} of {found.lines:,} not valid; --skip-invalid")
+                fail(f"nothing is sent: {_count(found.invalid, 'line')} of {found.lines:,} not valid; --skip-invalid")
             if dry_run:
                 _tell_plan(found, program)
                 sys.exit(NO if found.invalid else WELL)
@@ -121,7 +121,7 @@ def submit(
         click.echo(shlex.join(["wxcheck", *sys.argv[1:]]), err=True)
         sys.exit(INTERRUPTED)
     except OSError as error:
-        fail(f"{error.filename or file}: {error.strerror}; the same command goes on")
+        fail(f"{error.filename or file}: {error.strerror}")
     sys.exit(code)
 
 
@@ -237,8 +237,9 @@ def _ask(state: State, found: Survey, program: MiniProgram, told: Options, *, ye
         left = min(left, max(0, told.budget - state.spent))
     if left <= 0:
         return
-    quotas = f"{program.text_per_day:,} texts and {program.media_per_day:,} media"
-    ask(f"Send {_count(left, 'check')}? It spends as many calls of the day's quota of {quotas}.", yes=yes)
+    texts = f"{min(left, found.texts):,} of the day's {program.text_per_day:,} calls for texts"
+    media = f"{min(left, found.media):,} of its {program.media_per_day:,} for media"
+    ask(f"Send {_count(left, 'check')}? At most {texts}, and {media}, are spent.", yes=yes)
 
 
 def _tell_end(run: Submission, found: Survey, paths: Paths) -> int:

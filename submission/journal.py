@@ -80,7 +80,9 @@ class Journal:
             raise
 
     def close(self) -> None:
-        os.close(self._fd)
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
 
     def entries(self) -> Iterator[dict[str, Any]]:
         """All of it, in order.

@@ -28,7 +28,6 @@ _BOM = b"\xef\xbb\xbf"
 #: what bytes become that are no UTF-8
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _SAVE = "not UTF-8; save the file as UTF-8 (Excel: CSV UTF-8)"
-_NUMBER = re.compile(r"\s*[0-9]{1,9}\s*", re.ASCII)
 
 
 class Line(NamedTuple):
@@ -154,8 +153,6 @@ def _of_row(number: int, columns: list[str | None], row: list[str]) -> Line:
             continue
         if _NOT_UTF8.search(value):
             faults.append(Fault(number, field, _SAVE))
-        elif field in ("scene", "media_type") and _NUMBER.fullmatch(value):
-            values[field] = int(value)
         else:
             values[field] = value
     return Line(number, values, faults)

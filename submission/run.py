@@ -219,7 +219,6 @@ class Submission:
             if budget is not None and state.spent >= budget:
                 self.is_budget_spent = True
                 continue
-            self._again.add(number)
             yield Task(task_id_of(self._header.run, number, self._next_attempt(number)), check)
 
     def _is_open(self, number: int, end: End) -> bool:
@@ -270,6 +269,8 @@ class Submission:
         if not self._sender.knows:
             self._journal.add({"published": number})
         state.note_batch(batch)
+        if attempt > 1:
+            self._again.update(task.check.line for task in tasks)
         for task in tasks:
             self._in_flight[task.task_id] = InFlight(task.check.line, task.check.id, task.check.kind)
 
@@ -281,7 +282,6 @@ class Submission:
             self._journal.add({"confirmed": written(lines), "batch": batch})
         if torn.unsent:
             self._journal.add({"unsent": written(ranges_of(task.check.line for task in torn.unsent)), "batch": batch})
-        self._again.difference_update(task.check.line for task in torn.unsent)
 
     def _collect(self) -> bool:
         """Writes the rows of the checks that have ended; whether there are any."""

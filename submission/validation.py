@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
+from cli.check import SOUND
 from submission.faults import Fault
 from worker.checks import media_check, text_check
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE, InvalidCheck
@@ -58,6 +60,7 @@ def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fau
     if shown is None:
         said = f"not a number or one line of 1 to {ID_CHARACTERS} characters; mend it, or leave it out"
         faults.append(Fault(line.number, "id", said))
+    _read_numbers(values)
     unreadable = {fault.field for fault in line.faults}
     has_text = "content" in values or "content" in unreadable
     has_media = "media_url" in values or "media_url" in unreadable
@@ -71,6 +74,8 @@ def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fau
         if values.pop(field, None) is not None:
             said = f"not read of a {'text' if is_text else 'file'}; leave it out"
             faults.append(Fault(line.number, field, said))
+    if not is_text and "media_type" not in values and "media_type" not in unreadable:
+        values["media_type"] = _kind_of(values.get("media_url"))
     make = text_check if is_text else media_check
     while True:
         try:
@@ -87,6 +92,18 @@ def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fau
     if faults or shown is None:
         return faults
     return LineCheck(line.number, shown, check.lane, check.kind, {**values, "appid": appid}, len(check.body))
+
+
+def _read_numbers(values: dict[str, Any]) -> None:
+    """A CSV file has no numbers, and a JSON file may have them as text."""
+    for field in ("scene", "media_type"):
+        value = values.get(field)
+        if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
+            values[field] = int(value)
+
+
+def _kind_of(url: object) -> str:
+    return "audio" if isinstance(url, str) and url.split("?")[0].lower().endswith(SOUND) else "image"
 
 
 def _mend(values: dict[str, Any], fields: list[str]) -> None:
