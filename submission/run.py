@@ -198,6 +198,7 @@ class Submission:
     def _due(self) -> Iterator[Task]:
         """What is to be sent, in the order of the file; what was sent already is waited for."""
         state, budget = self.state, self._options.budget
+        left = None if budget is None else budget - state.spent
         on_their_way = state.on_their_way()
         for line in Reader(self._file, self._form).lines():
             number, end = line.number, state.end(line.number)
@@ -216,9 +217,11 @@ class Submission:
                     continue
             elif end is End.UNKNOWN and not self._is_doubtful(check):
                 continue
-            if budget is not None and state.spent >= budget:
-                self.is_budget_spent = True
-                continue
+            if left is not None:
+                if left <= 0:
+                    self.is_budget_spent = True
+                    continue
+                left -= 1
             yield Task(task_id_of(self._header.run, number, self._next_attempt(number)), check)
 
     def _is_open(self, number: int, end: End) -> bool:

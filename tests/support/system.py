@@ -146,9 +146,10 @@ class System:
         The permits stay: without them nothing would be sent for more than a minute.
         """
         kept = ("wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
-        keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept)]
-        if keys:
-            self.redis.delete(*[key for key in keys if self.redis.type(key) != "list" and key not in QUEUES])
+        keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept) and key not in QUEUES]
+        forgotten = [key for key in keys if self.redis.type(key) != "list"]
+        if forgotten:
+            self.redis.delete(*forgotten)
         self.open_lanes()
 
     def open_lanes(self) -> None:
