@@ -17,7 +17,7 @@ from cli import options
 from cli.app import celery_app, program_of
 from cli.asking import ask
 from cli.exits import NO, WELL, fail
-from cli.output import duration
+from cli.output import duration, print_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -68,6 +68,7 @@ class Paths(NamedTuple):
 @click.option("--resend-doubtful", is_flag=True, help="Send again what may have been sent, and nobody knows.")
 @click.option("--dry-run", is_flag=True, help="Only validate; say how many checks it is, and how long they take.")
 @options.yes
+@click.option("--json", "as_json", is_flag=True, help="Print the plan, or the end, as JSON.")
 def submit(
     file: Path,
     output: str | None,
@@ -82,6 +83,7 @@ def submit(
     resend_doubtful: bool,
     dry_run: bool,
     yes: bool,
+    as_json: bool,
 ) -> None:
     """Checks a CSV or JSONL file of texts and media URLs, at low priority, each line once; verdicts go to a CSV or
     JSONL file as they come. First every line is validated: nothing is sent while one is wrong.
@@ -94,7 +96,7 @@ def submit(
     \b
     wxcheck submit comments.csv --dry-run
     wxcheck submit comments.csv --output verdicts.jsonl --yes
-    wxcheck submit photos.jsonl --budget 50000 --yes
+    wxcheck submit photos.jsonl --budget 50000 --yes --json | jq .left
     wxcheck submit comments.csv --output verdicts.jsonl --retry-failed --yes
     """
     from config.settings import load_settings
@@ -104,6 +106,8 @@ def submit(
     settings = load_settings()
     program = program_of(settings, appid)
     paths = _paths(file, output, form, input_format)
+    if as_json and paths.output is None:
+        raise click.UsageError("--json prints on stdout, where --output - has the verdicts")
     told = Options(in_flight, budget, patience, retry_failed, resend_doubtful)
     try:
         with _interrupts(), file.open("rb") as opened:
@@ -111,9 +115,9 @@ def submit(
             if found.invalid and not (skip_invalid or dry_run):
                 fail(f"nothing is sent: {_count(found.invalid, 'line')} of {found.lines:,} not valid; --skip-invalid")
             if dry_run:
-                _tell_plan(found, program)
+                _tell_plan(found, program, as_json=as_json)
                 sys.exit(NO if found.invalid else WELL)
-            code = _run(opened, paths, found, program, settings, told, yes=yes)
+            code = _run(opened, paths, found, program, settings, told, yes=yes, as_json=as_json)
     except CannotGoOn as error:
         fail(str(error))
     except KeyboardInterrupt:
@@ -157,12 +161,16 @@ def _survey(file: IO[bytes], form: Form, program: MiniProgram, settings: Setting
     return found
 
 
-def _tell_plan(found: Survey, program: MiniProgram) -> None:
+def _tell_plan(found: Survey, program: MiniProgram, *, as_json: bool) -> None:
     from submission.survey import least_seconds
 
+    seconds = least_seconds(found.texts, found.media, program)
+    if as_json:
+        plan = {"texts": found.texts, "media": found.media, "invalid": found.invalid}
+        print_json({**plan, "least_seconds": round(seconds, 1), "appid": program.appid})
+        return
     parts = [_count(found.texts, "text"), f"{found.media:,} media", f"{found.invalid:,} not valid"]
-    least = duration(least_seconds(found.texts, found.media, program))
-    click.echo(f"{', '.join(parts)}. At the quotas of {program.appid} it takes {least} at least.")
+    click.echo(f"{', '.join(parts)}. At the quotas of {program.appid} it takes {duration(seconds)} at least.")
 
 
 def _run(
@@ -174,6 +182,7 @@ def _run(
     told: Options,
     *,
     yes: bool,
+    as_json: bool,
 ) -> int:
     from config.celery import SOCKET_TIMEOUT
     from config.store import connect_store
@@ -198,14 +207,14 @@ def _run(
         state = restored(journal, output)
         if state.last_number:
             _ask(state, found, program, told, yes=yes)
-        progress = Progress(found.lines, sum(state.counts().values()))
+        progress = Progress(found.lines, sum(state.counts().values()) - _open_again(state, told))
         store = stack.enter_context(connect_store(settings, SOCKET_TIMEOUT, retries=0))
         letters = DeadLetters(store, settings.dead_letter_days, with_content=settings.dead_letter_content)
         app = celery_app()
         run = Submission(file, paths.form, header, journal, output, settings, app, store, letters, told, progress)
         with progress.shown():
             run.go()
-        return _tell_end(run, found, paths)
+    return _tell_end(run, found, paths, as_json=as_json)
 
 
 def _header(journal: Journal, mine: Header) -> Header:
@@ -227,12 +236,20 @@ def _header(journal: Journal, mine: Header) -> Header:
     return header
 
 
+def _open_again(state: State, told: Options) -> int:
+    """How many lines have an end that is no longer one."""
+    from submission.state import End
+
+    ended = state.counts()
+    return (ended[End.MENDABLE] if told.retry_failed else 0) + (ended[End.UNKNOWN] if told.resend_doubtful else 0)
+
+
 def _ask(state: State, found: Survey, program: MiniProgram, told: Options, *, yes: bool) -> None:
     from submission.state import End
 
     ended = state.counts()
-    open_again = (ended[End.MENDABLE] if told.retry_failed else 0) + (ended[End.UNKNOWN] if told.resend_doubtful else 0)
-    left = found.texts + found.media - sum(ended.values()) + ended[End.INVALID] - state.on_their_way() + open_again
+    closed = sum(ended.values()) - ended[End.INVALID] - _open_again(state, told)
+    left = found.texts + found.media - closed - state.on_their_way()
     if told.budget is not None:
         left = min(left, max(0, told.budget - state.spent))
     if left <= 0:
@@ -242,12 +259,18 @@ def _ask(state: State, found: Survey, program: MiniProgram, told: Options, *, ye
     ask(f"Send {_count(left, 'check')}? At most {texts}, and {media}, are spent.", yes=yes)
 
 
-def _tell_end(run: Submission, found: Survey, paths: Paths) -> int:
+def _tell_end(run: Submission, found: Survey, paths: Paths, *, as_json: bool) -> int:
     from submission.state import End
 
     counts = run.state.counts()
     rows = run.rows_of_this_process
     ended = sum(counts.values())
+    code = WELL if counts[End.VERDICT] == found.lines else NO
+    if as_json:
+        ends = {end.name.lower(): count for end, count in counts.items()}
+        now = dict(sorted(rows.items()))
+        print_json({"lines": found.lines, **ends, "left": found.lines - ended, "now": now, "output": str(paths.output)})
+        return code
     said = [f"{name} {count:,}" for name, count in sorted(rows.items())]
     click.echo(f"wxcheck: {ended:,} of {_count(found.lines, 'line')} ended; now {', '.join(said) or 'none'}", err=True)
     mendable, unknown = counts[End.MENDABLE], counts[End.UNKNOWN]
@@ -260,7 +283,7 @@ def _tell_end(run: Submission, found: Survey, paths: Paths) -> int:
         click.echo(f"wxcheck: the budget is spent, {_count(left, 'line')} left. The same command goes on", err=True)
     if paths.output is not None:
         click.echo(f"wxcheck: {paths.output}", err=True)
-    return WELL if counts[End.VERDICT] == found.lines else NO
+    return code
 
 
 def _count(count: int, what: str) -> str:

@@ -39,7 +39,10 @@ class Progress:
             self._bar.update(self._task, completed=self._done, total=max(self._done, self._total), rate=rate)
 
     def say(self, said: str) -> None:
-        click.echo(f"wxcheck: {said}", err=True)
+        if self._bar is None:
+            click.echo(f"wxcheck: {said}", err=True)
+        else:  # above the bar
+            self._bar.console.print(f"wxcheck: {said}", markup=False, highlight=False)
 
     def tick(self) -> None:
         now = time.monotonic()

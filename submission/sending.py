@@ -174,15 +174,23 @@ class AnyBroker(_Marked):
 
     batch = 20
     knows = False
+    #: the last batch that the broker took
+    _gone_out = 0
 
     def send(self, number: int, tasks: list[Task]) -> None:
-        self.look()
-        self._connect()
+        if number != self._gone_out:
+            self.look()
+            self._connect()
+            self._publish_each(tasks)
+            self._gone_out = number
+        # where the store is away, it is only this that is done again
+        self._store.hset(self._key, "batch", number)
+        self._number = number
+
+    def _publish_each(self, tasks: list[Task]) -> None:
         for sent, task in enumerate(tasks):
             try:
                 self._publish(task)
             except (OperationalError, *self._connection.connection_errors, *self._connection.channel_errors):
                 self.close()
                 raise Torn(tasks[:sent], tasks[sent + 1 :]) from None
-        self._store.hset(self._key, "batch", number)
-        self._number = number

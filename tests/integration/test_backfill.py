@@ -24,11 +24,12 @@ from cli.main import main
 from config import keys
 from config.celery import celery_configuration
 from config.settings import load_settings
+from submission.state import task_id_of
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, picture, words
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 from tests.support.relay import Relay
-from tests.support.system import SECRET, System
+from tests.support.system import APPID, SECRET, System
 from worker.consumer import LaneAMQP
 from worker.transport import use_transport
 
@@ -176,6 +177,14 @@ def test_it_asks_before_it_spends_calls(system: System, run: Run, tmp_path: Path
     planned = run(str(path), "--dry-run")
     assert planned.exit_code == WELL
     assert "2 texts, 1 media, 0 not valid" in planned.stdout
+    as_json = run(str(path), "--dry-run", "--json")
+    assert json.loads(as_json.stdout) == {
+        "texts": 2,
+        "media": 1,
+        "invalid": 0,
+        "least_seconds": 0.0,
+        "appid": APPID,
+    }
     unanswered = run(str(path))
     assert unanswered.exit_code == COULD_NOT
     assert "Send 3 checks? At most 2 of the day's 2,000,000 calls for texts, and 1 of its 200,000" in unanswered.stderr
@@ -193,8 +202,11 @@ def test_a_budget_ends_a_run_and_the_same_command_goes_on(system: System, run: R
     done = run(*command)
     assert (done.exit_code, calls(system)) == (WELL, 7), done.output
     assert is_whole(tmp_path / "in.verdicts.jsonl", 7)
-    done = run(str(path))
-    assert (done.exit_code, calls(system)) == (WELL, 7), "all is done, so nothing is asked"
+    # all is done, so nothing is asked
+    done = run(str(path), "--json")
+    assert (done.exit_code, calls(system)) == (WELL, 7), done.output
+    told = json.loads(done.stdout)
+    assert (told["lines"], told["verdict"], told["failed"], told["left"], told["now"]) == (7, 7, 0, 0, {})
 
 
 def test_rows_on_stdout_are_printed_once(system: System, run: Run, tmp_path: Path) -> None:
@@ -393,3 +405,25 @@ def test_with_another_broker_what_a_trace_is_left_of_is_waited_for(system: Syste
     done = run(str(path), "--yes", **changes)
     assert (done.exit_code, calls(system)) == (WELL, 5), done.output
     assert is_whole(output, 5)
+
+
+def test_another_broker_that_goes_within_a_batch_leaves_one_line_in_doubt(
+    system: System, run: Run, tmp_path: Path
+) -> None:
+    path, output = texts(tmp_path / "in.jsonl", 5), tmp_path / "in.verdicts.jsonl"
+    journal = tmp_path / "in.verdicts.jsonl.journal"
+    with relay_of(system) as (relay, changes):
+
+        def passes(data: bytes) -> bool:
+            noted = journal.read_text() if journal.exists() else ""
+            if "confirmed" in noted or "batch" not in noted:
+                return True
+            return task_id_of(json.loads(noted.splitlines()[0])["run"], 3, 1).encode() not in data
+
+        relay.before = passes
+        done = run(str(path), "--yes", WXCHECK_BROKER_URL=changes["WXCHECK_REDIS_URL"])
+    assert done.exit_code == NO, done.output
+    assert [row["line"] for row in rows_of(output) if row["failure"] == "Unknown"] == [3]
+    assert calls(system) == 4
+    done = run(str(path), "--yes", "--resend-doubtful", WXCHECK_BROKER_URL=system.redis_url)
+    assert (done.exit_code, calls(system)) == (WELL, 5), done.output
