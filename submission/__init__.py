@@ -7,6 +7,7 @@
     sending      publishes a batch and marks it in one step
     results      how checks ended, from the result backend
     output       the verdicts, as CSV or JSONL
+    patience     waits for a broker or a store that is away
     run          all of it, until each line has a verdict
     progress     how far it is, for people
 

@@ -8,20 +8,19 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, NamedTuple
 
 from config import keys
-from submission.faults import CannotGoOn
 from submission.journal import Batch, Header, ranges_of, written
+from submission.patience import Patience
 from submission.reading import Reader
 from submission.results import Results, has_ended, invalid_row, row_of_result, unknown_row
 from submission.sending import AnyBroker, Lost, OneRedis, Task, Torn
 from submission.state import End, State, task_id_of
 from submission.validation import LineCheck, check_of
-from worker.backend import passes
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
     from typing import IO
 
     from celery import Celery
@@ -30,14 +29,13 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from submission.journal import Journal
     from submission.output import Output, Row
+    from submission.progress import Progress
     from submission.reading import Format, Line
     from submission.sending import Sender
     from worker.dead_letters import DeadLetters
 
-T = TypeVar("T")
-
-#: seconds between two looks for results, and between two tries where broker or store are away
-LOOK, AWAY = 0.3, 1.0
+#: seconds between two looks for results
+LOOK = 0.3
 #: bytes of calls in a batch at most: a script's arguments are one message to Redis
 BATCH_BYTES = 4 << 20
 #: seconds without a verdict after which it is asked whether a worker runs
@@ -54,22 +52,6 @@ class Options(NamedTuple):
     patience: float
     retry_failed: bool
     resend_doubtful: bool
-
-
-class Teller(Protocol):
-    """Shows how far a run is."""
-
-    def advance(self, lines: int) -> None:
-        """Some lines ended."""
-        ...
-
-    def say(self, said: str) -> None:
-        """Something that is said once."""
-        ...
-
-    def tick(self) -> None:
-        """Some time went by."""
-        ...
 
 
 class InFlight(NamedTuple):
@@ -95,7 +77,7 @@ class Submission:
         store: Redis,
         letters: DeadLetters,
         options: Options,
-        teller: Teller,
+        teller: Progress,
     ) -> None:
         self._file = file
         self._form: Format = form
@@ -105,6 +87,7 @@ class Submission:
         self._settings = settings
         self._letters = letters
         self._options = options
+        self._patiently = Patience(options.patience, teller.say).act
         self._teller = teller
         self._store = store
         self._results = Results(app)
@@ -313,28 +296,6 @@ class Submission:
                 self.state.note_end(row)
             self.rows_of_this_process.update(row.failure or str(row.suggest) for row in rows)
             self._teller.advance(len(rows))
-
-    def _patiently(self, act: Callable[[], T]) -> T:
-        """Does ``act``, again and again while broker or store are away."""
-        since: float | None = None
-        while True:
-            try:
-                done = act()
-            except Exception as error:
-                if isinstance(error, (Lost, Torn, CannotGoOn)) or not passes(error):
-                    raise
-                now = time.monotonic()
-                if since is None:
-                    since = now
-                    self._teller.say(f"broker or store are away ({type(error).__name__}); waiting for them")
-                elif now - since > self._options.patience:
-                    waited = f"{self._options.patience:.0f} s"
-                    raise CannotGoOn(f"broker or store were away for {waited}; the same command goes on") from None
-                time.sleep(min(AWAY, self._options.patience))
-            else:
-                if since is not None:
-                    self._teller.say("broker and store are back")
-                return done
 
 
 def restored(journal: Journal, output: Output) -> State:
