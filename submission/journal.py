@@ -39,7 +39,8 @@ class Batch(NamedTuple):
     """Lines that are published together."""
 
     number: int
-    lines: Ranges
+    #: as ranges, written: a file of millions of lines has thousands of batches, which are all kept
+    lines: str
     checks: int
     attempt: int
     #: when, in seconds since the epoch
@@ -109,7 +110,7 @@ class Journal:
 
     def add_batch(self, batch: Batch) -> None:
         number, lines, checks, attempt, at = batch
-        self.add({"batch": number, "lines": written(lines), "checks": checks, "attempt": attempt, "at": at})
+        self.add({"batch": number, "lines": lines, "checks": checks, "attempt": attempt, "at": at})
 
     def _cut_torn_line(self) -> None:
         size = os.fstat(self._fd).st_size
@@ -138,7 +139,7 @@ def header_of(entry: dict[str, Any]) -> Header | None:
 
 
 def batch_of(entry: dict[str, Any]) -> Batch:
-    return Batch(entry["batch"], read(entry["lines"]), entry["checks"], entry["attempt"], entry["at"])
+    return Batch(entry["batch"], entry["lines"], entry["checks"], entry["attempt"], entry["at"])
 
 
 def written(ranges: Ranges) -> str:

@@ -171,7 +171,7 @@ class Submission:
         if self._sender.knows and published is not None:
             batch = state.unpublished(published)
             if batch is not None:
-                self._journal.add({"unsent": written(batch.lines), "batch": batch.number})
+                self._journal.add({"unsent": batch.lines, "batch": batch.number})
                 self.state = state = restored(self._journal, self._output)
         older_than = time.time() - self._life
         self._doubts = state.doubtful(published, knows=self._sender.knows, older_than=older_than)
@@ -243,7 +243,7 @@ class Submission:
         state = self.state
         attempt = self._next_attempt(tasks[0].check.line)
         number = state.last_number + 1
-        lines = ranges_of(task.check.line for task in tasks)
+        lines = written(ranges_of(task.check.line for task in tasks))
         batch = Batch(number, lines, len(tasks), attempt, round(time.time(), 3))
         if attempt > 1:
             for task in tasks:

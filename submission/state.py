@@ -7,7 +7,7 @@ from enum import IntEnum
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import wxcheck
-from submission.journal import Batch, batch_of, header_of, read
+from submission.journal import Batch, batch_of, header_of, ranges_of, read, written
 from submission.output import UNKNOWN, Row, row_of
 from worker.dead_letters import can_be_mended
 
@@ -95,7 +95,7 @@ class State:
         self.sent.append(Sent(batch, False, set()))
         self.last_number = batch.number
         self.spent += batch.checks
-        for line in _numbers(batch.lines):
+        for line in _numbers(read(batch.lines)):
             self._doubts.discard(line)
             self._put(self._attempts, line, batch.attempt)
             self._put(self._ends, line, End.NONE)
@@ -108,9 +108,9 @@ class State:
             # how an attempt before it ended is said by its row
             self._put(self._attempts, line, batch.attempt - 1)
         self.spent -= len(unsent)
-        left = [line for line in _numbers(batch.lines) if line not in unsent]
+        left = [line for line in _numbers(read(batch.lines)) if line not in unsent]
         if left:
-            self.sent[-1] = self.sent[-1]._replace(batch=batch._replace(lines=[(line, line) for line in left]))
+            self.sent[-1] = self.sent[-1]._replace(batch=batch._replace(lines=written(ranges_of(left))))
         else:
             self.sent.pop()
 
@@ -149,7 +149,7 @@ class State:
             is_old = batch.at < older_than
             is_sure = published is not None and (batch.number <= published if knows else is_published)
             if is_old or not is_sure:
-                lines = {line for line in _numbers(batch.lines) if not self.end(line)}
+                lines = {line for line in _numbers(read(batch.lines)) if not self.end(line)}
                 found |= lines if is_old or published is None else lines - confirmed
         # a batch after it may have been of the same line
         return {line for line in found if self.attempt(line)}

@@ -29,7 +29,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
 
 
 def batch(number: int, *lines: int, attempt: int = 1, at: float = 1000.0) -> Batch:
-    return Batch(number, ranges_of(lines), len(lines), attempt, at)
+    return Batch(number, written(ranges_of(lines)), len(lines), attempt, at)
 
 
 def row(line: int, attempt: int = 1, failure: str | None = None, errcode: int | None = None) -> Row:
