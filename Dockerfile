@@ -20,6 +20,7 @@ COPY config /build/config
 COPY doctor /build/doctor
 COPY local /build/local
 COPY sandbox /build/sandbox
+COPY submission /build/submission
 COPY tasks /build/tasks
 COPY worker /build/worker
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /build/client /build

@@ -15,6 +15,7 @@ from cli.push import push
 from cli.settings import config
 from cli.show import show
 from cli.status import status
+from cli.submit import submit
 from cli.waiting import cancel, pending
 
 
@@ -33,6 +34,7 @@ COMMANDS = (
     demo,
     up,
     check,
+    submit,
     status,
     board,
     pending,

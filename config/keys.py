@@ -109,3 +109,12 @@ def quota(appid: str, lane: str) -> str:
 def ring(appid: str, lane: str) -> str:
     """String: permits by the fortieth of a second that their calls were answered in, or will be at the latest."""
     return f"wxcheck:quota:{{{appid}:{lane}}}:ring"
+
+
+def submission(run: str) -> str:
+    """Hash: how far a backfill has come (``wxcheck submit``); it expires some days after the last batch.
+
+    ``owner``  the process that goes on with it
+    ``batch``  number of the last batch that was published; 0 before the first one
+    """
+    return f"wxcheck:submission:{run}"

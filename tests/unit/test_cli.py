@@ -106,7 +106,7 @@ def test_every_command_has_help_with_an_example_and_says_its_exit_codes(name: st
         assert "--json" in said.output
 
 
-@pytest.mark.parametrize("name", ["cancel", "replay", "dead drop", "push trigger"])
+@pytest.mark.parametrize("name", ["cancel", "replay", "dead drop", "push trigger", "submit"])
 def test_what_cannot_be_taken_back_has_a_dry_run_and_a_way_not_to_be_asked(name: str) -> None:
     taken = {option for parameter in COMMANDS[name].params for option in parameter.opts}
     assert {"--dry-run", "--yes"} <= taken

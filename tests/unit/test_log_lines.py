@@ -38,7 +38,10 @@ def log() -> Any:
     log.kept = Kept()  # type: ignore[attr-defined]
     log.logger.addHandler(log.kept)  # type: ignore[attr-defined]
     log.logger.setLevel(logging.DEBUG)
+    # pytest would keep it for its report, where a lone surrogate cannot be written
+    log.logger.propagate = False
     yield log
+    log.logger.propagate = True
     log.logger.removeHandler(log.kept)  # type: ignore[attr-defined]
 
 
