@@ -65,6 +65,7 @@ def main(log_level: str) -> None:
     use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
     logging.getLogger("callbacks").setLevel(log_level.upper())
     _allow_files(MAX_CONNECTIONS + OTHER_FILES)
+    from board.cluster_metrics import cluster_metrics
     from board.numbers import Numbers
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
     from worker.counters import Counters
@@ -75,8 +76,9 @@ def main(log_level: str) -> None:
     store = connect_store(settings, PROBE_SECONDS, retries=0)
     name = own_name()
     reporter = Reporter(Statistics(store), partial(beat, store, name, "endpoint"), partial(leave, store, name))
+    numbers = Numbers(settings, celery_app)
     config = uvicorn.Config(
-        create_app(settings, celery_app, Counters(store).read, Numbers(settings, celery_app), reporter),
+        create_app(settings, celery_app, partial(cluster_metrics, Counters(store).read, numbers), reporter),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING
 
@@ -20,7 +20,7 @@ from starlette.routing import Route
 from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
 from callbacks.messages import media_verdict
-from callbacks.metrics import Metrics, Numbers, cluster_metrics
+from callbacks.metrics import Metrics
 from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
@@ -31,8 +31,8 @@ from config.settings import MiniProgram, Settings
 if TYPE_CHECKING:
     from worker.reporter import Reporter
 
-#: what the workers have counted, by the event's name; may block, may fail
-ClusterCounters = Callable[[], Mapping[str, int]]
+#: the metrics that every endpoint tells alike; may block, may fail
+ReadCluster = Callable[[], list[Metric]]
 
 log = Log(__name__)
 
@@ -40,8 +40,7 @@ log = Log(__name__)
 def create_app(
     settings: Settings,
     celery_app: Celery,
-    cluster_counters: ClusterCounters | None = None,
-    numbers: Numbers | None = None,
+    read_cluster: ReadCluster = list,
     reporter: Reporter | None = None,
 ) -> Starlette:
     """The endpoint as an ASGI application.
@@ -50,10 +49,9 @@ def create_app(
         settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
         celery_app: says where the broker is; its connections are not used.
         reporter: tells the store what became of the requests, and that the endpoint runs.
-        cluster_counters: read for ``/metrics``, where they are shown as ``wxcheck_events_total``.
-        numbers: read for ``/metrics`` too, for all other metrics of the cluster.
+        read_cluster: the metrics of the whole cluster, for ``/metrics``.
     """
-    return _Endpoint(settings, celery_app, lambda: cluster_metrics(cluster_counters, numbers), reporter).application()
+    return _Endpoint(settings, celery_app, read_cluster, reporter).application()
 
 
 class _Endpoint:
@@ -61,7 +59,7 @@ class _Endpoint:
         self,
         settings: Settings,
         celery_app: Celery,
-        read_cluster: Callable[[], list[Metric]],
+        read_cluster: ReadCluster,
         reporter: Reporter | None,
     ) -> None:
         self._reporter = reporter

@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Protocol
+from collections.abc import Iterator
 
 from prometheus_client import CollectorRegistry, Counter, Histogram, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
-from board.prometheus import families
 from callbacks.outcomes import Outcome
 
 _BUCKETS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2, 3)
-
-
-class Numbers(Protocol):
-    """Reads what the whole cluster keeps in the store; both methods may block, and fail."""
-
-    def read(self) -> Mapping[str, Any]:
-        """The numbers of the board."""
-
-    def totals(self) -> Mapping[str, int]:
-        """What was ever counted, ``name|label|…`` to a count."""
-
-
-def cluster_metrics(events: Callable[[], Mapping[str, int]] | None, numbers: Numbers | None) -> list[Metric]:
-    """What every endpoint tells alike. May block, may fail; all that can fail does so here.
-
-    ``events``: what the workers counted, by the event's name.
-    """
-    family = CounterMetricFamily("wxcheck_events", "Events of all workers, counted in the store", labels=["event"])
-    for event, count in sorted(events().items() if events else ()):
-        family.add_metric([event], count)
-    return [family, *(families(numbers.read(), numbers.totals()) if numbers else ())]
 
 
 class Metrics:
@@ -59,7 +36,7 @@ class Metrics:
         self._pushes.labels(outcome).inc()
 
     def exposition(self, cluster: list[Metric] | None) -> bytes:
-        """Everything in Prometheus' text format; ``cluster``: of :func:`cluster_metrics`, None where that failed."""
+        """Everything in Prometheus' text format; ``cluster``: None where the store did not tell it."""
         registry = CollectorRegistry()
         registry.register(_Cluster(cluster))
         return generate_latest(self._registry) + generate_latest(registry)

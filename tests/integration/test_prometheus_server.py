@@ -11,6 +11,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ import uvicorn
 import yaml
 from celery import Celery
 
+from board.cluster_metrics import cluster_metrics
 from callbacks.app import create_app
 from callbacks.envelope import sign
 from config.settings import Settings
@@ -107,7 +109,7 @@ def endpoint(port: int, cluster: Cluster) -> Iterator[None]:
     """An endpoint whose broker and store nobody has started, at a port that it keeps."""
     nobody = f"redis://127.0.0.1:{free_port()}/0"
     settings = Settings(_env_file=None, redis_url=nobody, apps={APPID: {"push_token": TOKEN}})  # type: ignore[call-arg, arg-type]
-    app = create_app(settings, Celery(broker=nobody, set_as_current=False), numbers=cluster)
+    app = create_app(settings, Celery(broker=nobody, set_as_current=False), partial(cluster_metrics, None, cluster))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
     thread.start()
