@@ -35,14 +35,11 @@ class Kept(logging.Handler):
 @pytest.fixture
 def log() -> Any:
     log = Log("tests.lines")
+    # one of its own: of any other pytest keeps what it says for its report, where a lone surrogate cannot be written
+    log.logger = logging.Logger("tests.lines", logging.DEBUG)
     log.kept = Kept()  # type: ignore[attr-defined]
     log.logger.addHandler(log.kept)  # type: ignore[attr-defined]
-    log.logger.setLevel(logging.DEBUG)
-    # pytest would keep it for its report, where a lone surrogate cannot be written
-    log.logger.propagate = False
-    yield log
-    log.logger.propagate = True
-    log.logger.removeHandler(log.kept)  # type: ignore[attr-defined]
+    return log
 
 
 def text(log: Any, lines: Lines | None = None) -> str:
