@@ -19,8 +19,27 @@ _NOT_AUTHORISED: Said = {
     "en": "The appId may not call this API: see its permissions at mp.weixin.qq.com.",
     "zh": "该 appId 无权调用此接口：请在 mp.weixin.qq.com 查看接口权限。",
 }
+_FROZEN: Said = {
+    "en": "WeChat has frozen or limited this account: log in at mp.weixin.qq.com, where it says why.",
+    "zh": "微信已冻结或限制该账号：请登录 mp.weixin.qq.com 查看原因。",
+}
+_IP_REFUSED: Said = {
+    "en": "An administrator of the Mini Program has refused this machine's IP: talk to them; it lasts an hour or a day.",
+    "zh": "小程序管理员拒绝了本机 IP：请与管理员确认，并等待一小时或一天。",
+}
 _BY_ERRCODE: dict[int, Said] = {
+    -1: {"en": "WeChat is busy: it is tried again.", "zh": "微信系统繁忙：会自动重试。"},
     40164: _IP,
+    89503: {
+        "en": "An administrator of the Mini Program must confirm this machine's IP: WeChat has sent a message for it.",
+        "zh": "需要小程序管理员确认本机 IP：微信已向管理员发送确认消息。",
+    },
+    **dict.fromkeys((89506, 89507), _IP_REFUSED),
+    40243: {
+        "en": "The AppSecret is frozen: release it, or make a new one, at mp.weixin.qq.com, and set WXCHECK_SECRET.",
+        "zh": "AppSecret 已被冻结：请在 mp.weixin.qq.com 解冻或重置，并设置 WXCHECK_SECRET。",
+    },
+    **dict.fromkeys((50002, 50004, 50007), _FROZEN),
     48001: _NOT_AUTHORISED,
     61007: _NOT_AUTHORISED,
     61010: {

@@ -63,7 +63,8 @@ def _aes_key(value: SecretStr) -> SecretStr:
     return value
 
 
-def _http_url(value: str) -> str:
+def http_url(value: str) -> str:
+    """``value`` without a slash at its end; raises ValueError where it is no http(s) URL."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http(s) URL")
@@ -112,6 +113,7 @@ Limit = Annotated[int, Field(gt=0)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
+HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
 class Overrides(BaseModel):
@@ -131,6 +133,8 @@ class Overrides(BaseModel):
     push_plain_allowed: bool | None = None
     #: the third-party platform whose key encrypts this Mini Program's pushes, where there is one
     component_appid: AppId | None = None
+    #: the message-push URL, where it is not the default one's with the appId after it; for wxcheck doctor
+    push_url: HttpUrl | None = None
     #: quota of this appId: calls a minute and a day
     text_per_minute: Limit | None = None
     text_per_day: Limit | None = None
@@ -198,7 +202,7 @@ class Settings(BaseSettings):
     broker_url: Annotated[str, AfterValidator(_broker_url)] = Field("", repr=False)
     result_backend: str = Field("", repr=False)
     #: where the platform answers
-    api_base: Annotated[str, AfterValidator(_http_url)] = "https://api.weixin.qq.com"
+    api_base: HttpUrl = "https://api.weixin.qq.com"
 
     #: the Mini Program that is checked for by default
     appid: AppId | None = None
@@ -246,7 +250,7 @@ class Settings(BaseSettings):
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
     #: the message-push URL as it is set at mp.weixin.qq.com, for wxcheck doctor to ask it; the other Mini Programs'
     #: have their appId after it
-    push_url: Annotated[str, AfterValidator(_http_url)] | None = None
+    push_url: HttpUrl | None = None
 
     #: the lines of the log: JSON, text, or JSON where they do not go to a terminal
     log_format: Literal["auto", "json", "text"] = "auto"
@@ -266,7 +270,7 @@ class Settings(BaseSettings):
     def _derive(self) -> Settings:
         shared = {name: getattr(self, name) for name in _SHARED}
         if self.appid is not None:
-            own = {name: getattr(self, name) for name in _OWN}
+            own = {name: getattr(self, name) for name in (*_OWN, "push_url")}
             self._programs[self.appid] = MiniProgram(appid=self.appid, **own, **shared)
         for appid, entry in self.apps.items():
             inherited = self._programs[appid].model_dump() if appid in self._programs else shared
@@ -286,6 +290,13 @@ class Settings(BaseSettings):
         if self.appid is not None:
             return self.appid
         return next(iter(self._programs)) if len(self._programs) == 1 else None
+
+    def push_url_of(self, program: MiniProgram, default: str | None = None) -> str | None:
+        """The message-push URL of ``program``; ``default``: the default Mini Program's, in place of ``PUSH_URL``."""
+        base = default or self.push_url
+        if program.appid == self.default_appid:
+            return default or program.push_url or base
+        return program.push_url or (f"{base}/{program.appid}" if base else None)
 
     @property
     def broker(self) -> str:

@@ -1,28 +1,70 @@
-"""Whether a broker that is set apart from the store answers."""
+"""Whether broker and result backend answer, where they are set apart from the store."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from redis.exceptions import RedisError
+
 from board.queues import BrokerAway, Queues
 from config.names import PUSH_QUEUE
-from doctor.finding import Finding
+from config.store import connect
+from doctor import redis
+from doctor.finding import Finding, place, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
 
-    from worker.runtime import Runtime
+    from celery import Celery
+
+    from config.settings import Settings
+
+_REDIS = ("redis:", "rediss:")
 
 
-def examine(runtime: Runtime) -> Iterator[Finding]:
-    from worker.app import app
+def examine(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
+    """Sets ``answers`` to whether the broker does: what asks it besides waits for that."""
+    try:
+        if settings.broker != settings.redis_url:
+            yield from _broker(settings, celery_app, answers)
+        else:
+            answers.set_result(True)
+    finally:
+        if not answers.done():
+            answers.set_result(False)
+    if settings.backend not in (settings.redis_url, settings.broker):
+        yield _backend(settings.backend)
 
-    if runtime.settings.broker == runtime.settings.redis_url:
+
+def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
+    remedy = "start it, or set WXCHECK_BROKER_URL to the one that runs: nothing is taken from its queues"
+    if settings.broker.startswith(_REDIS):
+        try:
+            found = list(redis.look("the broker", settings.broker, "WXCHECK_BROKER_URL"))
+        except RedisError as error:
+            yield Finding("bad", "the broker", f"{words(error)} ({place(settings.broker)})", remedy)
+            return
+        answers.set_result(True)
+        yield from found
         return
     try:
-        Queues(runtime.settings, app).lengths([PUSH_QUEUE])
+        Queues(settings, celery_app).lengths([PUSH_QUEUE])
     except BrokerAway as away:
-        remedy = "start it, or set WXCHECK_BROKER_URL to the one that runs"
         yield Finding("bad", "the broker", str(away), remedy)
     else:
-        yield Finding("ok", "the broker", f"{app.connection_for_read().as_uri()} answers")
+        answers.set_result(True)
+        yield Finding("ok", "the broker", f"{place(settings.broker)} answers")
+
+
+def _backend(url: str) -> Finding:
+    subject = "the result backend"
+    if not url.startswith(_REDIS):
+        return Finding("skipped", subject, f"{place(url)} is not asked: only a Redis is")
+    try:
+        with connect(url, redis.PATIENCE, retries=0) as client:
+            client.ping()
+    except RedisError as error:
+        remedy = "start it, or set WXCHECK_RESULT_BACKEND to the one that runs: results and chords wait for it"
+        return Finding("bad", subject, f"{words(error)} ({place(url)})", remedy)
+    return Finding("ok", subject, f"{place(url)} answers")

@@ -1,56 +1,74 @@
-"""The order in which things are looked at: what explains others comes before them."""
+"""The order in which things are looked at. What explains what follows comes before it: with settings that are wrong,
+or without the store, nothing further is asked. The rest does not lean on one another, and is looked at side by side.
+"""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from typing import TYPE_CHECKING
+
+from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 
 from config.settings import Settings, SettingsError, load_settings
 from config.store import STORE_AWAY
-from doctor.finding import Finding, words
+from doctor.finding import Finding, place, words
+from doctor.side_by_side import failed, side_by_side
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Iterator, Sequence
 
-    from worker.runtime import Runtime
+    from doctor.side_by_side import Look
+
+#: seconds for all that is looked at side by side; the store, before, has a bound of its own (:mod:`doctor.redis`)
+LONGEST = 12.0
 
 
 def examine(push_url: str | None = None) -> Iterator[Finding]:
-    """Looks at one thing after the other. ``push_url``: in place of ``PUSH_URL``."""
-    from doctor.settings import doubts
+    """Looks at one thing after the other. ``push_url``: of the default Mini Program, in place of ``PUSH_URL``."""
+    from doctor.settings import doubts, faults
 
     try:
         settings = load_settings("worker")
     except SettingsError as error:
-        for line in str(error).splitlines():
-            if line.startswith("  - "):
-                yield Finding("bad", "settings", line.removeprefix("  - "), "see the table of settings in README.md")
+        yield from faults(str(error))
         return
     yield from doubts(settings)
-    yield from _of_a_system(settings, push_url)
+    from doctor import redis
+
+    try:
+        yield from redis.examine(settings)
+    except STORE_AWAY as error:
+        yield _store_away(settings, error)
+        return
+    except RedisError as error:
+        yield failed("the store", error)
+        return
+    yield from side_by_side(_looks(push_url), LONGEST)
 
 
-def _of_a_system(settings: Settings, push_url: str | None) -> Iterator[Finding]:
-    from doctor import broker, clock, lately, platform, push, queues, redis
+def _looks(push_url: str | None) -> Sequence[Look]:
+    """What is looked at where there is a store; the order in which it is told."""
+    from doctor import broker, clock, lately, platform, push, queues
+    from worker.app import app  # here, where no other thread imports it
     from worker.runtime import runtime
 
-    looks: list[tuple[str, Callable[[Runtime], Iterable[Finding]]]] = [
-        ("Redis", redis.examine),
-        ("the broker", broker.examine),
-        ("clocks", clock.examine),
-        ("queues", queues.examine),
-        ("the platform", platform.examine),
-        ("the push URL", lambda runtime: push.examine(runtime, push_url)),
-        ("lately", lately.examine),
-    ]
-    for subject, look in looks:
-        try:
-            yield from look(runtime())
-        except STORE_AWAY as error:
-            place = settings.redis_url.rsplit("@", 1)[-1]
-            remedy = "start Redis, or set WXCHECK_REDIS_URL to the one that runs; nothing further was looked at"
-            yield Finding("bad", "the store", f"{words(error)} ({place})", remedy)
-            return
-        except Exception as error:  # noqa: BLE001 - the other looks are worth having
-            yield Finding(
-                "bad", subject, f"could not be looked at: {words(error)}", "report it, it is a fault of wxcheck"
-            )
+    system = runtime()
+    answers: Future[bool] = Future()
+    return (
+        ("the broker", lambda: broker.examine(system.settings, app, answers)),
+        ("clocks", lambda: clock.examine(system)),
+        ("queues", lambda: queues.examine(system, app, answers)),
+        ("the platform", lambda: platform.examine(system)),
+        ("the push URL", lambda: push.examine(system, push_url)),
+        ("lately", lambda: lately.examine(system, app, answers)),
+    )
+
+
+def _store_away(settings: Settings, error: RedisError) -> Finding:
+    remedy = "start Redis, or set WXCHECK_REDIS_URL to the one that runs"
+    if isinstance(error, AuthenticationError):
+        remedy = "set user and password in WXCHECK_REDIS_URL: redis://user:password@host:6379/0"
+    elif isinstance(error, BusyLoadingError):
+        remedy = "it has been started and reads its data (WXCHECK_REDIS_URL is right): wait"
+    said = f"{words(error)} ({place(settings.redis_url)})"
+    return Finding("bad", "the store", said, f"{remedy}; nothing further was looked at")

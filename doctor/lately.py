@@ -9,6 +9,9 @@ from doctor.finding import Finding
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from concurrent.futures import Future
+
+    from celery import Celery
 
     from worker.runtime import Runtime
 
@@ -16,11 +19,14 @@ if TYPE_CHECKING:
 _TOLD = ("push_", "pushes_", "appid_refused", "platform_away", "lane_", "backlog_long")
 
 
-def examine(runtime: Runtime) -> Iterator[Finding]:
-    from worker.app import app
-
+def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) -> Iterator[Finding]:
+    if not broker_answers.result():
+        yield Finding("skipped", "lately", "not looked at while the broker does not answer")
+        return
     troubles = [
-        trouble for trouble in Numbers(runtime.settings, app).read()["troubles"] if trouble["key"].startswith(_TOLD)
+        trouble
+        for trouble in Numbers(runtime.settings, celery_app).read()["troubles"]
+        if trouble["key"].startswith(_TOLD)
     ]
     for trouble in troubles:
         yield Finding(trouble["level"], "lately", trouble["said"]["en"], trouble["remedy"]["en"])

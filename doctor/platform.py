@@ -3,93 +3,130 @@ quotas."""
 
 from __future__ import annotations
 
-import socket
+import re
+import time
+from functools import partial
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 import requests
 
 from board.remedies import remedy
-from doctor.finding import Finding, words
-from worker.answers import TokenRefused, Unanswered
+from doctor.finding import Finding
+from doctor.network import Step, failed_step
+from doctor.side_by_side import side_by_side
+from worker.answers import Answer, TokenRefused, Unanswered
+from worker.http import Http
 from worker.permit import Snooze
-from worker.platform import QuotaNotTold
+from worker.platform import QuotaNotTold, TokenCalls
+from worker.quota import DAY, SHANGHAI
 from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from config.settings import MiniProgram
+    from config.settings import MiniProgram, Settings
     from worker.checks import Lane
     from worker.platform import PlatformQuota
     from worker.runtime import Runtime
 
 LANES: tuple[Lane, ...] = ("text", "media")
-#: seconds for which the platform is waited for
-PATIENCE = 5
+#: seconds for which one answer of the platform is waited for
+PATIENCE = 4
+#: seconds for all Mini Programs, once the platform has answered
+PROGRAMS = 7.0
 #: share of the day's quota of which less is a doubt
 LITTLE = 0.1
 
+_AWAY = "; if WeChat itself is away, wait: checks are tried again"
+_REMEDIES = {
+    Step.PROXY: "mend the proxy, or unset these variables for wxcheck",
+    Step.NAME: "see this machine's DNS, and WXCHECK_API_BASE",
+    Step.REFUSED: "see WXCHECK_API_BASE, and whether a firewall refuses it" + _AWAY,
+    Step.UNREACHABLE: "see this machine's network and its way out",
+    Step.TLS: "see this machine's clock and its CA certificates, and whether a proxy opens TLS",
+    Step.TIMEOUT: "let this machine through the firewall" + _AWAY,
+    Step.LOST: "see firewall and proxies" + _AWAY,
+    Step.OTHER: "see WXCHECK_API_BASE, firewall and proxies",
+}
+_MORE = "ask WeChat for a larger quota, or send less: other programs with this appId spend it too"
+_INVALID_IP = re.compile(r"invalid ip ([0-9A-Fa-f.:]+)")
+
 
 def examine(runtime: Runtime) -> Iterator[Finding]:
-    away = _unreachable(runtime.settings.api_base)
+    settings = runtime.settings
+    away = _unreachable(settings.api_base)
     if away is not None:
         yield away
         return
-    yield Finding("ok", "the platform", f"{runtime.settings.api_base} answers")
-    for program in runtime.settings.programs.values():
-        refused = _refused(runtime, program)
-        if refused is not None:
-            yield refused
-            continue
-        yield Finding("ok", f"{program.appid} token", "WeChat takes appId, secret and this machine's address")
-        for lane in LANES:
-            yield _lane(runtime, program, lane)
+    yield Finding("ok", "the platform", f"{settings.api_base} answers")
+    looks = [(program.appid, partial(_program, runtime, program)) for program in settings.programs.values()]
+    yield from side_by_side(looks, PROGRAMS)
 
 
 def _unreachable(base: str) -> Finding | None:
     """Which step to the platform fails."""
-    host = urlsplit(base).hostname or ""
-    try:
-        socket.getaddrinfo(host, None)
-    except OSError as error:
-        return Finding(
-            "bad", "the platform", f"the name {host} is not resolved: {words(error)}", "see this machine's DNS"
-        )
     try:
         requests.get(base, timeout=PATIENCE, allow_redirects=False, stream=True).close()
-    except requests.exceptions.SSLError as error:
-        return Finding(
-            "bad", "the platform", f"TLS with {host} fails: {words(error)}", "see its certificate, and proxies"
-        )
     except requests.RequestException as error:
-        # its text may be long, and repeats the URL
-        said = f"{base} does not answer: {type(error).__name__}"
-        return Finding(
-            "bad", "the platform", said, "see firewall and proxies; if WeChat itself is away, wait: checks do"
-        )
+        step, said = failed_step(error)
+        return Finding("bad", "the platform", f"{base} does not answer: {said}", _REMEDIES[step])
     return None
 
 
-def _refused(runtime: Runtime, program: MiniProgram) -> Finding | None:
-    subject = f"{program.appid} token"
+def _program(runtime: Runtime, program: MiniProgram) -> Iterator[Finding]:
+    token = _token(runtime, program)
+    yield token
+    if token.well:
+        for lane in LANES:
+            yield _lane(runtime, program, lane)
+
+
+def _token(runtime: Runtime, program: MiniProgram) -> Finding:
+    """Whether calls can be signed. No token is renewed for it that lives: others use it."""
+    subject, settings = f"{program.appid} token", runtime.settings
+    if settings.token_source == "none":
+        return Finding("skipped", subject, "none is needed: TOKEN_SOURCE is none, cloud hosting signs the calls")
     try:
+        if settings.token_source == "stable":
+            # also where one is in the store, which another machine fetched: this gives the same again
+            http = Http(settings.api_base, min(settings.api_timeout, PATIENCE))
+            TokenCalls(http, settings).fetch(program.appid)
+            return Finding("ok", subject, "WeChat takes appId, secret and this machine's address")
         runtime.platform.authenticate(program.appid)
-    except (TokenRefused, CheckRefused) as error:
-        refusal = error if isinstance(error, CheckRefused) else error.answer
-        said = f"WeChat refuses the appId: {refusal.errcode} {refusal.errmsg}"
-        return Finding("bad", subject, said, remedy("CheckRefused", refusal.errcode)["en"])
+    except TokenRefused as error:
+        return refused(subject, error.answer)
+    except CheckRefused as error:
+        return refused(subject, error)
     except Unanswered as error:
-        return Finding("bad", subject, error.reason, "try again; see the platform's status")
+        return Finding("bad", subject, error.reason, _unanswered(error.reason))
     except Snooze as snooze:
-        return Finding("warn", subject, f"held for {snooze.seconds:.0f} s more by WeChat's quota", "wait")
-    return None
+        return Finding("warn", subject, f"WeChat's quota holds its calls for {snooze.seconds:.0f} s more", "wait")
+    if settings.token_source == "cloudbase":
+        return Finding("ok", subject, "CLOUDBASE_TOKEN_FILE holds one")
+    return Finding("ok", subject, "one is at hand; it is not fetched anew, for that would end the one before")
+
+
+def refused(subject: str, refusal: Answer | CheckRefused) -> Finding:
+    """What is said of an appId that the platform refuses. Pure."""
+    mend = remedy("CheckRefused", refusal.errcode)["en"]
+    if refusal.errcode == 40164 and (address := _INVALID_IP.search(refusal.errmsg)) is not None:
+        mend = f"Put {address[1]}, this machine's public IP, on the appId's IP list at mp.weixin.qq.com."
+    return Finding("bad", subject, f"WeChat refuses the appId: {refusal.errcode} {refusal.errmsg}", mend)
+
+
+def _unanswered(reason: str) -> str:
+    if reason.startswith("CLOUDBASE_TOKEN_FILE"):
+        return "set it to the file that cloud hosting keeps fresh, and let this user read it"
+    if "HTTP" in reason:
+        return "something else than WeChat answers, a proxy or WXCHECK_API_BASE; or WeChat is in trouble: look again"
+    return "see firewall and proxies, and look again" + _AWAY
 
 
 def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
     """Compares a lane's count of today with the platform's; from here on, the higher one counts."""
     subject = f"{program.appid} {lane}"
     per_minute, per_day, _ = runtime.rates.of(program, lane)
+    ours = 0
     try:
         ours = runtime.quota.counted_today(program, lane)
         theirs = runtime.platform.quota(program.appid, lane)
@@ -99,7 +136,25 @@ def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
         return Finding("bad", subject, said, remedy("CheckRefused", error.errcode)["en"])
     except QuotaNotTold as error:
         said = f"{ours:,} calls today; WeChat does not tell its count: {error}"
-        return Finding("bad", subject, said, "try again; the checks themselves may work")
+        return Finding("bad", subject, said, _not_told(runtime.settings))
+    return quota_told(subject, lane, ours, theirs, (per_minute, per_day), time.time())
+
+
+def _not_told(settings: Settings) -> str:
+    if settings.token_source == "none":
+        return "does wxcheck run in cloud hosting, with its open-interface service on? Else set WXCHECK_TOKEN_SOURCE"
+    return "look again; the checks themselves may work"
+
+
+def quota_told(
+    subject: str, lane: Lane, ours: int, theirs: PlatformQuota, set_here: tuple[int, int], now: float
+) -> Finding:
+    """What is said of a lane. Pure.
+
+    ``ours``: calls of today that are counted here. ``set_here``: calls a minute and a day that are sent at most.
+    ``now``: seconds since the epoch.
+    """
+    per_minute, per_day = set_here
     used = max(ours, theirs.used)
     said = f"{used:,} calls today: {ours:,} counted here, {theirs.used:,} at WeChat"
     faults = [
@@ -109,15 +164,20 @@ def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
     ]
     if faults:
         return Finding("bad", subject, "; ".join([said, *faults]), "set it to that, or less")
+    opens = f"until midnight in Shanghai, in {_until_midnight(now)}"
     if used >= per_day:
-        opens = "nothing is sent until midnight in Shanghai"
-        return Finding("bad", subject, f"{said}: the day's quota of {per_day:,} is gone; {opens}", _MORE)
+        return Finding(
+            "bad", subject, f"{said}: the day's quota of {per_day:,} is gone, nothing is sent {opens}", _MORE
+        )
     if used > per_day * (1 - LITTLE):
-        return Finding("warn", subject, f"{said}: less than a tenth of the day's {per_day:,} is left", _MORE)
+        left = f"{per_day - used:,} of the day's {per_day:,} are left {opens}"
+        return Finding("warn", subject, f"{said}: {left}", _MORE)
     return Finding("ok", subject, f"{said}; {_granted(per_minute, per_day, theirs)}")
 
 
-_MORE = "ask WeChat for a larger quota, or send less: other programs with this appId spend it too"
+def _until_midnight(now: float) -> str:
+    minutes = int((DAY - (now + SHANGHAI) % DAY) / 60)
+    return f"{minutes // 60} h {minutes % 60} min"
 
 
 def _granted(per_minute: int, per_day: int, theirs: PlatformQuota) -> str:

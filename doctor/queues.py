@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from board.queues import BrokerAway, Queues
 from config.names import PUSH_QUEUE
 from doctor.finding import Finding
+from worker.crowds import own_queue
 from worker.presence import Presence, alive
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
 
+    from celery import Celery
+
+    from worker.checks import Lane
     from worker.runtime import Runtime
 
+_LANES: dict[Lane, str] = {"text": TEXT_QUEUE, "media": MEDIA_QUEUE}
 _WITHOUT = {
     TEXT_QUEUE: "texts wait",
     MEDIA_QUEUE: "pictures and sounds wait",
@@ -22,32 +29,46 @@ _WITHOUT = {
 }
 
 
-def examine(runtime: Runtime) -> Iterator[Finding]:
-    from worker.app import app
-
+def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) -> Iterator[Finding]:
     processes = alive(runtime.store)
-    try:
-        lengths = Queues(runtime.settings, app).lengths(_WITHOUT)
-    except BrokerAway:
-        lengths = {}  # told before
-    for name, without in _WITHOUT.items():
-        yield _queue(name, without, processes, lengths.get(name))
+    own = {
+        own_queue(queue, appid): queue
+        for lane, queue in _LANES.items()
+        for appid in sorted(runtime.crowds.members(lane))
+    }
+    lengths: dict[str, int] = {}
+    if broker_answers.result():
+        with suppress(BrokerAway):  # it went away since
+            lengths = Queues(runtime.settings, celery_app).lengths([*_WITHOUT, *own])
+    yield from told(processes, lengths, own)
+
+
+def told(processes: list[Presence], lengths: Mapping[str, int], own: Mapping[str, str]) -> Iterator[Finding]:
+    """What is said of the processes that run, and of the queues. Pure.
+
+    ``lengths``: messages by queue, as far as that is known. ``own``: the queues of single appIds, each with the queue
+    whose workers consume it too.
+    """
+    workers = [process for process in processes if process.kind == "worker"]
+    for name in _WITHOUT:
+        yield _queue(name, name, workers, lengths)
+    for name, shared in own.items():
+        if lengths.get(name):
+            yield _queue(name, shared, workers, lengths)
     yield _endpoint(processes)
     versions = sorted({process.version for process in processes})
     if len(versions) > 1:
-        yield Finding(
-            "warn", "versions", f"processes of several run: {', '.join(versions)}", "start the older ones again"
-        )
+        by_version = "; ".join(f"{version}: {_names(processes, version)}" for version in versions)
+        yield Finding("warn", "versions", f"processes of several run: {by_version}", "start the older ones again")
 
 
-def _queue(name: str, without: str, processes: list[Presence], length: int | None) -> Finding:
-    consumers = [process.name for process in processes if name in process.queues]
-    waiting = "" if length is None else f"; {length:,} messages wait in it"
+def _queue(name: str, shared: str, workers: list[Presence], lengths: Mapping[str, int]) -> Finding:
+    consumers = [worker.name for worker in workers if shared in worker.queues or name in worker.queues]
+    waiting = f"; {lengths[name]:,} messages wait in it" if name in lengths else ""
     if consumers:
         return Finding("ok", name, f"consumed by {', '.join(consumers)}{waiting}")
-    return Finding(
-        "bad", name, f"no worker consumes it{waiting}: {without}", f"start one: celery -A worker worker -Q {name}"
-    )
+    said = f"no worker consumes it{waiting}: {_WITHOUT[shared]}"
+    return Finding("bad", name, said, f"start one: celery -A worker worker -Q {shared}")
 
 
 def _endpoint(processes: list[Presence]) -> Finding:
@@ -55,3 +76,7 @@ def _endpoint(processes: list[Presence]) -> Finding:
     if names:
         return Finding("ok", "endpoint", f"runs: {', '.join(names)}")
     return Finding("bad", "endpoint", "none runs: pushes are lost", "start it: python -m callbacks")
+
+
+def _names(processes: list[Presence], version: str) -> str:
+    return ", ".join(process.name for process in processes if process.version == version)

@@ -1,7 +1,9 @@
-"""Settings that may be meant so, and are worth a second look. Pure."""
+"""Settings that are wrong, and those that may be meant so and are worth a second look."""
 
 from __future__ import annotations
 
+import stat
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from doctor.finding import Finding
@@ -12,9 +14,23 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
+#: where every process reads settings too
+_FILE = Path(".env")
+
+
+def faults(message: str) -> Iterator[Finding]:
+    """Each fault of a :class:`config.settings.SettingsError`, of which this is the message."""
+    listed = [line.removeprefix("  - ") for line in message.splitlines() if line.startswith("  - ")]
+    for fault in listed:
+        yield Finding("bad", "settings", fault, "see the table of settings in README.md; nothing further was looked at")
+    if not listed:
+        said = message.removeprefix("wxcheck cannot start: ")
+        yield Finding("bad", "settings", said, "let this user read it, and save it as UTF-8")
+
+
 def doubts(settings: Settings) -> Iterator[Finding]:
     """What is allowed, and has its price."""
-    found = [*_pushes(settings), *_one_redis(settings), *_dead_letters(settings)]
+    found = [*_pushes(settings), *_one_redis(settings), *_dead_letters(settings), *_file()]
     if not found:
         yield Finding("ok", "settings", f"complete, for {', '.join(settings.programs)}")
     yield from found
@@ -61,3 +77,12 @@ def _dead_letters(settings: Settings) -> Iterator[Finding]:
         yield Finding(
             "warn", "settings", "DEAD_LETTER_DAYS is 0: no failed check can be replayed", "set it to 7, for example"
         )
+
+
+def _file() -> Iterator[Finding]:
+    try:
+        mode = _FILE.stat().st_mode
+    except OSError:
+        return  # there is none, and none is needed
+    if mode & stat.S_IROTH:
+        yield Finding("warn", "settings", ".env can be read by every user of this machine", "chmod 600 .env")

@@ -93,7 +93,7 @@ def test_an_appid_that_the_platform_refuses_is_told_and_the_others_are_looked_at
 def test_a_platform_that_cannot_be_reached_is_told(system: System) -> None:
     found = findings(system)  # no sandbox runs
     assert not found["the platform"]["well"]
-    assert f"{system.sandbox_url} does not answer: ConnectionError" in found["the platform"]["said"]
+    assert f"{system.sandbox_url} does not answer: the connection is refused" in found["the platform"]["said"]
     assert f"{APPID} token" not in found
 
 
