@@ -24,7 +24,7 @@ _FROZEN: Said = {
     "zh": "微信已冻结或限制该账号：请登录 mp.weixin.qq.com 查看原因。",
 }
 _IP_REFUSED: Said = {
-    "en": "An administrator of the Mini Program has refused this machine's IP: talk to them; it lasts an hour or a day.",
+    "en": "An administrator of the Mini Program has refused this machine's IP: ask them; it lasts an hour or a day.",
     "zh": "小程序管理员拒绝了本机 IP：请与管理员确认，并等待一小时或一天。",
 }
 _BY_ERRCODE: dict[int, Said] = {

@@ -70,5 +70,5 @@ def _tls(chain: list[BaseException]) -> str:
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not accepted, {cause.verify_message.rstrip('.')}"
-    reasons = [str(cause.reason) for cause in chain if isinstance(cause, ssl.SSLError) and cause.reason]
-    return reasons[0].lower().replace("_", " ") if reasons else "no reason is told"
+    reasons = [getattr(cause, "reason", None) for cause in chain if isinstance(cause, ssl.SSLError)]
+    return next((reason.lower().replace("_", " ") for reason in reasons if reason), "no reason is told")
