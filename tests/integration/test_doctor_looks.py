@@ -164,6 +164,15 @@ def test_without_a_push_url_the_endpoint_of_this_machine_is_asked(system: System
         assert "the way from outside was not tried: set WXCHECK_PUSH_URL" in finding["said"]
 
 
+def test_a_proxy_that_is_away_is_told_and_the_endpoint_of_this_machine_asked_without_it(
+    system: System, tmp_path: Path
+) -> None:
+    found = findings(system, tmp_path, HTTP_PROXY=f"http://127.0.0.1:{free_port()}")
+    assert "the proxy of this machine's environment" in found["the platform"]["said"]
+    assert f"{APPID} token" not in found
+    assert "answers as WeChat wants it" in found[f"{APPID} push URL"]["said"]
+
+
 def test_an_endpoint_on_another_machine_is_no_fault_of_this_one_and_none_at_all_is(
     system: System, tmp_path: Path
 ) -> None:

@@ -117,7 +117,8 @@ def test_looks_are_told_in_their_order_and_one_that_raises_or_hangs_keeps_nobody
 
     def hanging() -> Iterator[Finding]:
         yield Finding("ok", "hanging", "begins")
-        threading.Event().wait()
+        threading.Event().wait(30)
+        yield Finding("ok", "hanging", "too late")
 
     def last() -> Iterator[Finding]:
         yield Finding("ok", "last", "is done")
