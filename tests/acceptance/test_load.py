@@ -67,7 +67,11 @@ def left_over(system: System) -> dict[str, object]:
             state, lifetime = store.hget(key, "state"), store.ttl(key)
             if state not in ("ended", "done") or lifetime <= 0:
                 left[key] = (state, lifetime)
-        elif key not in ("wxcheck:counters", "wxcheck:lanes", f"wxcheck:token:{APPID}", *permits):
+        elif key.startswith(keys.STATISTICS):
+            # of a limited number of fields
+            if store.type(key) == "hash" and store.hlen(key) > 100:
+                left[key] = store.hlen(key)
+        elif key not in ("wxcheck:counters", "wxcheck:lanes", keys.PROCESSES, f"wxcheck:token:{APPID}", *permits):
             left[key] = store.type(key)
     for key in ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application", "celery", "unacked", "unacked_index"):
         if store.exists(key):

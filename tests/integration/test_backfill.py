@@ -314,7 +314,7 @@ def test_a_kill_in_the_middle_loses_and_repeats_nothing(system: System, run: Run
 
 
 def test_ctrl_c_says_how_to_go_on(system: System, run: Run, tmp_path: Path) -> None:
-    path, output = texts(tmp_path / "in.jsonl", 60, "slow=0.2"), tmp_path / "in.verdicts.jsonl"
+    path, output = texts(tmp_path / "in.jsonl", 60, "slow=1"), tmp_path / "in.verdicts.jsonl"
     command = [str(path), "--yes", "--in-flight", "20"]
     interrupted = started(system, tmp_path, *command)
     eventually(lambda: output.exists() and output.read_text().count("\n") >= 15, "some lines have a verdict")

@@ -235,9 +235,9 @@ def test_where_it_cannot_listen_it_says_so(opened: Board, capsys: pytest.Capture
 def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: signal.Signals) -> None:
     script = tmp_path / "serve.py"
     script.write_text(textwrap.dedent(SERVE))
-    environment = {"WXCHECK_BOARD_PORT": "0", "WXCHECK_APPID": "wx0123456789abcdef"}
+    environment = {"WXCHECK_BOARD_PORT": "0", "WXCHECK_APPID": "wx0123456789abcdef", "WXCHECK_LOG_FORMAT": "text"}
     with Running("board", [sys.executable, str(script)], environment, tmp_path) as running:
-        running.wait_for("/\n")
+        running.wait_for("board: http")
         (url,) = re.findall(r"^board: (http://127\.0\.0\.1:\d+)/$", running.output, re.MULTILINE)
         with requests.Session() as session:  # its connection stays open
             assert session.get(f"{url}/numbers.json", timeout=20).json()["version"] == "0.1.0"
