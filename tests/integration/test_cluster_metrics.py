@@ -9,7 +9,7 @@ from functools import partial
 import requests
 
 from tests.support.processes import PATIENCE, eventually
-from tests.support.system import APPID, System
+from tests.support.system import APPID, QUEUES, System
 
 
 def told(system: System) -> dict[str, float]:
@@ -46,11 +46,14 @@ def test_checks_are_counted_by_what_became_of_them_and_who_is_at_work_is_told(sy
     ):
         eventually(partial(has_risen, pattern, number), f"{pattern} rises by {number} at least")
 
+    def are_at_work() -> bool:
+        now = told(system)
+        workers = [now[f'wxcheck_queue_workers{{queue="{queue}"}}'] for queue in QUEUES.split(",")]
+        return min(*workers, now['wxcheck_processes{kind="endpoint"}']) >= 1
+
+    eventually(are_at_work, "workers and endpoint say that they run")
     now = told(system)
-    for queue in ("wxcheck.text", "wxcheck.media", "wxcheck.push"):
-        assert now[f'wxcheck_queue_workers{{queue="{queue}"}}'] >= 1
-        assert f'wxcheck_queue_messages{{queue="{queue}"}}' in now
-    assert now['wxcheck_processes{kind="endpoint"}'] >= 1
+    assert all(f'wxcheck_queue_messages{{queue="{queue}"}}' in now for queue in QUEUES.split(","))
     assert abs(now['wxcheck_clock_offset_seconds{kind="worker"}']) < 5
     assert now[f'wxcheck_lane_state{{appid="{APPID}",lane="text",state="open"}}'] == 1
     assert now[f'wxcheck_quota_limit_calls{{appid="{APPID}",lane="text",window="minute"}}'] == 4000

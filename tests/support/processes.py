@@ -25,6 +25,10 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE
         time.sleep(0.02)
 
 
+def _heed_interrupts() -> None:
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
+
+
 class Running:
     """``python -m ARGUMENTS…`` (or a command by its path), in a process group of its own.
 
@@ -44,6 +48,8 @@ class Running:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                # a run of the tests in the background ignores Ctrl-C, and what it starts would too
+                preexec_fn=_heed_interrupts,
             )
 
     def __enter__(self) -> Self:
