@@ -38,8 +38,8 @@ class Rings:
         """``now``: seconds since the epoch, by Redis' clock."""
         minutes = range(int(now // 60) - MINUTES + 1, int(now // 60) + 1)
         hours = range(int(now // 3600) - HOURS + 1, int(now // 3600) + 1)
-        names = {f"{keys.STATISTICS}:m:{minute}": (minute + 1) * 60 for minute in minutes}
-        names |= {f"{keys.STATISTICS}:h:{hour}": (hour + 1) * 3600 for hour in hours}
+        names = {keys.statistics_of_minute(minute): (minute + 1) * 60 for minute in minutes}
+        names |= {keys.statistics_of_hour(hour): (hour + 1) * 3600 for hour in hours}
         asked = [name for name in names if name not in self._known]
         with self._redis.pipeline(transaction=False) as pipe:
             for name in asked:
@@ -49,11 +49,11 @@ class Rings:
         read = {name: _counter(fields) for name, fields in zip(asked, found, strict=True)}
         every = self._known | read
         self._known = {name: every[name] for name, end in names.items() if end + SETTLED < now}
-        by_minute = {minute: every[f"{keys.STATISTICS}:m:{minute}"] for minute in minutes}
+        by_minute = {minute: every[keys.statistics_of_minute(minute)] for minute in minutes}
         return Counted(
             by_minute,
             _sum(by_minute.values()),
-            _sum(every[f"{keys.STATISTICS}:h:{hour}"] for hour in hours),
+            _sum(every[keys.statistics_of_hour(hour)] for hour in hours),
             {field: float(at) for field, at in latest.items()},
         )
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
 
@@ -115,13 +115,7 @@ def drop(task_ids: tuple[str, ...], every: bool, dry_run: bool, yes: bool, as_js
         return
     ask(f"Throw {_count(chosen)} away? They cannot be replayed then.", yes=yes)
     missing = _for_each(chosen, runtime().dead_letters.drop, "dropping")
-    if as_json:
-        print_json({"dropped": [task_id for task_id in chosen if task_id not in missing], "missing": missing})
-    else:
-        click.echo(f"{len(chosen) - len(missing)} are gone.")
-    for task_id in missing:
-        click.echo(f"wxcheck: {task_id} is not there: see wxcheck dead", err=True)
-    sys.exit(COULD_NOT if missing else WELL)
+    _end("dropped", "are gone", "is not there", chosen, missing, as_json=as_json)
 
 
 @click.command()
@@ -150,13 +144,7 @@ def replay(task_ids: tuple[str, ...], every: bool, dry_run: bool, yes: bool, as_
         return
     ask(f"Replay {_count(chosen)}?", yes=yes)
     missing = _for_each(chosen, runtime().dead_letters.replay, "replaying")
-    if as_json:
-        print_json({"replayed": [task_id for task_id in chosen if task_id not in missing], "missing": missing})
-    else:
-        click.echo(f"{len(chosen) - len(missing)} are on their way.")
-    for task_id in missing:
-        click.echo(f"wxcheck: {task_id} is not there, or its content was not kept: see wxcheck dead", err=True)
-    sys.exit(COULD_NOT if missing else WELL)
+    _end("replayed", "are on their way", "is not there, or its content was not kept", chosen, missing, as_json=as_json)
 
 
 def _chosen(task_ids: tuple[str, ...], every: bool, which: Filter, *, replayable: bool) -> list[str]:
@@ -202,3 +190,14 @@ def _letters(which: Filter) -> Iterator[DeadLetter]:
             if letter.task_id not in seen and which.fits(letter, now):
                 seen.add(letter.task_id)
                 yield letter
+
+
+def _end(done: str, said: str, lacking: str, chosen: list[str], missing: list[str], *, as_json: bool) -> NoReturn:
+    """Says what became of the chosen ones, of which some were missing, and ends with the exit code for that."""
+    if as_json:
+        print_json({done: [task_id for task_id in chosen if task_id not in missing], "missing": missing})
+    else:
+        click.echo(f"{len(chosen) - len(missing)} {said}.")
+    for task_id in missing:
+        click.echo(f"wxcheck: {task_id} {lacking}: see wxcheck dead", err=True)
+    sys.exit(COULD_NOT if missing else WELL)

@@ -24,9 +24,8 @@ NEVER = "wxcheck:never"
 #: hash: which lanes this Redis has seen (a field each), ``run`` and ``since``: how long it has been watched
 LANES = "wxcheck:lanes"
 
-#: hash: what the processes have counted (:mod:`worker.statistics`); the same for each minute and hour under this name
-#: and ``:m:`` or ``:h:`` and its number since the epoch, which expire. Hash: when each field was last counted. List:
-#: the newest failures (JSON), never with content
+#: hash: what the processes have counted (:mod:`worker.statistics`). Hash: when each field was last counted. List: the
+#: newest failures (JSON), never with content
 STATISTICS = "wxcheck:{statistics}"
 LATEST = "wxcheck:{statistics}:latest"
 FAILURES = "wxcheck:{statistics}:failures"
@@ -36,6 +35,16 @@ PROCESSES = "wxcheck:processes"
 
 #: hash: the rate of each lane that was set at run time, ``calls a minute@version``
 RATES = "wxcheck:rates"
+
+
+def statistics_of_minute(minute: int) -> str:
+    """Hash: what was counted in a minute, by its number since the epoch; it expires."""
+    return f"{STATISTICS}:m:{minute}"
+
+
+def statistics_of_hour(hour: int) -> str:
+    """The same of an hour."""
+    return f"{STATISTICS}:h:{hour}"
 
 
 def crowded(lane: str) -> str:

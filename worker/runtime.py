@@ -93,7 +93,7 @@ def runtime() -> Runtime:
     statistics = Statistics(connect_store(settings, SOCKET_TIMEOUT, retries=0))
     reporter = Reporter(statistics)
     reporter.start()
-    # a worker's threads and solo pools end so; its processes say when they do (worker.sweeper)
+    # a worker's threads and solo pools end so; its processes say when they do (worker.app)
     atexit.register(reporter.stop)
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
     platform = Platform(http, Credential(settings, tokens), quota, settings, statistics)

@@ -1,5 +1,6 @@
 -- Adds what a process has counted to this minute, this hour and all time, by Redis' clock.
--- KEYS: 1 all time  2 latest  3 newest failures  (the hashes of a minute and an hour are named after the first one)
+-- KEYS: 1 all time  2 latest  3 newest failures; the hashes of a minute and an hour are named
+--       after the first one (config.keys)
 -- ARGV: 1 seconds to keep a minute  2 seconds to keep an hour  3 failures to keep  4 how many failures follow
 --       5… failures (JSON, the oldest first), then pairs of a field and a number
 -- Always: bounded by the fields that there are; a minute and an hour expire.
