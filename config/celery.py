@@ -6,6 +6,7 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
+from config import keys
 from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
@@ -101,8 +102,8 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "visibility_timeout": settings.visibility_timeout,
             # kombu keeps the unacknowledged messages of everyone on one Redis under one key, and each worker gives
             # back what is older than its own time-out: an application's long tasks would run twice by ours
-            "unacked_key": "wxcheck:unacked",
-            "unacked_index_key": "wxcheck:unacked_index",
+            "unacked_key": keys.UNACKED,
+            "unacked_index_key": keys.UNACKED_INDEX,
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,

@@ -18,6 +18,11 @@ DEAD = "wxcheck:dead"
 DEAD_LETTERS = "wxcheck:dead:letters"
 DEAD_BYTES = "wxcheck:dead:bytes"
 
+#: hash: messages that were taken and not acknowledged, by delivery tag, and sorted set: the tags, by the time when each
+#: was taken (:mod:`worker.transport`)
+UNACKED = "wxcheck:unacked"
+UNACKED_INDEX = "wxcheck:unacked_index"
+
 #: list that nobody writes to: who waits for it waits, and takes nothing (:mod:`worker.transport`)
 NEVER = "wxcheck:never"
 

@@ -17,7 +17,7 @@ from redis.exceptions import RedisError
 from config.logs import Log
 from config.store import STORE_AWAY
 from worker.backend import passes
-from worker.outbox import Run, current_run, run_begins
+from worker.outbox import Run, current_run, delivery_of, run_begins
 from worker.quota import STORE_PAUSE
 from worker.request import ALONE, HeldBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
@@ -151,10 +151,15 @@ class EndingTask(WxcheckTask):
             # the text of one that a script has met may name a queue
             said = f"{type(error).__name__}: {error}; tried again"
             log.error("end_not_stored", said, task_id=task_id, appid=run.appid)  # noqa: TRY400
+            if not run.is_broken:
+                self.keep_ending(run, task_id, retval)
 
     def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
         """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
         return ended
+
+    def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
+        """Keeps how ``run`` ended the check for the next one, where the end itself was refused."""
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
         """The message of the check that this run ends, as :mod:`worker.messages` makes it; None where it is gone."""
@@ -171,6 +176,10 @@ class EndingTask(WxcheckTask):
     def _traced(self, trace: Any) -> Any:
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             with run_begins(uuid) as run:
+                request = request or {}
+                # a chord reads results, and counts its parts, before the end
+                run.is_one_step = self.runtime.settings.is_one_redis and not request.get("chord")
+                run.delivery = delivery_of(request.get("delivery_info"))
                 traced = self._trace_all(trace, uuid, args, kwargs, request)
                 if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):
                     traced, kwargs = self._refused(traced, uuid), {}

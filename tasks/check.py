@@ -24,9 +24,9 @@ from worker.consumer import Flows
 from worker.endings import decode_ending, encode_ending
 from worker.errcodes import OK, Meaning, meaning
 from worker.messages import message_of
-from worker.permit import Snooze
+from worker.permit import Snooze, Start
 from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
-from worker.records import Lost, Over
+from worker.records import Lost, Over, Standing, standing
 from worker.request import ALONE, HeldBack
 from wxcheck import SENT_AT_HEADER, CheckRefused, PlatformUnavailable, StaleCheck
 
@@ -69,7 +69,8 @@ class CheckTask(EndingTask):
             self._refuse_stale(check)
             try:
                 sent = partial(Flows.sent, task_id)
-                answer = self.runtime.platform.call(check, self._begin, sent, low=self._is_low())
+                start = Start(check.appid, task_id, self.this_run.token)
+                answer = self.runtime.platform.call(check, start, self._admit, sent, low=self._is_low())
             except TokenRefused as refused:
                 answer = refused.answer
                 if meaning(answer.errcode) is Meaning.RENEW:
@@ -89,6 +90,8 @@ class CheckTask(EndingTask):
         return message_of(self, sent_at=time.time(), retries=0)
 
     def conclude(self, run: Run, ended: Any) -> Any:
+        if run.is_one_step:
+            return ended  # nothing follows before the end, which says whether this run may end it
         task_id = self.request.id
         try:
             encoded = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
@@ -101,8 +104,14 @@ class CheckTask(EndingTask):
         run.is_recorded = True
         return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
 
+    def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
+        try:
+            self.runtime.records.conclude(task_id, run, encode_ending(retval))
+        except (Over, Lost, *STORE_AWAY) as error:
+            log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
+
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
-        if not run.is_recorded:
+        if not run.is_recorded and not run.is_one_step:
             # Celery has failed the check before it ran
             try:
                 self.runtime.records.conclude(task_id, run, encode_ending(retval))
@@ -120,26 +129,29 @@ class CheckTask(EndingTask):
 
     def _look(self) -> None:
         """Looks what became of a check whose message comes again, before it costs a permit."""
-        standing = self.runtime.records.look(self.request.id)
-        if standing == "concluded":
-            self._begin(0)
-        elif standing != "go":
+        state = self.runtime.records.look(self.request.id)
+        if state == "concluded":
+            self._take_up(self.runtime.records.begin(self.request.id, self.this_run.token, 0), 0)
+        elif state != "go":
             self._ignore_repeated()
 
-    def _begin(self, seconds: float) -> None:
-        """Notes that a call goes out that is over after ``seconds``; only one run may send the check."""
+    def _admit(self, start: Start, seconds: float) -> None:
+        """Lets the one run pass that may send the check, with a call that is over after ``seconds``."""
+        if start.standing is not None:
+            self._take_up(standing(start.standing), seconds)
+
+    def _take_up(self, found: Standing, seconds: float) -> None:
         run = self.this_run
-        standing = self.runtime.records.begin(self.request.id, run.token, seconds)
-        while standing.state == "busy":
+        while found.state == "busy":
             # it may be a run that died; if not, this one finds that it is done
-            if self._shelve(time.time() + standing.seconds, why="busy") != "free":
+            if self._shelve(time.time() + found.seconds, why="busy") != "free":
                 raise Ignore
-            standing = self.runtime.records.begin(self.request.id, run.token, seconds)
-        if standing.state in ("waiting", "done"):
+            found = self.runtime.records.begin(self.request.id, run.token, seconds)
+        if found.state in ("waiting", "done"):
             self._ignore_repeated()
         run.is_recorded = True
-        if standing.state == "concluded":
-            raise Concluded(decode_ending(standing.ending))
+        if found.state == "concluded":
+            raise Concluded(decode_ending(found.ending))
 
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import redis
 from celery.backends.redis import RedisBackend
 from celery.exceptions import BackendError
+from celery.states import PENDING
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
@@ -51,6 +52,25 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 
     def _get_client(self) -> type[redis.Redis]:
         return Client
+
+    def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
+        """What is asked before a result is stored: one that is stored with its check's end replaces none."""
+        if self._is_kept(task_id):
+            return {"status": PENDING, "result": None}
+        found: dict[str, Any] = super()._get_task_meta_for(task_id)
+        return found
+
+    def _set(self, key: str | bytes, value: str, expires: int | None = None) -> None:
+        run = ending_run()
+        if run is not None and self._is_kept(run.task_id) and key == self.get_key_for_task(run.task_id):
+            run.result = (key, value, int(self.expires if expires is None else expires) or 0)
+        else:
+            super()._set(key, value, expires)
+
+    def _is_kept(self, task_id: str | None) -> bool:
+        """Whether the result of a task is kept for the end of its check."""
+        run = ending_run()
+        return run is not None and run.is_one_step and run.task_id == task_id
 
     def mark_as_failure(self, task_id: str, exc: Any, *args: Any, **kwargs: Any) -> None:
         run = ending_run()

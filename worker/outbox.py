@@ -1,20 +1,23 @@
-"""What a run publishes at its end, kept until the store commits it together with the end itself.
+"""What a run leaves at its end, kept until the store commits it together with the end itself.
 
-Celery publishes what follows a task, and then a process may die: its message is delivered again, and what follows is
-published again. Where store, broker and results are one Redis, what Celery publishes at the end of a check is kept
-here, and goes to its queues in the same step that marks the check as ended (:mod:`worker.records`): both happen, or
-neither. With another broker messages go out as they are published; there a crash right after it repeats them.
+Celery publishes what follows a task, stores its result and acknowledges its message; a process may die between any two
+of these, and its message is delivered again. Where store, broker and results are one Redis, all of it is kept here, and
+happens in the same step that marks the check as ended (:mod:`worker.records`): all, or nothing. With another broker
+messages go out as they are published; there a crash right after it repeats them.
 """
 
 from __future__ import annotations
 
+import os
 import threading
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from config.keys import UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from redis import Redis
     from redis.commands.core import Script
@@ -39,6 +42,37 @@ class Also(NamedTuple):
     args: Arguments
 
 
+class Delivery(NamedTuple):
+    """A message in hand, of a broker that is the store's Redis."""
+
+    tag: str
+    #: the process that took it: it need not be told a second time
+    process: int
+
+
+def delivery_of(info: Any) -> Delivery | None:
+    """The message of a task, by the ``delivery_info`` of its request (:mod:`worker.request`)."""
+    return Delivery(info["tag"], info["process"]) if info and "tag" in info else None
+
+
+#: tags of messages that are acknowledged in the store, which this process' consumer is about to acknowledge
+_acknowledged: set[str] = set()
+
+
+def was_acknowledged(tag: str) -> bool:
+    """Whether a message is acknowledged in the store already; to be asked once."""
+    if tag not in _acknowledged:
+        return False
+    _acknowledged.discard(tag)
+    return True
+
+
+def note_acknowledged(delivery: Delivery | None) -> None:
+    """Says that the store has acknowledged a message."""
+    if delivery is not None and delivery.process == os.getpid():
+        _acknowledged.add(delivery.tag)
+
+
 class Run:
     """One run of a task that may end a check."""
 
@@ -50,6 +84,12 @@ class Run:
         self.appid: str | None = None
         #: whether the check's record is this run's
         self.is_recorded = False
+        #: whether all of its end is one step, the result and the message included
+        self.is_one_step = False
+        #: of a run that is: key, value and seconds to keep (0: for ever) of its result, which is stored with its end
+        self.result: tuple[str | bytes, str, int] | None = None
+        #: its message, to be acknowledged with its end
+        self.delivery: Delivery | None = None
         #: whether the task's own part is over, so that what is published now follows from its end
         self.is_ending = False
         #: pairs of a list of the broker and a message for it
@@ -95,17 +135,23 @@ def ending_run() -> Run | None:
     return run if run is not None and run.is_ending else None
 
 
-def commit(redis: Redis, run: Run, ending: Script, keys: list[str], args: Arguments, record: str) -> str:
-    """Runs the script ``ending``, which takes the messages of ``run`` as its last arguments and says in ``record`` who
-    has ended the check, with what else happens in the same step; what the script says."""
-    every: Arguments = [*args, *run.messages]
+def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], args: Arguments, record: str) -> str:
+    """Runs the script ``ending``, which takes what ``run`` leaves as its last keys and arguments (``settle.lua``) and
+    says in ``record`` who has ended the check, with what else happens in the same step; what the script says."""
+    result, value, seconds = run.result or ("", "", 0)
+    tag = run.delivery.tag if run.delivery is not None else ""
+    every_key = [*keys, result, UNACKED, UNACKED_INDEX]
+    every: Arguments = [*args, value, seconds, tag, *run.messages]
     if not run.also:
-        return str(ending(keys=keys, args=every))
-    with redis.pipeline(transaction=True) as pipe:
-        ending(keys=keys, args=every, client=pipe)
-        for also in run.also:
-            guarded = redis.register_script(_IF_ENDED + str(also.script.script))
-            guarded(keys=[*also.keys, record], args=[*also.args, run.token], client=pipe)
-        pipe.hdel(record, "fresh")
-        said, *_ = pipe.execute()
+        said = ending(keys=every_key, args=every)
+    else:
+        with redis.pipeline(transaction=True) as pipe:
+            ending(keys=every_key, args=every, client=pipe)
+            for also in run.also:
+                guarded = redis.register_script(_IF_ENDED + str(also.script.script))
+                guarded(keys=[*also.keys, record], args=[*also.args, run.token], client=pipe)
+            pipe.hdel(record, "fresh")
+            said, *_ = pipe.execute()
+    if said == "ended":
+        note_acknowledged(run.delivery)
     return str(said)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from typing import TYPE_CHECKING, NamedTuple
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from worker.checks import Lane
@@ -38,6 +39,22 @@ class Permit(NamedTuple):
     begin_by: float
     #: by then the call must be over
     over_by: float
+
+
+@dataclass
+class Start:
+    """What a call needs beside its permit, and what the store said of it (``worker/lua/start.lua``)."""
+
+    appid: str
+    task_id: str
+    #: the run that is to send the check
+    run: str
+    #: seconds that a renewal of the shared token may take; None where the call is signed in another way
+    token_lease: float | None = None
+    #: as token_take.lua says
+    token: list[Any] = field(default_factory=list)
+    #: as begin.lua says; None where there was no permit
+    standing: list[Any] | None = None
 
 
 class Known:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.logs import Log
 from worker.answers import Answer, TokenRefused, Unanswered, integer
@@ -19,11 +19,13 @@ if TYPE_CHECKING:
     from config.settings import Settings
     from worker.checks import Check, Lane
     from worker.http import Http
-    from worker.permit import Permit
+    from worker.permit import Permit, Start
     from worker.quota import Quota
     from worker.statistics import Statistics
     from worker.token import Tokens
 
+    Admit = Callable[[Start, float], None]
+    Sent = Callable[[float], None]
 
 log = Log(__name__)
 
@@ -80,19 +82,24 @@ class Credential:
         self._settings = settings
         self._tokens = tokens
 
-    def parameters(self, appid: str, lane: Lane) -> dict[str, str]:
+    @property
+    def token_lease(self) -> float | None:
+        """Seconds that a renewal of the shared token may take; None where calls are signed in another way."""
+        return self._tokens.lease if self._settings.token_source in ("stable", "classic") else None
+
+    def parameters(self, appid: str, lane: Lane, said: list[Any] | None = None) -> dict[str, str]:
+        """``said``: what the store said of the shared token, where it was asked already."""
         source = self._settings.token_source
         if source == "none":
             return {}
         if source == "cloudbase":
             return {"cloudbase_access_token": self._cloudbase_token()}
-        return {"access_token": self._tokens.get(appid, lane)}
+        return {"access_token": self._tokens.get(appid, lane, said)}
 
-    def renew(self, appid: str, lane: Lane, refused: dict[str, str]) -> dict[str, str]:
-        """New parameters in place of those that the platform refused."""
+    def reject(self, appid: str, refused: dict[str, str]) -> None:
+        """Says that the platform refused parameters: the next ones are new."""
         if "access_token" in refused:
             self._tokens.reject(appid, refused["access_token"])
-        return self.parameters(appid, lane)
 
     def _cloudbase_token(self) -> str:
         path = self._settings.cloudbase_token_file
@@ -131,12 +138,20 @@ class Platform:
         self._settings = settings
         self._statistics = statistics
 
-    def call(self, check: Check, begin: Callable[[float], None], sent: Callable[[float], None], *, low: bool) -> Answer:
+    def call(
+        self,
+        check: Check,
+        start: Start,
+        admit: Admit,
+        sent: Sent,
+        *,
+        low: bool,
+    ) -> Answer:
         """Sends ``check``; where its token is refused, renews that once and sends once more.
 
-        ``begin`` is told, when there is a permit for a call, in how many seconds that will be over; what it raises ends
-        the check's sending. ``sent`` is told, right before each call, for how many seconds ahead its permit was.
-        ``low``: whether the check is of low priority.
+        ``start``: the run that sends it. ``admit`` is told, when there is a permit for a call, how the check stands,
+        and in how many seconds that call will be over; what it raises ends the check's sending. ``sent`` is told,
+        right before each call, for how many seconds ahead its permit was. ``low``: whether it is of low priority.
 
         Raises:
             Unanswered: no usable answer; its ``taken`` says whether the call may have been taken all the same.
@@ -144,11 +159,11 @@ class Platform:
             Snooze: the quota leaves no call now.
             CheckRefused: the platform refuses this appId altogether.
         """
-        parameters = self._credential.parameters(check.appid, check.lane)
-        answer = self._send(check, parameters, begin, sent, low=low)
+        start.token_lease = self._credential.token_lease
+        parameters, answer = self._send(check, start, admit, sent, low=low)
         if meaning(answer.errcode) is Meaning.RENEW:
-            parameters = self._credential.renew(check.appid, check.lane, parameters)
-            answer = self._send(check, parameters, begin, sent, low=low)
+            self._credential.reject(check.appid, parameters)
+            _, answer = self._send(check, start, admit, sent, low=low)
         return answer
 
     def authenticate(self, appid: str) -> None:
@@ -193,14 +208,14 @@ class Platform:
     def _send(
         self,
         check: Check,
-        parameters: dict[str, str],
-        begin: Callable[[float], None],
-        sent: Callable[[float], None],
+        start: Start,
+        admit: Admit,
+        sent: Sent,
         *,
         low: bool,
-    ) -> Answer:
-        """One call, at the moment that its permit is for."""
-        permit = self._permit(check, begin, low=low)
+    ) -> tuple[dict[str, str], Answer]:
+        """One call, at the moment that its permit is for; with what it was signed."""
+        parameters, permit = self._permit(check, start, admit, low=low)
         sent(permit.ahead)
         self._statistics.call(check.appid, check.lane, "sent")
         try:
@@ -213,20 +228,28 @@ class Platform:
             # else it may still arrive, and counts until its time-out
             raise
         self._quota.answered(permit)
-        return answer
+        return parameters, answer
 
-    def _permit(self, check: Check, begin: Callable[[float], None], *, low: bool) -> Permit:
-        program = self._settings.programs[check.appid]
+    def _permit(self, check: Check, start: Start, admit: Admit, *, low: bool) -> tuple[dict[str, str], Permit]:
+        """Leave for a call, and what it is signed with."""
         for _ in range(LATE):
-            permit = self._quota.take(program, check.lane, low=low)
+            parameters, permit = self._take(check, start, low=low)
             try:
-                begin(permit.over_by - time.monotonic())
+                admit(start, permit.over_by - time.monotonic())
             except BaseException:
                 self._quota.unused(permit)
                 raise
             time.sleep(max(0.0, permit.send_at - time.monotonic()))
             if time.monotonic() <= permit.begin_by:
-                return permit
+                return parameters, permit
             # this process stood still; the calls of others have its place in time now
             self._quota.unused(permit)
         raise Snooze(0.0, "late")
+
+    def _take(self, check: Check, start: Start, *, low: bool) -> tuple[dict[str, str], Permit]:
+        """Token, permit and record of a call, in one round trip; in two where the token is not simply there."""
+        program = self._settings.programs[check.appid]
+        own = self._credential.parameters(check.appid, check.lane) if start.token_lease is None else None
+        while (permit := self._quota.start(program, check.lane, start, low=low)) is None:
+            self._credential.parameters(check.appid, check.lane, start.token)
+        return (own if own is not None else {"access_token": str(start.token[1])}), permit

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import redis.exceptions
@@ -19,7 +20,8 @@ from config.logs import Log
 from config.store import STORE_AWAY
 from worker import clock
 from worker.errcodes import Meaning
-from worker.permit import Known, Permit, Snooze
+from worker.permit import Known, Permit, Snooze, Start
+from worker.records import KEEP_SENDING, MARGIN
 from worker.scripts import script
 from wxcheck import CheckRefused
 
@@ -86,6 +88,7 @@ class Quota:
         self._timeout = call_timeout + START
         self._known: dict[tuple[str, Lane], Known] = {}
         self._take = script(redis, "quota_take")
+        self._start = script(redis, "start")
         self._hold = script(redis, "quota_hold")
         self._stop = script(redis, "quota_stop")
         self._birth = script(redis, "quota_birth")
@@ -105,14 +108,26 @@ class Quota:
             CheckRefused: the platform refuses this appId altogether.
             one of STORE_AWAY: Redis does not answer, so nothing may be sent.
         """
+        permit = self._reserve(program, lane, low=low)
+        if permit is None:
+            raise Snooze(0.0, "pause")
+        return permit
+
+    def start(self, program: MiniProgram, lane: Lane, start: Start, *, low: bool = False) -> Permit | None:
+        """Reserves one call as :meth:`take` does, with what else it needs in the same step. None, and nothing is
+        reserved, where there is no shared token to use; ``start`` says why."""
+        return self._reserve(program, lane, low=low, start=start)
+
+    def _reserve(self, program: MiniProgram, lane: Lane, *, low: bool, start: Start | None = None) -> Permit | None:
         comes_at, believed_until = self._of(program.appid, lane).none_until[low]
         now = time.monotonic()
         if now < believed_until - NOTHING:
             raise Snooze(comes_at - now, "minute")  # as another check was told
-        permit = self._ask("take", program, lane, low=low)
-        self._compare(program.appid, lane)
-        if not isinstance(permit, Permit):
-            raise permit or Snooze(0.0, "pause")
+        permit = self._ask("take", program, lane, low=low, start=start)
+        if permit is not None:
+            self._compare(program.appid, lane)
+        if isinstance(permit, Snooze):
+            raise permit
         return permit
 
     def look(self, program: MiniProgram, lane: Lane) -> Snooze | None:
@@ -192,7 +207,10 @@ class Quota:
             if permit.epoch == known.epoch:
                 known.ended.append((permit.bucket, at, permit.day))
 
-    def _ask(self, want: str, program: MiniProgram, lane: Lane, *, low: bool) -> Permit | Snooze | None:
+    def _ask(
+        self, want: str, program: MiniProgram, lane: Lane, *, low: bool, start: Start | None = None
+    ) -> Permit | Snooze | None:
+        """None: there is no state to look at, or no token for the call."""
         per_minute, per_day, version = self._rates.of(program, lane)
         reserve = int(per_day * program.day_reserve) if low else 0
         ahead = LOOK_AHEAD_LOW if low else LOOK_AHEAD
@@ -215,19 +233,27 @@ class Quota:
             settled: list[int | str] = []
             for bucket, at, of_day in ended:
                 settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
-            args: list[int | str] = [
+            args: list[int | str | float] = [
                 *(want, max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
                 *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
                 *(latest, steady, epoch, day, used, fresh),
             ]
             lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane)]
             try:
-                before, (said, *reply) = self._run_take(lane_keys, args, settled, before)
+                before, answer = self._run_take(lane_keys, args, settled, before, start)
             except STORE_AWAY:
                 if claims:
                     known.claims = True
                 raise
             after = time.monotonic()
+            if answer is None:
+                with known.lock:
+                    # they were not handed over
+                    known.claims |= claims
+                    if known.epoch == epoch:
+                        known.ended.extendleft(reversed(ended))
+                return None
+            said, *reply = answer
             if reply:
                 self._watch.add(began, clock.ours(), reply[-1])
                 self._learn(known, *reply[2:5], shown=reply[-1])
@@ -263,15 +289,35 @@ class Quota:
             known.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
 
     def _run_take(
-        self, lane_keys: list[str], args: list[int | str], settled: list[int | str], before: float
-    ) -> tuple[float, list[Any]]:
-        """When the call began, and the script's reply."""
+        self,
+        lane_keys: list[str],
+        args: list[int | str | float],
+        settled: list[int | str],
+        before: float,
+        start: Start | None,
+    ) -> tuple[float, list[Any] | None]:
+        """When the call began, and what quota_take.lua says; None where that was not asked, for want of a token."""
+        run = partial(self._take, keys=lane_keys)
+        if start is not None:
+            token, record = keys.token(start.appid), keys.record(start.task_id)
+            of_call: list[int | str | float] = [
+                start.token_lease or "",
+                start.run,
+                self._timeout + MARGIN,
+                KEEP_SENDING,
+            ]
+            run, args = partial(self._start, keys=[token, *lane_keys, record]), [*of_call, *args]
         try:
-            return before, self._take(keys=lane_keys, args=args + settled)
+            reply = run(args=[*args, *settled])
         except redis.exceptions.ConnectionError:
             # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
             # may have been taken all the same; those permits count until their time-out
-            return time.monotonic(), self._take(keys=lane_keys, args=args)
+            before = time.monotonic()
+            reply = run(args=args)
+        if start is None:
+            return before, reply
+        start.token, permit, start.standing = (*reply, None, None)[:3]
+        return before, permit
 
     def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
         """For how long a lane without state must pause, in microseconds."""

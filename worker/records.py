@@ -76,13 +76,7 @@ class Records:
 
     def begin(self, task_id: str, run: str, seconds: float) -> Standing:
         """To be asked right before a call that is over after ``seconds``."""
-        state, *more = self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING])
-        match state:
-            case "busy":
-                return Standing(state, seconds=float(more[0]))
-            case "concluded":
-                return Standing(state, ending=more[0])
-        return Standing(state)
+        return standing(self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING]))
 
     def conclude(self, task_id: str, run: Run, ending: str) -> str:
         """Notes the ending of a check (:mod:`worker.endings`) before anything follows from it; the one that counts, for
@@ -108,5 +102,17 @@ class Records:
         """
         record = keys.record(task_id)
         end_keys = [record, keys.shelved(task_id), keys.SHELF]
-        said = commit(self._redis, run, self._end, end_keys, [run.token, self._keep_done, task_id], record)
+        args: Arguments = [run.token, self._keep_done, task_id, int(run.is_recorded)]
+        said = commit(self._redis, run, self._end, end_keys, args, record)
         return cast("Literal['ended', 'lost', 'repeated']", said)
+
+
+def standing(said: list[str]) -> Standing:
+    """What ``begin.lua`` says."""
+    state, *more = said
+    match state:
+        case "busy":
+            return Standing(state, seconds=float(more[0]))
+        case "concluded":
+            return Standing(state, ending=more[0])
+    return Standing(cast("State", state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from billiard.einfo import ExceptionInfo
@@ -44,6 +45,9 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
         self._kwargsrepr = HIDDEN["kwargsrepr"]
+        if getattr(self.message.channel, "commits_ends", False):
+            # it is acknowledged with the end of its task (worker.outbox)
+            self._request_dict["delivery_info"].update(tag=self.message.delivery_tag, process=os.getpid())
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         """Hands a message that is held back to the flow that it came from (:mod:`worker.flow`)."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from config import keys
 from config.logs import Log
@@ -59,8 +59,14 @@ class Tokens:
         self._put = script(redis, "token_put")
         self._reject = script(redis, "token_reject")
 
-    def get(self, appid: str, lane: Lane) -> str:
-        """The current token of ``appid``, renewed first where it is due.
+    @property
+    def lease(self) -> float:
+        """Seconds that a renewal may take before another process tries."""
+        return self._lease
+
+    def get(self, appid: str, lane: Lane, said: list[Any] | None = None) -> str:
+        """The current token of ``appid``, renewed first where it is due. ``said``: what ``token_take.lua`` said, where
+        that was asked already.
 
         Raises:
             Unanswered, TokenRefused: as the call for a new one went; Unanswered, too, where other processes have been
@@ -69,7 +75,8 @@ class Tokens:
         """
         deadline = time.monotonic() + self._lease
         while time.monotonic() < deadline:
-            verb, *rest = self._take(keys=[keys.token(appid)], args=[self._lease])
+            verb, *rest = said or self._take(keys=[keys.token(appid)], args=[self._lease])
+            said = None
             if verb == "use":
                 return str(rest[0])
             if verb == "renew":

@@ -22,7 +22,7 @@ from kombu.utils.json import dumps, loads
 from config import keys
 from config.logs import Log
 from config.store import STORE_AWAY
-from worker.outbox import ending_run
+from worker.outbox import ending_run, was_acknowledged
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -57,7 +57,10 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
         message.taken_at = time.monotonic()
 
     def ack(self, delivery_tag: str) -> None:
-        self.reject(delivery_tag)
+        if was_acknowledged(delivery_tag):
+            virtual.QoS.ack(self, delivery_tag)
+        else:
+            self.reject(delivery_tag)
 
     def reject(self, delivery_tag: str, requeue: bool = False) -> None:
         try:

@@ -35,7 +35,7 @@ from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_clien
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.checks import text_check
 from worker.http import Http
-from worker.permit import Snooze
+from worker.permit import Snooze, Start
 from worker.platform import QUOTA_PATH, Credential, Platform, TokenCalls
 from worker.quota import Quota
 from worker.rates import Rates
@@ -281,7 +281,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
     caller, settings = platform(system, recorder)
     check = text_check(['汉字 🙂 \\ " é\n'], {}, settings)
     for _ in range(3):
-        assert caller.call(check, lambda _: None, lambda _: None, low=False).errcode == 0
+        assert caller.call(check, Start(FAKE, "task", "run"), lambda *_: None, lambda _: None, low=False).errcode == 0
     (method, path, body), *calls = recorder.requests
     assert (method, path) == ("POST", "/cgi-bin/stable_token")
     asked = json.loads(body)
@@ -297,7 +297,8 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
 
 def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, recorder: Recorder) -> None:
     caller, settings = platform(system, recorder, token_source="classic")
-    caller.call(text_check(["a"], {}, settings), lambda _: None, lambda _: None, low=False)
+    check = text_check(["a"], {}, settings)
+    caller.call(check, Start(FAKE, "task", "run"), lambda *_: None, lambda _: None, low=False)
     method, path, _ = recorder.requests[0]
     parts = urlsplit(path)
     assert (method, parts.path) == ("GET", "/cgi-bin/token")

@@ -1,10 +1,10 @@
--- Ends a parked check, and publishes what follows: its record goes, marks stay for a while, by which messages and pushes
--- that come again are known.
--- KEYS: 1 check  2 due  3 record  4 counters
--- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks
---       5… pairs of a broker's list and a message
+-- Ends a parked check, its result, what follows and its message with it: its record goes, marks stay for a while, by which
+-- messages and pushes that come again are known.
+-- Uses: settle
+-- KEYS: 1 check  2 due  3 record  4 counters  5… as settle.lua's
+-- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks  5… as settle.lua's
 -- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
--- Always: what follows is published by one run, once, however often that one asks.
+-- Always: a check is ended by one run, once, however often that one asks.
 local state, run, task_id, since, pushed =
   unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id', 'since', 'pushed'))
 local begun = redis.call('HGET', KEYS[3], 'begun')
@@ -14,15 +14,9 @@ end
 if state ~= 'finishing' or run ~= ARGV[2] then
   return 'repeated'
 end
--- what has been written when an error comes stays written
-for i = 5, #ARGV, 2 do
-  local kind = redis.call('TYPE', ARGV[i]).ok
-  if kind ~= 'list' and kind ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. ARGV[i] .. ' is a ' .. kind .. ', where a queue should be')
-  end
-end
-for i = 5, #ARGV, 2 do
-  redis.call('LPUSH', ARGV[i], ARGV[i + 1])
+local refused = settle({unpack(KEYS, 5)}, {unpack(ARGV, 5)})
+if refused then
+  return refused
 end
 redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
 redis.call('DEL', KEYS[1], KEYS[3])

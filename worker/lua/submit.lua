@@ -1,4 +1,5 @@
 -- Publishes a batch of a submission, and marks it as published.
+-- Uses: publish
 -- KEYS: 1 submission
 -- ARGV: 1 owner  2 number of the batch before  3 number of this one  4 seconds to keep the mark
 --       5… pairs of a broker's list and a message
@@ -18,15 +19,9 @@ end
 if batch ~= ARGV[2] then
   return 'lost'
 end
--- what has been written when an error comes stays written
-for i = 5, #ARGV, 2 do
-  local kind = redis.call('TYPE', ARGV[i]).ok
-  if kind ~= 'list' and kind ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. ARGV[i] .. ' is a ' .. kind .. ', where a queue should be')
-  end
-end
-for i = 5, #ARGV, 2 do
-  redis.call('LPUSH', ARGV[i], ARGV[i + 1])
+local refused = publish({}, {unpack(ARGV, 5)})
+if refused then
+  return refused
 end
 redis.call('HSET', KEYS[1], 'batch', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])
