@@ -13,6 +13,8 @@ import wxcheck
 from cli.output import printable
 from config import keys
 from config.store import connect
+from worker.messages import Kept, decode_half
+from worker.parking import OF_KEPT, kept_of
 from wxcheck import MEDIA_QUEUE, SENT_AT_HEADER, TEXT_QUEUE, CheckError
 
 if TYPE_CHECKING:
@@ -95,7 +97,7 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
     if member is not None:
         found = cast("list[str | None]", store.hmget(keys.check(member), *_OF_CHECK))
         check = {name: value for name, value in zip(_OF_CHECK, found, strict=True) if value is not None}
-        kind, sent_at = _of_rest(cast("str | None", store.hget(keys.check(member), "rest")))
+        kind, sent_at = _of_kept(kept_of(*cast("list[str | None]", store.hmget(keys.check(member), *OF_KEPT))))
         due = store.zscore(keys.DUE, member)
     shelved = _shelved(cast("str | None", store.get(keys.shelved(task_id))))
     # a record without a state is of a check that was replayed: its result is of the time before
@@ -174,11 +176,11 @@ def _member(
     return None
 
 
-def _of_rest(rest: str | None) -> tuple[str | None, float | None]:
-    if rest is None:
+def _of_kept(kept: Kept | None) -> tuple[str | None, float | None]:
+    if kept is None:
         return None, None
-    kept = json.loads(rest)
-    return kept.get("kind"), (kept.get("headers") or {}).get(SENT_AT_HEADER)
+    half = decode_half(kept)
+    return half.kind, (half.rest.get("headers") or {}).get(SENT_AT_HEADER)
 
 
 def _shelved(text: str | None) -> Message | None:

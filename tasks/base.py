@@ -69,7 +69,8 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         raise Reject("the store is away", requeue=True)
 
     def finish(self, parked: Parked) -> None:
-        """Publishes the finish of a check, or leaves it to the sweeper, which does it when its lease is over."""
+        """Publishes the finish of a check, where the store has not; or leaves it to the sweeper, which does it when its
+        lease is over."""
         try:
             publish_finish(self.app, parked)
         except OperationalError as error:

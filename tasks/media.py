@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
-
-from celery.exceptions import Ignore
 
 from config.logs import Log
 from config.store import STORE_AWAY
 from tasks.check import CheckTask
 from worker.app import app
+from worker.backend import Backend
 from worker.checks import media_check
-from worker.messages import encode_rest
+from worker.messages import keep_half
+from worker.outbox import NO_RESULT, StoredResult
 from worker.parking import Parked, Superseded, TraceIdTaken
+from worker.request import ParkedCheck
 from worker.verdicts import NoVerdict, accepted_trace_id
 from wxcheck import CHECK_MEDIA, WAITING
 
@@ -33,34 +35,37 @@ def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
         trace_id = accepted_trace_id(answer)
     except NoVerdict as lack:
         self.try_again(check, str(lack), taken=True)
-    _announce_waiting(self, trace_id)
     _park(self, check, trace_id)
 
 
-def _announce_waiting(task: CheckTask, trace_id: str) -> None:
-    """Shows the check as WAITING. Before it is parked: afterwards this could overwrite its result.
+def _shown_waiting(task: CheckTask, waiting: ParkedCheck) -> StoredResult:
+    """The result that shows the check as WAITING, to be stored as it is parked. Where that cannot be one step, it is
+    stored here: afterwards it could overwrite the result.
 
     The platform has taken the check, so nothing that goes wrong here may keep it from being parked.
     """
-    since = time.time()
-    waiting = {"trace_id": trace_id, "since": since, "deadline": since + task.runtime.settings.push_timeout}
+    if task.request.ignore_result:
+        return NO_RESULT
     try:
-        task.send_event("task-waiting", **waiting)
-        if not task.request.ignore_result:
-            task.update_state(state=WAITING, meta=waiting)
+        if isinstance(task.backend, Backend):
+            return task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
+        task.update_state(state=WAITING, meta=waiting.event())
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
-        log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=trace_id)
+        log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=waiting.trace_id)
+    return NO_RESULT
 
 
 def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
-    task_id = task.request.id
+    task_id, settings = task.request.id, task.runtime.settings
+    since = time.time()
+    waiting = ParkedCheck(trace_id, since, since + settings.push_timeout)
     # the kind is not in the push; the finish takes it from here
-    settings = task.runtime.settings
     with_arguments = settings.dead_letter_days > 0 and settings.dead_letter_content
-    rest = encode_rest(task.request, shadow=task.name, kind=check.kind, with_arguments=with_arguments)
-    run = task.this_run.token
+    kept = keep_half(task, check.appid, trace_id, check.kind, with_arguments=with_arguments)
+    shown, run = _shown_waiting(task, waiting), task.this_run
+    park = partial(task.runtime.parking.park, check.appid, trace_id, task_id, kept, run.token, shown, run.delivery)
     try:
-        pushed = task.insist(lambda: task.runtime.parking.park(check.appid, trace_id, task_id, rest, run))
+        pushed = task.insist(park)
     except STORE_AWAY:
         task.give_back()
     except Superseded:
@@ -70,6 +75,6 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     except TraceIdTaken:
         task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
     log.info("parked", "it waits for its push", task_id=task_id, trace_id=trace_id, appid=check.appid)
-    if pushed:
-        task.finish(Parked(check.appid, trace_id, task_id, rest))
-    raise Ignore
+    if pushed and not kept.is_message:
+        task.finish(Parked(check.appid, trace_id, task_id, kept.text))
+    raise waiting

@@ -14,7 +14,7 @@ from config.store import STORE_AWAY
 from tasks.base import EndingTask, WxcheckTask
 from worker.app import app
 from worker.messages import unfinished_message
-from worker.outbox import Run
+from worker.outbox import Run, delivery_of
 from worker.parking import CANCELLED, Ended, Outcome
 from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
@@ -24,12 +24,13 @@ log = Log(__name__)
 
 @app.task(base=WxcheckTask, name=RECEIVE_PUSH, bind=True, ignore_result=True)
 def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_at: float) -> None:
-    """Takes in a push that the endpoint verified: publishes the finish of its check, or keeps it for one to come.
+    """Takes in a push that the endpoint verified: the finish of its check is published, or it is kept for one to come.
 
     ``received_at``: seconds since the epoch.
     """
+    delivery = delivery_of(self.request.delivery_info)
     try:
-        what, parked = self.runtime.parking.push(appid, push)
+        what, parked = self.runtime.parking.push(appid, push, delivery)
     except STORE_AWAY:
         self.give_back()
     trace_id, seconds = push["trace_id"], time.time() - received_at
@@ -45,8 +46,8 @@ class FinishTask(EndingTask):
     Request = "worker.request:FinishRequest"
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
-        rest = self.runtime.parking.rest(kwargs["appid"], kwargs["trace_id"])
-        return unfinished_message(rest) if rest is not None else None
+        kept = self.runtime.parking.kept(kwargs["appid"], kwargs["trace_id"])
+        return unfinished_message(kept) if kept is not None else None
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         ended: Ended = "done"

@@ -20,7 +20,7 @@ from celery.states import PENDING
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
-from worker.outbox import Also, current_run, ending_run
+from worker.outbox import Also, StoredResult, current_run, ending_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -63,9 +63,15 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
     def _set(self, key: str | bytes, value: str, expires: int | None = None) -> None:
         run = ending_run()
         if run is not None and self._is_kept(run.task_id) and key == self.get_key_for_task(run.task_id):
-            run.result = (key, value, int(self.expires if expires is None else expires) or 0)
+            run.result = StoredResult(key, value, int((self.expires if expires is None else expires) or 0))
         else:
             super()._set(key, value, expires)
+
+    def stored(self, task_id: str, result: Any, state: str, request: Any) -> StoredResult:
+        """What :meth:`store_result` would store."""
+        meta = self._get_result_meta(self.encode_result(result, state), state, None, request)
+        meta["task_id"] = task_id
+        return StoredResult(self.get_key_for_task(task_id), self.encode(meta), int(self.expires or 0))
 
     def _is_kept(self, task_id: str | None) -> bool:
         """Whether the result of a task is kept for the end of its check."""

@@ -9,14 +9,16 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from celery.app.task import Context
 from kombu.utils import json
 
 from config.celery import queue_named
+from config.names import FINISH, PUSH_QUEUE
+from worker.outbox import set_aside
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, SENT_AT_HEADER
 
 if TYPE_CHECKING:
     from celery import Celery, Task
-    from celery.app.task import Context
     from kombu import Message
 
 #: nothing of a message's arguments is shown in events, logs and Flower
@@ -42,10 +44,20 @@ def rest_of(request: Context) -> dict[str, Any]:
     return rest
 
 
-class HalfDone(NamedTuple):
-    """What is kept of a media check whose call is over, until its push comes."""
+class Kept(NamedTuple):
+    """What is kept of the message of a media check whose call is over, until its push comes."""
 
-    #: the rest of its message, for its finish
+    #: the message of its finish, as it goes on its queue; where another broker has that, the rest of the check's (JSON)
+    text: str
+    #: positional and keyword arguments of the check and its priority (JSON), where it may be replayed
+    arguments: str = ""
+    is_message: bool = False
+
+
+class HalfDone(NamedTuple):
+    """What :class:`Kept` says."""
+
+    #: the rest of the check's message
     rest: dict[str, Any]
     #: what was checked: the finish needs it, and the push does not say it
     kind: str
@@ -53,26 +65,51 @@ class HalfDone(NamedTuple):
     arguments: tuple[list[Any], dict[str, Any]] | None
 
 
-def encode_rest(request: Context, shadow: str, kind: str, *, with_arguments: bool) -> str:
-    """JSON: the rest of a media check's message for its finish, which is shown under the name ``shadow``."""
+def keep_half(task: Task, appid: str, trace_id: str, kind: str, *, with_arguments: bool) -> Kept:
+    """What is to be kept of the media check that ``task`` runs.
+
+    Where the store's Redis is the broker, that is its finish, ready to go on its queue: made now by Celery itself, it
+    is published later in the same step that sees that its time has come.
+    """
+    request = task.request
     rest = {name: value for name, value in rest_of(request).items() if name not in OF_THIS_RUN}
-    rest.update(retries=0, shadow=shadow, kind=kind)
-    if with_arguments:
-        rest["arguments"] = [request.args or (), request.kwargs or {}]
-    encoded: str = json.dumps({name: value for name, value in rest.items() if value is not None})
-    return encoded
+    # the finish is shown under the check's name
+    rest.update(retries=0, shadow=task.name)
+    rest = {name: value for name, value in rest.items() if value is not None}
+    # its call is spent, so what is left to do waits for nobody: the list of the first priority wakes workers at once
+    priority = rest.pop("priority", None)
+    again = json.dumps([request.args or (), request.kwargs or {}, priority]) if with_arguments else ""
+    if task.app.conf.broker_transport_options.get("commits_ends"):
+        with set_aside() as published:
+            publish(task.app, FINISH, PUSH_QUEUE, rest, kwargs=arguments_of_finish(appid, trace_id, kind))
+        _, message = published
+        return Kept(message, again, is_message=True)
+    return Kept(json.dumps({**rest, "kind": kind}), again)
 
 
-def decode_rest(encoded: str) -> HalfDone:
-    """What :func:`encode_rest` made."""
-    rest: dict[str, Any] = json.loads(encoded)
-    return HalfDone(rest, kind=rest.pop("kind"), arguments=rest.pop("arguments", None))
+def arguments_of_finish(appid: str, trace_id: str, kind: str) -> dict[str, Any]:
+    """The keyword arguments of ``wxcheck.finish``."""
+    return {"appid": appid, "trace_id": trace_id, "kind": kind}
 
 
-def unfinished_message(encoded: str) -> dict[str, Any]:
-    """The message of a media check, to be published again, from what :func:`encode_rest` made; only its name where
-    that has no arguments."""
-    half = decode_rest(encoded)
+def decode_half(kept: Kept) -> HalfDone:
+    """What :func:`keep_half` made."""
+    message: dict[str, Any] = json.loads(kept.text)
+    again = json.loads(kept.arguments) if kept.arguments else None
+    if kept.is_message:
+        (_, kwargs, embedded), properties = json.loads(message["body"]), message["properties"]
+        said = {name: properties[name] for name in ("correlation_id", "reply_to") if name in properties}
+        rest, kind = rest_of(Context(message["headers"], **embedded, **said)), kwargs["kind"]
+    else:
+        rest, kind = message, message.pop("kind")
+    if again is not None:
+        rest["priority"] = again[2]
+    return HalfDone(rest, kind, (again[0], again[1]) if again is not None else None)
+
+
+def unfinished_message(kept: Kept) -> dict[str, Any]:
+    """The message of a media check, to be published again; only its name where its arguments were not kept."""
+    half = decode_half(kept)
     if half.arguments is None:
         return {"name": CHECK_MEDIA}
     args, kwargs = half.arguments

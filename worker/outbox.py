@@ -55,6 +55,24 @@ def delivery_of(info: Any) -> Delivery | None:
     return Delivery(info["tag"], info["process"]) if info and "tag" in info else None
 
 
+def tag_of(delivery: Delivery | None) -> str:
+    """The tag to acknowledge a message by in the store; '' where it is none of the store's."""
+    return delivery.tag if delivery is not None else ""
+
+
+class StoredResult(NamedTuple):
+    """A result as Celery's backend stores it (``store_result.lua``)."""
+
+    key: str | bytes
+    #: JSON; '' where there is none
+    value: str
+    #: to keep it; 0: for ever
+    seconds: int
+
+
+NO_RESULT = StoredResult("", "", 0)
+
+
 #: tags of messages that are acknowledged in the store, which this process' consumer is about to acknowledge
 _acknowledged: set[str] = set()
 
@@ -86,8 +104,8 @@ class Run:
         self.is_recorded = False
         #: whether all of its end is one step, the result and the message included
         self.is_one_step = False
-        #: of a run that is: key, value and seconds to keep (0: for ever) of its result, which is stored with its end
-        self.result: tuple[str | bytes, str, int] | None = None
+        #: of a run that is: its result, which is stored with its end
+        self.result = NO_RESULT
         #: its message, to be acknowledged with its end
         self.delivery: Delivery | None = None
         #: whether the task's own part is over, so that what is published now follows from its end
@@ -129,6 +147,25 @@ def current_run() -> Run | None:
     return run
 
 
+@contextmanager
+def set_aside() -> Iterator[list[str]]:
+    """Keeps what this thread publishes meanwhile, as pairs of a list of the broker and a message for it. Nothing is
+    kept, and all goes out, where the broker is not the store's Redis."""
+    kept: list[str] = []
+    _local.aside = kept
+    try:
+        yield kept
+    finally:
+        _local.aside = None
+
+
+def kept_messages() -> list[str] | None:
+    """Where messages go that this thread publishes; None: to the broker."""
+    aside: list[str] | None = getattr(_local, "aside", None)
+    run = ending_run()
+    return aside if aside is not None else run.messages if run is not None else None
+
+
 def ending_run() -> Run | None:
     """The run of this thread, if its task's own part is over."""
     run = current_run()
@@ -138,10 +175,8 @@ def ending_run() -> Run | None:
 def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], args: Arguments, record: str) -> str:
     """Runs the script ``ending``, which takes what ``run`` leaves as its last keys and arguments (``settle.lua``) and
     says in ``record`` who has ended the check, with what else happens in the same step; what the script says."""
-    result, value, seconds = run.result or ("", "", 0)
-    tag = run.delivery.tag if run.delivery is not None else ""
-    every_key = [*keys, result, UNACKED, UNACKED_INDEX]
-    every: Arguments = [*args, value, seconds, tag, *run.messages]
+    every_key = [*keys, run.result.key, UNACKED, UNACKED_INDEX]
+    every: Arguments = [*args, run.result.value, run.result.seconds, tag_of(run.delivery), *run.messages]
     if not run.also:
         said = ending(keys=every_key, args=every)
     else:

@@ -19,7 +19,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from config import keys
-from worker.outbox import commit
+from config.names import PUSH_QUEUE
+from worker.messages import Kept
+from worker.outbox import NO_RESULT, commit, note_acknowledged, tag_of
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -27,7 +29,7 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-    from worker.outbox import Arguments, Run
+    from worker.outbox import Arguments, Delivery, Run, StoredResult
     from worker.statistics import Statistics
 
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
@@ -36,6 +38,8 @@ KEEP_EARLY = 600
 KEEP_ENDED = 3600
 #: checks that are read at once
 BATCH = 500
+#: fields of a check that hold what is kept of its message
+OF_KEPT = ("finish", "rest", "arguments")
 
 Ended = Literal["done", "timeout", "cancelled"]
 Outcome = dict[str, Any]
@@ -50,12 +54,12 @@ def pushed(push: dict[str, Any]) -> Outcome:
 
 
 class Parked(NamedTuple):
-    """A check whose wait is over: its finish is to be published."""
+    """A check whose wait is over: its finish is on its queue, or to be published."""
 
     appid: str
     trace_id: str
     task_id: str
-    #: JSON, see :mod:`worker.messages`
+    #: where it is to be published, what was kept of its message (JSON, :mod:`worker.messages`); else ''
     rest: str
 
 
@@ -102,9 +106,20 @@ class Parking:
         self._unclaim = script(redis, "unclaim")
         self._finished = script(redis, "finished")
 
-    def park(self, appid: str, trace_id: str, task_id: str, rest: str, run: str) -> bool:
+    def park(
+        self,
+        appid: str,
+        trace_id: str,
+        task_id: str,
+        kept: Kept,
+        run: str,
+        shown: StoredResult = NO_RESULT,
+        delivery: Delivery | None = None,
+    ) -> bool:
         """Parks a check that ``run`` has sent; True where its wait is over already, for its push was here before or it
-        was cancelled, so that its finish is to be published at once.
+        was cancelled. Then ``kept``, where it is no message, is to be published as its finish at once.
+
+        ``shown``: the result that shows it waiting. ``delivery``: its message, to be acknowledged.
 
         Raises:
             TraceIdTaken: another check has this ``trace_id``.
@@ -114,25 +129,35 @@ class Parking:
         state = self._park(
             keys=[
                 *(keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS),
-                *(keys.shelved(task_id), keys.SHELF),
+                *(keys.shelved(task_id), keys.SHELF, shown.key, keys.UNACKED, keys.UNACKED_INDEX),
             ],
-            args=[member, task_id, rest, self._push_timeout, self._lease, run, json.dumps(CANCELLED)],
+            args=[
+                *(member, task_id, PUSH_QUEUE if kept.is_message else "", kept.text, kept.arguments),
+                *(self._push_timeout, self._lease, run, json.dumps(CANCELLED)),
+                *(shown.value, shown.seconds, tag_of(delivery)),
+            ],
         )
         if state == "taken":
             raise TraceIdTaken(trace_id)
         if state == "lost":
             raise Superseded(trace_id)
+        note_acknowledged(delivery)
         return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
 
-    def push(self, appid: str, push: dict[str, Any]) -> tuple[str, Parked | None]:
+    def push(self, appid: str, push: dict[str, Any], delivery: Delivery | None = None) -> tuple[str, Parked | None]:
         """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
-        first case the check whose finish is to be published, unless that is on its way."""
+        first case its check, unless the finish of that was on its way before. ``delivery``: the message that brought
+        it, to be acknowledged."""
         trace_id = push["trace_id"]
         member = _member(appid, trace_id)
         what, *found = self._push(
-            keys=[keys.check(member), keys.DUE, keys.COUNTERS],
-            args=[member, json.dumps(pushed(push)), KEEP_EARLY, self._lease],
+            keys=[keys.check(member), keys.DUE, keys.COUNTERS, keys.UNACKED, keys.UNACKED_INDEX],
+            args=[
+                *(member, json.dumps(pushed(push)), KEEP_EARLY, self._lease),
+                *(PUSH_QUEUE, tag_of(delivery)),
+            ],
         )
+        note_acknowledged(delivery)
         self._statistics.push(what)
         if not found:
             return what, None
@@ -147,25 +172,32 @@ class Parking:
             member = cast("str", self._redis.hget(keys.record(task_id), "member") or "")
             what, *rest = self._cancel(
                 keys=[keys.record(task_id), keys.check(member), keys.DUE],
-                args=[member, json.dumps(CANCELLED), self._lease],
+                args=[member, json.dumps(CANCELLED), self._lease, PUSH_QUEUE],
             ) or [None]
             if what == "cancelled":
                 return Parked(*_parts(member), task_id, *rest)
             if what != "again":
                 return None
 
-    def overdue(self, limit: int) -> list[Parked]:
-        """Checks that waited too long, and finishes that hang: at most ``limit``; early pushes of nobody are dropped.
+    def overdue(self, members: list[str]) -> list[Parked]:
+        """Of checks that are due (:meth:`worker.sweeper.look`), those that waited too long, and whose finishes hang;
+        early pushes of nobody are dropped.
 
         Each is handed to one caller only, until its lease is over.
         """
-        members = cast("list[str]", self._redis.zrangebyscore(keys.DUE, "-inf", self.now(), start=0, num=limit))
+        if not members:
+            return []
+        timed_out = json.dumps(TIMED_OUT)
+        with self._redis.pipeline(transaction=False) as pipe:
+            for member in members:
+                check_keys = [keys.check(member), keys.DUE, keys.COUNTERS]
+                self._overdue(keys=check_keys, args=[member, timed_out, self._lease, PUSH_QUEUE], client=pipe)
+            said = pipe.execute(raise_on_error=False)
         overdue = []
-        for member in members:
-            what = self._overdue(
-                keys=[keys.check(member), keys.DUE, keys.COUNTERS], args=[member, json.dumps(TIMED_OUT), self._lease]
-            )
+        for member, what in zip(members, said, strict=True):
             match what:
+                case Exception():
+                    raise what
                 case ["finishing", task_id, rest, *missing]:
                     overdue.append(Parked(*_parts(member), task_id, rest))
                     if missing:
@@ -174,9 +206,10 @@ class Parking:
                     self._statistics.push("orphaned")
         return overdue
 
-    def rest(self, appid: str, trace_id: str) -> str | None:
-        """What was kept of the message of a check that is not ended."""
-        return cast("str | None", self._redis.hget(keys.check(_member(appid, trace_id)), "rest"))
+    def kept(self, appid: str, trace_id: str) -> Kept | None:
+        """What is kept of the message of a check that is not ended."""
+        found = self._redis.hmget(keys.check(_member(appid, trace_id)), *OF_KEPT)
+        return kept_of(*cast("list[str | None]", found))
 
     def claim(
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
@@ -220,6 +253,12 @@ class Parking:
             for (member, due), (state, task_id, since) in zip(batch, records, strict=True):
                 if state:
                     yield Waiting(state, *_parts(member), task_id, due, float(since) if since else None)
+
+
+def kept_of(finish: str | None, rest: str | None, arguments: str | None) -> Kept | None:
+    """What the fields :data:`OF_KEPT` of a check say."""
+    text = finish or rest
+    return Kept(text, arguments or "", is_message=finish is not None) if text is not None else None
 
 
 def _member(appid: str, trace_id: str) -> str:

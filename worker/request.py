@@ -28,6 +28,22 @@ class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
         super().__init__(why, seconds, appid)
 
 
+class ParkedCheck(Ignore):  # type: ignore[misc]  # Celery ships no types
+    """The check waits for its push, and its message is done with.
+
+    Raised by a task, which may run in another process than the consumer. The consumer tells monitors of it, with its
+    other events; sent by the task, that would be a connection and a publication of its own.
+    """
+
+    def __init__(self, trace_id: str, since: float, deadline: float) -> None:
+        super().__init__(trace_id, since, deadline)
+        self.trace_id = trace_id
+
+    def event(self) -> dict[str, Any]:
+        """The fields of ``task-waiting``; times in seconds since the epoch."""
+        return dict(zip(("trace_id", "since", "deadline"), self.args, strict=True))
+
+
 def raised(error: Exception) -> ExceptionInfo:
     """What Celery makes of an error that a task raises."""
     try:
@@ -50,8 +66,11 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
             self._request_dict["delivery_info"].update(tag=self.message.delivery_tag, process=os.getpid())
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Hands a message that is held back to the flow that it came from (:mod:`worker.flow`)."""
+        """Tells of a check that waits; hands a message that is held back to the flow that it is of
+        (:mod:`worker.flow`)."""
         held = _failure(exc_info)
+        if isinstance(held, ParkedCheck):
+            self.send_event("task-waiting", **held.event())
         if not isinstance(held, HeldBack) or self.acknowledged:  # type: ignore[has-type]
             return super().on_failure(exc_info, *args, **kwargs)
         task_ready(self)

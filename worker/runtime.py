@@ -19,7 +19,7 @@ from worker.counters import Counters
 from worker.crowds import Crowds
 from worker.dead_letters import DeadLetters
 from worker.http import Http
-from worker.messages import decode_rest, publish
+from worker.messages import Kept, arguments_of_finish, decode_half, publish
 from worker.parking import Parked, Parking
 from worker.platform import Credential, Platform, TokenCalls
 from worker.quota import Quota
@@ -134,13 +134,12 @@ os.register_at_fork(after_in_child=runtime.cache_clear)
 
 
 def publish_finish(app: Celery, parked: Parked) -> None:
-    """Puts the finish of a check on its queue, under the check's own task id.
+    """Puts the finish of a check on its queue, under the check's own task id, where the store has not done so itself.
 
     Raises:
         OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
     """
-    half = decode_rest(parked.rest)
-    # its call is spent, so what is left to do waits for nobody: the list of the first priority wakes workers at once
-    half.rest.pop("priority", None)
-    check = {"appid": parked.appid, "trace_id": parked.trace_id, "kind": half.kind}
-    publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)
+    if parked.rest:
+        half = decode_half(Kept(parked.rest))
+        check = arguments_of_finish(parked.appid, parked.trace_id, half.kind)
+        publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)

@@ -56,11 +56,9 @@ class Shelf:
         said = self._shelve(keys=check_keys, args=[task_id, json.dumps(message), until, run, why])
         return cast("Literal['shelved', 'over', 'lost', 'free']", said)
 
-    def due(self, limit: int) -> list[Held]:
-        """At most ``limit`` checks whose time has come; say :meth:`returned` of each that is back in its queue."""
-        seconds, microseconds = self._redis.time()
-        now = seconds + microseconds / 1e6
-        task_ids = cast("list[str]", self._redis.zrangebyscore(keys.SHELF, "-inf", now, start=0, num=limit))
+    def due(self, task_ids: list[str]) -> list[Held]:
+        """Of checks that are due (:meth:`worker.sweeper.look`), those that are taken off here; say :meth:`returned` of
+        each that is back in its queue."""
         due = []
         for task_id in task_ids:
             found = self._wake(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, LEASE])

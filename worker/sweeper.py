@@ -13,6 +13,7 @@ from celery import bootsteps
 
 from config.logs import Log
 from config.store import STORE_AWAY
+from worker.due import look
 from worker.messages import publish_again
 from worker.presence import INTERVAL as BEAT_INTERVAL
 from worker.presence import beat, leave
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from celery import Celery
+    from redis import Redis
 
     from worker.parking import Parking
     from worker.shelf import Shelf
@@ -41,18 +43,19 @@ DECAY_INTERVAL = 60.0
 STOP_SECONDS = 10
 
 
-def sweep(app: Celery, parking: Parking, shelf: Shelf) -> int:
+def sweep(app: Celery, store: Redis, parking: Parking, shelf: Shelf) -> int:
     """One sweep; how many checks it brought on.
 
     Raises:
         RedisError: the store is away; leases bring up again what was in hand.
     """
-    overdue = parking.overdue(BATCH)
+    found = look(store, BATCH)
+    overdue = parking.overdue(found.checks)
     for parked in overdue:
         identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
         log.warning("check_overdue", "its finish goes out", **identity)
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
-    due = shelf.due(BATCH)
+    due = shelf.due(found.shelved)
     for held in due:
         if _bring_on(held.task_id, partial(publish_again, app, held.message)):
             shelf.returned(held)
@@ -123,7 +126,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                     _beat(worker)
                 more = True
                 while more and not self._stopped.is_set():
-                    more = sweep(app, runtime().parking, runtime().shelf) >= BATCH
+                    more = sweep(app, runtime().store, runtime().parking, runtime().shelf) >= BATCH
                     if heartbeat is not None:
                         heartbeat.touch()
                 for parked in revocations.cancelled(runtime().parking):

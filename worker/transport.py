@@ -22,7 +22,7 @@ from kombu.utils.json import dumps, loads
 from config import keys
 from config.logs import Log
 from config.store import STORE_AWAY
-from worker.outbox import ending_run, was_acknowledged
+from worker.outbox import kept_messages, was_acknowledged
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -108,6 +108,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     """
 
     QoS = QoS
+    #: none: kombu's base64 is for bytes, and JSON, which is all that is sent here, is text. Any kombu reads it
+    body_encoding = None
     from_transport_options = (*RedisChannel.from_transport_options, "commits_ends")
     #: whether what follows the end of a check is published in one step with that (worker.outbox)
     commits_ends = False
@@ -205,12 +207,12 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         return True
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        run = ending_run() if self.commits_ends else None
-        if run is None or queue in self._expires:
+        kept = kept_messages() if self.commits_ends else None
+        if kept is None or queue in self._expires:
             super()._put(queue, message, **kwargs)
         else:
             to = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-            run.messages += [to, dumps(message)]
+            kept += [to, dumps(message)]
 
     def _get(self, queue: str) -> dict[str, Any]:
         lists, tags = self._lists([queue]), [str(uuid.uuid4())]

@@ -9,7 +9,9 @@ import redis
 
 from config import keys
 from tests.support.runs import FOLLOW_UPS, run_named
+from tests.support.sweeps import overdue, taken_off
 from tests.support.system import System
+from worker.messages import Kept
 from worker.outbox import Also
 from worker.parking import CANCELLED, Parking, Superseded
 from worker.records import (
@@ -121,9 +123,9 @@ def test_a_copy_is_put_off_only_while_another_run_sends_the_check(
     records.begin("task", "one", 5)
     shelf.put("task", {"retries": 1}, until=1, run="one", why="sent")
     assert shelf.put("task", {"retries": 0}, until=1, run="two", why="busy") == "over"
-    assert shelf.due(1)[0].message == {"retries": 1}
+    assert taken_off(shelf, store, 1)[0].message == {"retries": 1}
     records.begin("other", "one", 5)
-    parking.park(APPID, "t1", "other", "{}", "one")
+    parking.park(APPID, "t1", "other", Kept("{}"), "one")
     assert shelf.put("other", {}, until=1, run="two", why="busy") == "over"
     assert not store.exists(keys.shelved("other"))
 
@@ -134,7 +136,7 @@ def test_a_check_that_waits_or_is_done_is_not_sent_again(
     assert records.look("task") == "go"
     records.begin("task", "one", 5)
     assert records.look("task") == "go"
-    parking.park(APPID, "t1", "task", "{}", "one")
+    parking.park(APPID, "t1", "task", Kept("{}"), "one")
     assert records.begin("task", "two", 5).state == "waiting"
     assert records.look("task") == "waiting"
     parking.push(APPID, PUSH)
@@ -154,7 +156,7 @@ def test_a_parked_check_keeps_its_record_however_long_it_waits(
     records: Records, parking: Parking, store: redis.Redis
 ) -> None:
     records.begin("task", "one", 5)
-    parking.park(APPID, "t1", "task", "{}", "one")
+    parking.park(APPID, "t1", "task", Kept("{}"), "one")
     assert store.ttl(RECORD) == -1
 
 
@@ -168,11 +170,11 @@ def test_a_run_that_another_one_has_overtaken_parks_nothing_and_its_push_is_orph
     lease_ends(store)
     records.begin("task", "two", 5)
     with pytest.raises(Superseded):
-        parking.park(APPID, "t1", "task", "{}", "one")
-    assert parking.park(APPID, "t2", "task", "{}", "two") is False
+        parking.park(APPID, "t1", "task", Kept("{}"), "one")
+    assert parking.park(APPID, "t2", "task", Kept("{}"), "two") is False
     assert parking.push(APPID, PUSH)[0] == "early"
     store.zadd(keys.DUE, {f"{APPID}:t1": 1})
-    assert parking.overdue(10) == []
+    assert overdue(parking, store, 10) == []
     assert store.hget(keys.COUNTERS, "push_orphaned") == "1"
     assert parking.push(APPID, {"trace_id": "t2"})[0] == "matched"
 
@@ -183,14 +185,14 @@ def test_a_run_that_finds_no_record_of_its_call_parks_nothing(
     records.begin("task", "one", 5)
     store.delete(RECORD)  # it stood still for so long that the mark of an end by another run is gone
     with pytest.raises(Superseded):
-        parking.park(APPID, "t1", "task", "{}", "one")
+        parking.park(APPID, "t1", "task", Kept("{}"), "one")
 
 
 def test_a_run_that_comes_when_the_check_is_done_parks_nothing(records: Records, parking: Parking) -> None:
     records.begin("task", "one", 5)
     assert records.end("task", run_named("one")) == "ended"
     with pytest.raises(Superseded):
-        parking.park(APPID, "t1", "task", "{}", "one")
+        parking.park(APPID, "t1", "task", Kept("{}"), "one")
 
 
 # -- the ending --------------------------------------------------------------------------------------------------------
@@ -294,8 +296,8 @@ def test_a_copy_that_was_shelved_while_another_run_sent_the_check_does_not_come_
     if end == "ended":
         assert records.end("task", run_named("one")) == "ended"
     else:
-        parking.park(APPID, "t1", "task", "{}", "one")
-    assert shelf.due(10) == []
+        parking.park(APPID, "t1", "task", Kept("{}"), "one")
+    assert taken_off(shelf, store, 10) == []
     assert not store.exists(keys.SHELF, keys.shelved("task"))
 
 
@@ -312,7 +314,7 @@ def test_an_end_by_another_run_publishes_nothing(records: Records, parking: Park
     records.end("task", run_named("one", "of one"))
     assert records.end("task", run_named("two", "of two")) == "repeated"
     records.begin("other", "one", 5)
-    parking.park(APPID, "t1", "other", "{}", "one")
+    parking.park(APPID, "t1", "other", Kept("{}"), "one")
     assert records.end("other", run_named("two", "of two")) == "repeated"
     assert published(store) == ["of one"]
 
@@ -360,7 +362,7 @@ def test_an_end_that_cannot_publish_all_publishes_nothing(
 
 def pushed(records: Records, parking: Parking) -> None:
     records.begin("task", "sender", 5)
-    parking.park(APPID, "t1", "task", "{}", "sender")
+    parking.park(APPID, "t1", "task", Kept("{}"), "sender")
     parking.push(APPID, PUSH)
 
 

@@ -17,9 +17,11 @@ from config import keys
 from config.settings import MiniProgram
 from config.store import vouch
 from tests.support.runs import run_named
+from tests.support.sweeps import overdue, taken_off
 from tests.support.system import System
 from worker.counters import Counters
 from worker.crowds import Crowds
+from worker.messages import Kept
 from worker.parking import Parking, TraceIdTaken
 from worker.quota import Quota
 from worker.rates import Rates
@@ -49,7 +51,7 @@ def park(parking: Parking, store: redis.Redis) -> Park:
 
     def parked(trace_id: str, task_id: str, appid: str = APPID) -> bool:
         Records(store, 60).begin(task_id, "run", 5)
-        return parking.park(appid, trace_id, task_id, "{}", "run")
+        return parking.park(appid, trace_id, task_id, Kept("{}"), "run")
 
     return parked
 
@@ -143,9 +145,9 @@ def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
 def test_a_check_times_out_once_however_many_sweep(parking: Parking, park: Park, store: redis.Redis) -> None:
     for number in range(20):
         park(f"t{number}", f"task-{number}")
-    assert parking.overdue(100) == []
+    assert overdue(parking, store, 100) == []
     come_due(store)
-    expired = [parked.task_id for swept in together(6, lambda _: parking.overdue(100)) for parked in swept]
+    expired = [parked.task_id for swept in together(6, lambda _: overdue(parking, store, 100)) for parked in swept]
     assert sorted(expired) == sorted(f"task-{number}" for number in range(20))
     assert parking.claim(APPID, "t0", "task-0", "run") == {"ended": "timeout"}
     assert counted(store)["push_missing"] == 20
@@ -156,17 +158,17 @@ def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(
 ) -> None:
     park("t1", "task-1")
     parking.push(APPID, PUSH)
-    assert parking.overdue(10) == []
+    assert overdue(parking, store, 10) == []
     come_due(store)
-    assert [parked.task_id for parked in parking.overdue(10)] == ["task-1"]
-    assert parking.overdue(10) == []
+    assert [parked.task_id for parked in overdue(parking, store, 10)] == ["task-1"]
+    assert overdue(parking, store, 10) == []
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking, store: redis.Redis) -> None:
     parking.push(APPID, PUSH)
     come_due(store)
-    assert parking.overdue(10) == []
+    assert overdue(parking, store, 10) == []
     assert set(store.scan_iter("*")) == {keys.COUNTERS}
     assert counted(store) == {"push_orphaned": 1}
 
@@ -187,7 +189,7 @@ def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
 ) -> None:
     park("t1", "task-1")
     come_due(store)
-    assert len(parking.overdue(10)) == 1
+    assert len(overdue(parking, store, 10)) == 1
     assert parking.push(APPID, PUSH) == ("matched", None)
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
@@ -195,7 +197,7 @@ def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
 def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, park: Park, store: redis.Redis) -> None:
     park("t1", "task-1")
     come_due(store)
-    parking.overdue(10)
+    overdue(parking, store, 10)
     assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "timeout"}
     assert parking.push(APPID, PUSH)[0] == "late"
     parking.finished(APPID, "t1", "task-1", "timeout", run_named("run"))
@@ -210,7 +212,7 @@ def test_a_finish_that_hangs_is_published_again_ever_more_rarely(
     waits = []
     for _ in range(3):
         come_due(store)
-        parking.overdue(10)
+        overdue(parking, store, 10)
         waits.append((store.zscore(keys.DUE, "wx1:t1") or 0) - store.time()[0])
     assert waits == sorted(waits)
     assert waits[2] > 3 * waits[0]
@@ -254,7 +256,7 @@ def test_a_check_on_the_shelf_comes_back_when_its_time_has_come_and_not_before(s
     shelf.put("task-1", {"n": 1}, until=now - 1)
     shelf.put("task-2", {"n": 2}, until=now + 1000)
     shelf.put("task-3", {"n": 3}, until=now - 2)
-    assert [held.message["n"] for held in shelf.due(10)] == [3, 1]
+    assert [held.message["n"] for held in taken_off(shelf, store, 10)] == [3, 1]
     assert store.zscore(keys.SHELF, "task-2") == now + 1000
 
 
@@ -262,7 +264,7 @@ def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> 
     shelf = Shelf(store)
     for number in range(10):
         shelf.put(f"task-{number}", {"n": number}, until=1)
-    taken = [held for due in together(5, lambda _: shelf.due(100)) for held in due]
+    taken = [held for due in together(5, lambda _: taken_off(shelf, store, 100)) for held in due]
     assert sorted(held.message["n"] for held in taken) == list(range(10))
     shelf.returned(taken[0])
     assert store.zcard(keys.SHELF) == 9
@@ -271,26 +273,26 @@ def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> 
 def test_a_check_that_is_held_again_at_once_stays_on_the_shelf(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put("task-1", {"n": 1}, until=1)
-    (held,) = shelf.due(10)
+    (held,) = taken_off(shelf, store, 10)
     shelf.put("task-1", {"n": 2}, until=1)  # it failed at once
     shelf.returned(held)
-    assert [again.message for again in shelf.due(10)] == [{"n": 2}]
+    assert [again.message for again in taken_off(shelf, store, 10)] == [{"n": 2}]
 
 
 def test_a_held_message_may_hold_what_celery_makes_of_json(store: redis.Redis) -> None:
     message = {"when": datetime(2026, 1, 2, tzinfo=UTC), "id": uuid.uuid4()}
     shelf = Shelf(store)
     shelf.put("task-1", message, until=1)
-    assert [held.message for held in shelf.due(10)] == [message]
+    assert [held.message for held in taken_off(shelf, store, 10)] == [message]
 
 
 def test_a_held_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put("task-1", {"n": 1}, until=1)
-    assert [held.message for held in shelf.due(10)] == [{"n": 1}]
-    assert shelf.due(10) == []
+    assert [held.message for held in taken_off(shelf, store, 10)] == [{"n": 1}]
+    assert taken_off(shelf, store, 10) == []
     come_due(store, keys.SHELF)
-    assert [held.message for held in shelf.due(10)] == [{"n": 1}]
+    assert [held.message for held in taken_off(shelf, store, 10)] == [{"n": 1}]
 
 
 def test_the_appids_with_a_queue_of_their_own_are_known_to_all(store: redis.Redis) -> None:

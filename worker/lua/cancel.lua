@@ -1,7 +1,9 @@
 -- Ends the wait of a check without a push; one that is being sent will not begin to wait.
+-- Uses: publish
 -- KEYS: 1 record  2 check  3 due
--- ARGV: 1 appid:trace_id, or '' where it was not seen to wait  2 outcome (JSON)  3 seconds of lease
--- Returns: {'cancelled', rest} (its finish is to be published) | {'noted'} | {'again'} (it has been parked since it was
+-- ARGV: 1 appid:trace_id, or '' where it was not seen to wait  2 outcome (JSON)  3 seconds of lease  4 the list that
+--       finishes go to
+-- Returns: {'cancelled', rest}: where the rest is '' its finish is published, else it is to be | {'noted'} | {'again'} (it has been parked since it was
 --          looked at) | {} (it is over, or nobody has it)
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
@@ -16,10 +18,14 @@ end
 if member ~= ARGV[1] then
   return {'again'}
 end
-local state, rest = unpack(redis.call('HMGET', KEYS[2], 'state', 'rest'))
+local state, finish, rest = unpack(redis.call('HMGET', KEYS[2], 'state', 'finish', 'rest'))
 if state ~= 'waiting' then
   return {}
 end
+local refused = finish and publish({}, {ARGV[4], finish})
+if refused then
+  return refused
+end
 redis.call('HSET', KEYS[2], 'state', 'finishing', 'outcome', ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[1])
-return {'cancelled', rest}
+return {'cancelled', rest or ''}

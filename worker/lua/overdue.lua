@@ -1,7 +1,9 @@
 -- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
+-- Uses: publish
 -- KEYS: 1 check  2 due  3 counters
--- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease
--- Returns: {'finishing', task id, rest} (its finish is to be published; with a fourth element where its push is missing)
+-- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease  4 the list that finishes go to
+-- Returns: {'finishing', task id, rest}: where the rest is '' its finish is published, else it is to be; with a fourth
+--          element where its push is missing
 --          | {'orphaned'} | {} (nothing to do)
 -- Always: a check times out once; a finish that hangs is published again when its lease is over.
 local clock = redis.call('TIME')
@@ -10,7 +12,14 @@ local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not due or tonumber(due) > now then
   return {}
 end
-local state, task_id, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'rest'))
+local state, task_id, finish, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'finish', 'rest'))
+if finish and (state == 'waiting' or state == 'finishing') then
+  local refused = publish({}, {ARGV[4], finish})
+  if refused then
+    return refused
+  end
+end
+rest = rest or ''
 if state == 'waiting' then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2])
   redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
