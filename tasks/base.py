@@ -155,6 +155,10 @@ class EndingTask(WxcheckTask):
             if not run.is_broken:
                 self.keep_ending(run, task_id, retval)
 
+    def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:  # noqa: ARG002
+        """Whether the result is stored with the end; not for a chord, which reads it, and counts its part, before."""
+        return self.runtime.settings.is_one_redis and not request.get("chord")
+
     def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
         """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
         return ended
@@ -178,8 +182,7 @@ class EndingTask(WxcheckTask):
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             with run_begins(uuid) as run:
                 request = request or {}
-                # a chord reads results, and counts its parts, before the end
-                run.is_one_step = self.runtime.settings.is_one_redis and not request.get("chord")
+                run.is_one_step = self.ends_in_one_step(request, kwargs)
                 run.delivery = delivery_of(request.get("delivery_info"))
                 traced = self._trace_all(trace, uuid, args, kwargs, request)
                 if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):

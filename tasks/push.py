@@ -49,13 +49,16 @@ class FinishTask(EndingTask):
         kept = self.runtime.parking.kept(kwargs["appid"], kwargs["trace_id"])
         return unfinished_message(kept) if kept is not None else None
 
+    def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:
+        return _names_its_check(kwargs) and super().ends_in_one_step(request, kwargs)
+
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         ended: Ended = "done"
         if isinstance(retval, PushTimeout):
             ended = "timeout"
         elif isinstance(retval, CheckCancelled):
             ended = "cancelled"
-        if not {"appid", "trace_id"} <= set(kwargs):
+        if not _names_its_check(kwargs):
             return True  # nobody's: Celery has refused it for that
         if self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
             self.runtime.statistics.ended(retval, task_id, kwargs["appid"])
@@ -66,6 +69,10 @@ class FinishTask(EndingTask):
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
         self.runtime.parking.unclaim(kwargs["appid"], kwargs["trace_id"], run.token)
+
+
+def _names_its_check(kwargs: Any) -> bool:
+    return isinstance(kwargs, dict) and {"appid", "trace_id"} <= set(kwargs)
 
 
 @app.task(base=FinishTask, name=FINISH, bind=True)

@@ -186,8 +186,9 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     system.redis.delete(name)
     system.redis.set(name, "a text, where a list should be")
     check = sent()
-    eventually(lambda: check.state == "SUCCESS", "its verdict is stored")
-    time.sleep(3)  # it is tried again, more than once
+    eventually(lambda: system.calls(path) == 2, "it is sent")
+    time.sleep(3)  # its end is tried again, more than once
+    assert check.state in ("PENDING", "WAITING")  # who sees a verdict may rely on what follows
     # nor does it cost a permit
     lane_is_held(system, kind)
     assert system.redis.hget(keys.record(check.id), "state") in ("sending", "waiting")

@@ -11,6 +11,7 @@ FOLLOW_UPS = "follow-ups"
 def run_named(token: str, *messages: str) -> Run:
     """A run that has ``messages`` to publish at its end."""
     run = Run()
+    run.is_recorded = True
     run.token = token
     for message in messages:
         run.messages += [FOLLOW_UPS, message]

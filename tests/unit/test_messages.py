@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 from celery import Celery
 from celery.app.task import Context
 from celery.canvas import Signature
 
-from worker.messages import HIDDEN, decode_rest, encode_rest, publish, rest_of, unfinished_message
+from worker.messages import HIDDEN, Kept, decode_half, keep_half, publish, rest_of, unfinished_message
 
 
 def context(**more: Any) -> Context:
@@ -42,9 +43,14 @@ def context(**more: Any) -> Context:
     )
 
 
+def kept(*, with_arguments: bool) -> Kept:
+    with Celery("test", broker="memory://", set_as_current=False) as app:
+        task = SimpleNamespace(app=app, name="wxcheck.check_media", request=context())
+        return keep_half(task, "wx1", "t1", "image", with_arguments=with_arguments)
+
+
 def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
-    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=False)
-    rest, kind, arguments = decode_rest(encoded)
+    rest, kind, arguments = decode_half(kept(with_arguments=False))
     assert (kind, arguments) == ("image", None)
     assert "hush" not in json.dumps(rest)
     assert rest["task_id"] == "task-1"
@@ -55,29 +61,30 @@ def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
     assert [step["task"] for step in rest["link"]] == ["application.publish"]
     assert [step["task"] for step in rest["link_error"]] == ["application.hide"]
     assert rest["headers"]["x_tenant"] == "t-1"
-    assert (rest["priority"], rest["reply_to"]) == (5, "reply-1")
+    assert rest["reply_to"] == "reply-1"
     assert rest["shadow"] == "wxcheck.check_media"
 
 
 def test_the_finish_begins_anew_without_the_bounds_of_the_first_run() -> None:
-    rest = decode_rest(encode_rest(context(), shadow="s", kind="audio", with_arguments=True)).rest
+    rest = decode_half(kept(with_arguments=False)).rest
     assert rest["retries"] == 0
+    assert rest.get("priority") is None
     assert not {"expires", "time_limit", "soft_time_limit"} & set(rest)
 
 
 def test_a_check_that_may_be_replayed_keeps_its_arguments_beside_the_rest() -> None:
-    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=True)
+    encoded = kept(with_arguments=True)
     message = unfinished_message(encoded)
+    assert message["rest"]["priority"] == 5
     assert (message["name"], message["queue"]) == ("wxcheck.check_media", "wxcheck.media")
     assert "hush" in json.dumps([message["args"], message["kwargs"]])
     assert "hush" not in json.dumps(message["rest"])
     assert not {"shadow", "kind", "arguments"} & set(message["rest"])
-    assert "hush" not in json.dumps(decode_rest(encoded).rest)
+    assert "hush" not in json.dumps(decode_half(encoded).rest)
 
 
 def test_of_a_check_whose_arguments_were_not_kept_only_the_name_is_known() -> None:
-    encoded = encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=False)
-    assert unfinished_message(encoded) == {"name": "wxcheck.check_media"}
+    assert unfinished_message(kept(with_arguments=False)) == {"name": "wxcheck.check_media"}
 
 
 def test_a_check_that_goes_to_the_shelf_keeps_its_retries_and_its_bounds() -> None:
@@ -94,7 +101,7 @@ def test_a_result_that_is_ignored_stays_ignored() -> None:
 
 def test_a_continuation_is_published_under_the_same_task_id_with_nothing_shown() -> None:
     with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
-        rest = decode_rest(encode_rest(context(), shadow="wxcheck.check_media", kind="image", with_arguments=True)).rest
+        rest = decode_half(kept(with_arguments=True)).rest
         publish(app, "wxcheck.finish", "wxcheck.push", rest, kwargs={"trace_id": "hush"})
         message = app.amqp.queues["wxcheck.push"](connection.default_channel).get(no_ack=True)
     headers = message.headers
