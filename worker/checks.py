@@ -9,6 +9,7 @@ import inspect
 import json
 import re
 from dataclasses import dataclass
+from functools import cache
 from typing import TYPE_CHECKING, Any, Literal
 from urllib.parse import urlsplit
 
@@ -64,34 +65,7 @@ def text_check(args: Sequence[Any], kwargs: Mapping[str, Any], settings: Setting
         InvalidCheck: an argument is wrong; the message says which.
     """
 
-    def parameters(
-        content: object,
-        openid: object = None,
-        scene: object = None,
-        title: object = None,
-        nickname: object = None,
-        signature: object = None,
-        appid: object = None,
-    ) -> Check:
-        appid = _appid(appid, settings)
-        user = _user(openid, scene)
-        extras = {"title": title, "nickname": nickname, "signature": signature}
-        fields = {name: _text(name, value) for name, value in extras.items() if value is not None}
-        if fields and not user:
-            raise InvalidCheck(f"{', '.join(fields)}: only read with openid and scene; give both, or leave it out")
-        if "signature" in fields and user["scene"] != 1:
-            raise InvalidCheck(f"signature: only read in scene 1 (profile), not in scene {user['scene']}")
-        text = _text("content", content)
-        if not user and (size := len(text.encode())) > V1_TEXT_BYTES:
-            raise InvalidCheck(f"content: {size} bytes, more than the {V1_TEXT_BYTES} that version 1 reads; split it")
-        if user and len(text) > V2_TEXT_CHARACTERS:
-            raise InvalidCheck(
-                f"content: {len(text)} characters, more than the {V2_TEXT_CHARACTERS} that version 2 reads; split it"
-            )
-        body = {"content": text, **user, **fields}
-        return Check(appid, "text", "text", 2 if user else 1, TEXT_PATH, _encode(body))
-
-    return _call(parameters, args, kwargs)
+    return _call(_text_parameters, settings, args, kwargs)
 
 
 def media_check(args: Sequence[Any], kwargs: Mapping[str, Any], settings: Settings) -> Check:
@@ -100,33 +74,72 @@ def media_check(args: Sequence[Any], kwargs: Mapping[str, Any], settings: Settin
     Raises:
         InvalidCheck: an argument is wrong; the message says which.
     """
-
-    def parameters(
-        media_url: object,
-        media_type: object = "image",
-        openid: object = None,
-        scene: object = None,
-        appid: object = None,
-    ) -> Check:
-        appid = _appid(appid, settings)
-        user = _user(openid, scene)
-        known = _MEDIA_TYPES.get(media_type) if isinstance(media_type, (str, int)) else None
-        if known is None or isinstance(media_type, bool):
-            raise InvalidCheck(f'media_type: {_shown(media_type)} is none of "image" (2) and "audio" (1)')
-        number, kind = known
-        body = {"media_url": _url(media_url), "media_type": number, **user}
-        return Check(appid, "media", kind, 2 if user else 1, MEDIA_PATH, _encode(body))
-
-    return _call(parameters, args, kwargs)
+    return _call(_media_parameters, settings, args, kwargs)
 
 
-def _call(parameters: Callable[..., Check], args: Sequence[Any], kwargs: Mapping[str, Any]) -> Check:
+def _text_parameters(
+    settings: Settings,
+    content: object,
+    openid: object = None,
+    scene: object = None,
+    title: object = None,
+    nickname: object = None,
+    signature: object = None,
+    appid: object = None,
+) -> Check:
+    appid = _appid(appid, settings)
+    user = _user(openid, scene)
+    extras = {"title": title, "nickname": nickname, "signature": signature}
+    fields = {name: _text(name, value) for name, value in extras.items() if value is not None}
+    if fields and not user:
+        raise InvalidCheck(f"{', '.join(fields)}: only read with openid and scene; give both, or leave it out")
+    if "signature" in fields and user["scene"] != 1:
+        raise InvalidCheck(f"signature: only read in scene 1 (profile), not in scene {user['scene']}")
+    text = _text("content", content)
+    if not user and (size := len(text.encode())) > V1_TEXT_BYTES:
+        raise InvalidCheck(f"content: {size} bytes, more than the {V1_TEXT_BYTES} that version 1 reads; split it")
+    if user and len(text) > V2_TEXT_CHARACTERS:
+        raise InvalidCheck(
+            f"content: {len(text)} characters, more than the {V2_TEXT_CHARACTERS} that version 2 reads; split it"
+        )
+    body = {"content": text, **user, **fields}
+    return Check(appid, "text", "text", 2 if user else 1, TEXT_PATH, _encode(body))
+
+
+def _media_parameters(
+    settings: Settings,
+    media_url: object,
+    media_type: object = "image",
+    openid: object = None,
+    scene: object = None,
+    appid: object = None,
+) -> Check:
+    appid = _appid(appid, settings)
+    user = _user(openid, scene)
+    known = _MEDIA_TYPES.get(media_type) if isinstance(media_type, (str, int)) else None
+    if known is None or isinstance(media_type, bool):
+        raise InvalidCheck(f'media_type: {_shown(media_type)} is none of "image" (2) and "audio" (1)')
+    number, kind = known
+    body = {"media_url": _url(media_url), "media_type": number, **user}
+    return Check(appid, "media", kind, 2 if user else 1, MEDIA_PATH, _encode(body))
+
+
+def _call(
+    parameters: Callable[..., Check], settings: Settings, args: Sequence[Any], kwargs: Mapping[str, Any]
+) -> Check:
+    signature = _signature(parameters)
     try:
-        bound = inspect.signature(parameters).bind(*args, **kwargs)
+        bound = signature.bind(*args, **kwargs)
     except TypeError as error:
-        known = ", ".join(inspect.signature(parameters).parameters)
-        raise InvalidCheck(f"arguments: {error}; there are {known}") from None
-    return parameters(*bound.args, **bound.kwargs)
+        raise InvalidCheck(f"arguments: {error}; there are {', '.join(signature.parameters)}") from None
+    return parameters(settings, *bound.args, **bound.kwargs)
+
+
+@cache
+def _signature(parameters: Callable[..., Check]) -> inspect.Signature:
+    """What a task takes: all but the settings."""
+    _, *of_the_task = inspect.signature(parameters).parameters.values()
+    return inspect.Signature(of_the_task)
 
 
 def _appid(appid: object, settings: Settings) -> str:

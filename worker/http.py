@@ -54,16 +54,7 @@ class Http:
             if seconds <= 0:
                 raise Unanswered("no connection within the time-out", taken=False)
             try:
-                with self._session.request(
-                    method,
-                    self._base + path,
-                    params=params,
-                    data=body,
-                    headers={"Content-Type": "application/json; charset=utf-8"} if body is not None else None,
-                    timeout=seconds,
-                    allow_redirects=False,
-                    stream=True,
-                ) as response:
+                with self._line.send(method, path, params, body, seconds) as response:
                     content = _read(response)
                     call.complete()
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -72,15 +63,52 @@ class Http:
         return read_answer(response.status_code, content)
 
     @property
-    def _session(self) -> requests.Session:
-        made_by, session = getattr(self._local, "session", (0, None))
-        if session is None or made_by != os.getpid():  # a forked child must not speak on its parent's connections
-            session = requests.Session()
-            adapter = _Adapter(pool_connections=2, pool_maxsize=2, max_retries=0)
-            session.mount("http://", adapter)
-            session.mount("https://", adapter)
-            self._local.session = (os.getpid(), session)
-        return session
+    def _line(self) -> _Line:
+        made_by, line = getattr(self._local, "line", (0, None))
+        if line is None or made_by != os.getpid():  # a forked child must not speak on its parent's connections
+            line = _Line(self._base)
+            self._local.line = (os.getpid(), line)
+        return line
+
+
+class _Line:
+    """One thread's way to the platform: a session, and what requests would find out anew for each call.
+
+    ``Session.request`` reads the environment for proxies and certificates, and a netrc file, and takes the URL apart:
+    more than half of what a call costs. Here that is done for the first call of a kind and kept with its token.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._session = requests.Session()
+        adapter = _Adapter(pool_connections=2, pool_maxsize=2, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._environment: dict[str, Any] | None = None
+        #: the last call's, without its body, by method and path: its parameters change with the token
+        self._requests: dict[tuple[str, str], tuple[dict[str, str], requests.PreparedRequest]] = {}
+
+    def send(
+        self, method: str, path: str, params: dict[str, str], body: bytes | None, seconds: float
+    ) -> requests.Response:
+        """One request; the body of its answer is yet to be read. Raises what requests raises."""
+        request = self._prepared(method, path, params).copy()
+        if body is not None:
+            request.headers["Content-Type"] = "application/json; charset=utf-8"
+            request.prepare_body(body, None)
+        url = str(request.url)
+        if self._environment is None:
+            self._environment = dict(self._session.merge_environment_settings(url, {}, True, None, None))
+        return self._session.get_adapter(url).send(request, timeout=seconds, **self._environment)
+
+    def _prepared(self, method: str, path: str, params: dict[str, str]) -> requests.PreparedRequest:
+        known, request = self._requests.get((method, path), (None, None))
+        if request is None or known != params:
+            request = requests.PreparedRequest()
+            headers = dict(self._session.headers)
+            request.prepare(method=method, url=self._base + path, headers=headers, params=params)
+            self._requests[method, path] = (params, request)
+        return request
 
 
 def _read(response: requests.Response) -> bytes:
