@@ -14,7 +14,6 @@ from cli.output import printable
 from config import keys
 from config.store import connect
 from worker.messages import Kept, decode_half
-from worker.parking import OF_KEPT, kept_of
 from wxcheck import MEDIA_QUEUE, SENT_AT_HEADER, TEXT_QUEUE, CheckError
 
 if TYPE_CHECKING:
@@ -97,7 +96,7 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
     if member is not None:
         found = cast("list[str | None]", store.hmget(keys.check(member), *_OF_CHECK))
         check = {name: value for name, value in zip(_OF_CHECK, found, strict=True) if value is not None}
-        kind, sent_at = _of_kept(kept_of(*cast("list[str | None]", store.hmget(keys.check(member), *OF_KEPT))))
+        kind, sent_at = _of_kept(runtime.parking.kept(member))
         due = store.zscore(keys.DUE, member)
     shelved = _shelved(cast("str | None", store.get(keys.shelved(task_id))))
     # a record without a state is of a check that was replayed: its result is of the time before

@@ -62,7 +62,7 @@ def check(member: str) -> str:
 
     ``state``   early | waiting | finishing | ended
     ``task_id`` of the check, from *waiting* on
-    ``rest``    JSON: the rest of the check's message (:mod:`worker.messages`), until it is ended
+    ``kept``    what is kept of the check's message until it is ended: finish | rest
     ``outcome`` JSON: what ended the wait, in *early* and *finishing*
     ``claimed`` until when a run of the finish holds it, in seconds since the epoch; 0 where that has given it up
     ``run``     that run; in *ended*, the one that finished it
@@ -71,6 +71,13 @@ def check(member: str) -> str:
     ``ended``   how it ended: done | timeout | cancelled. Such a mark, with its ``task_id`` and ``ended_at``, expires
     """
     return f"wxcheck:check:{member}"
+
+
+def kept(member: str) -> str:
+    """String: of a media check that is not ended, the message of its finish as it goes on its queue, or the rest of the
+    check's own (:mod:`worker.messages`). With the check's arguments, where it may be replayed, on a second line. A key
+    of its own: beside such a long value Redis keeps a hash in twice the room."""
+    return f"wxcheck:kept:{member}"
 
 
 def record(task_id: str) -> str:

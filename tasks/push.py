@@ -15,7 +15,7 @@ from tasks.base import EndingTask, WxcheckTask
 from worker.app import app
 from worker.messages import unfinished_message
 from worker.outbox import Run, delivery_of
-from worker.parking import CANCELLED, Ended, Outcome
+from worker.parking import CANCELLED, Ended, Outcome, member_of
 from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
 
@@ -46,7 +46,7 @@ class FinishTask(EndingTask):
     Request = "worker.request:FinishRequest"
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
-        kept = self.runtime.parking.kept(kwargs["appid"], kwargs["trace_id"])
+        kept = self.runtime.parking.kept(member_of(kwargs["appid"], kwargs["trace_id"]))
         return unfinished_message(kept) if kept is not None else None
 
     def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:

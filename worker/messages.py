@@ -215,5 +215,8 @@ def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any 
         **HIDDEN,
         **options,
     )
+    # it waits in the store for minutes, so what says nothing is left out: to Celery that is the same
+    for header in [header for header, value in message.headers.items() if value is None]:
+        del message.headers[header]
     with app.producer_or_acquire() as producer:
         app.amqp.send_task_message(producer, name, message, queue=queue, headers=headers, priority=priority)

@@ -38,8 +38,6 @@ KEEP_EARLY = 600
 KEEP_ENDED = 3600
 #: checks that are read at once
 BATCH = 500
-#: fields of a check that hold what is kept of its message
-OF_KEPT = ("finish", "rest", "arguments")
 
 Ended = Literal["done", "timeout", "cancelled"]
 Outcome = dict[str, Any]
@@ -125,11 +123,11 @@ class Parking:
             TraceIdTaken: another check has this ``trace_id``.
             Superseded: another run has sent the check since, or nobody knows of it any more.
         """
-        member = _member(appid, trace_id)
+        member = member_of(appid, trace_id)
         state = self._park(
             keys=[
                 *(keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS),
-                *(keys.shelved(task_id), keys.SHELF, shown.key, keys.UNACKED, keys.UNACKED_INDEX),
+                *(keys.shelved(task_id), keys.SHELF, keys.kept(member), shown.key, keys.UNACKED, keys.UNACKED_INDEX),
             ],
             args=[
                 *(member, task_id, PUSH_QUEUE if kept.is_message else "", kept.text, kept.arguments),
@@ -149,9 +147,12 @@ class Parking:
         first case its check, unless the finish of that was on its way before. ``delivery``: the message that brought
         it, to be acknowledged."""
         trace_id = push["trace_id"]
-        member = _member(appid, trace_id)
+        member = member_of(appid, trace_id)
         what, *found = self._push(
-            keys=[keys.check(member), keys.DUE, keys.COUNTERS, keys.UNACKED, keys.UNACKED_INDEX],
+            keys=[
+                *(keys.check(member), keys.DUE, keys.COUNTERS, keys.kept(member)),
+                *(keys.UNACKED, keys.UNACKED_INDEX),
+            ],
             args=[
                 *(member, json.dumps(pushed(push)), KEEP_EARLY, self._lease),
                 *(PUSH_QUEUE, tag_of(delivery)),
@@ -171,7 +172,7 @@ class Parking:
         while True:
             member = cast("str", self._redis.hget(keys.record(task_id), "member") or "")
             what, *rest = self._cancel(
-                keys=[keys.record(task_id), keys.check(member), keys.DUE],
+                keys=[keys.record(task_id), keys.check(member), keys.DUE, keys.kept(member)],
                 args=[member, json.dumps(CANCELLED), self._lease, PUSH_QUEUE],
             ) or [None]
             if what == "cancelled":
@@ -190,7 +191,7 @@ class Parking:
         timed_out = json.dumps(TIMED_OUT)
         with self._redis.pipeline(transaction=False) as pipe:
             for member in members:
-                check_keys = [keys.check(member), keys.DUE, keys.COUNTERS]
+                check_keys = [keys.check(member), keys.DUE, keys.COUNTERS, keys.kept(member)]
                 self._overdue(keys=check_keys, args=[member, timed_out, self._lease, PUSH_QUEUE], client=pipe)
             said = pipe.execute(raise_on_error=False)
         overdue = []
@@ -206,30 +207,36 @@ class Parking:
                     self._statistics.push("orphaned")
         return overdue
 
-    def kept(self, appid: str, trace_id: str) -> Kept | None:
-        """What is kept of the message of a check that is not ended."""
-        found = self._redis.hmget(keys.check(_member(appid, trace_id)), *OF_KEPT)
-        return kept_of(*cast("list[str | None]", found))
+    def kept(self, member: str) -> Kept | None:
+        """What is kept of the message of a check (``appid:trace_id``) that is not ended."""
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hget(keys.check(member), "kept")
+            pipe.get(keys.kept(member))
+            form, text = cast("list[str | None]", pipe.execute())
+        if text is None:
+            return None
+        message, _, arguments = text.partition("\n")
+        return Kept(message, arguments, is_message=form == "finish")
 
     def claim(
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
     ) -> Outcome | None:
         """What ended the wait of a check, for the one run that may finish it; None for every other one. ``instead``
         takes the place of what ended it, where no run has claimed it yet."""
-        member = _member(appid, trace_id)
+        member = member_of(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
         outcome = self._claim(keys=[keys.check(member), keys.DUE], args=args)
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
     def unclaim(self, appid: str, trace_id: str, run: str) -> None:
         """Gives up the claim of a finish, which comes back."""
-        self._unclaim(keys=[keys.check(_member(appid, trace_id))], args=[run])
+        self._unclaim(keys=[keys.check(member_of(appid, trace_id))], args=[run])
 
     def finished(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
         """Ends a check, its result being stored, and publishes what follows; may be said again. False where another
         run has claimed it since, and then nothing is published."""
-        member = _member(appid, trace_id)
-        check_keys = [keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS]
+        member = member_of(appid, trace_id)
+        check_keys = [keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS, keys.kept(member)]
         args: Arguments = [member, run.token, ended, KEEP_ENDED]
         return commit(self._redis, run, self._finished, check_keys, args, keys.record(task_id)) == "ended"
 
@@ -255,13 +262,8 @@ class Parking:
                     yield Waiting(state, *_parts(member), task_id, due, float(since) if since else None)
 
 
-def kept_of(finish: str | None, rest: str | None, arguments: str | None) -> Kept | None:
-    """What the fields :data:`OF_KEPT` of a check say."""
-    text = finish or rest
-    return Kept(text, arguments or "", is_message=finish is not None) if text is not None else None
-
-
-def _member(appid: str, trace_id: str) -> str:
+def member_of(appid: str, trace_id: str) -> str:
+    """What the store knows a media check by."""
     return f"{appid}:{trace_id}"
 
 

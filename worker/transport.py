@@ -212,7 +212,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
             super()._put(queue, message, **kwargs)
         else:
             to = self._q_for_pri(queue, self._get_message_priority(message, reverse=False))
-            kept += [to, dumps(message)]
+            kept += [to, dumps(message, separators=(",", ":"))]
 
     def _get(self, queue: str) -> dict[str, Any]:
         lists, tags = self._lists([queue]), [str(uuid.uuid4())]

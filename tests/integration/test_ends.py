@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 import subprocess
@@ -56,9 +55,8 @@ def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:
     result: AsyncResult = check.set(queue=elsewhere).apply_async()
     message = json.loads(system.redis.rpop(elsewhere))
     message["properties"]["delivery_info"].update(routing_key=wxcheck.TEXT_QUEUE, redelivered=True)
-    args, kwargs, embed = json.loads(base64.b64decode(message["body"]))
-    body = [changes.get("args", args), changes.get("kwargs", kwargs), embed]
-    message["body"] = base64.b64encode(json.dumps(body).encode()).decode()
+    args, kwargs, embed = json.loads(message["body"])
+    message["body"] = json.dumps([changes.get("args", args), changes.get("kwargs", kwargs), embed])
     system.redis.lpush(wxcheck.TEXT_QUEUE, json.dumps(message))
     return result
 

@@ -11,6 +11,7 @@ from celery import chain
 
 import wxcheck
 from config import keys
+from config.names import PUSH_QUEUE
 from tests.support.checks import (
     MEDIA_PATH,
     V2,
@@ -27,8 +28,7 @@ from tests.support.checks import (
 )
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, System
-from worker.parking import Parked, Parking
-from worker.runtime import publish_finish
+from worker.parking import Parked, Parking, member_of
 from worker.statistics import Statistics
 
 
@@ -133,8 +133,11 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     )
     assert what == "matched"
     assert isinstance(found, Parked)
-    for _ in range(3):
-        publish_finish(system.app, found)
+    assert not found.rest
+    # on its queue for the first time, it is published twice more
+    kept = system.redis.get(keys.kept(member_of(APPID, trace_id))) or ""
+    for _ in range(2):
+        system.redis.lpush(PUSH_QUEUE, kept.partition("\n")[0])
     assert verdict_of(last)["shown"] is True
     log = system.directory / "worker.log"
     eventually(lambda: log.read_text().count(f"finish_repeated task_id={check.id}") == 2, "the other two do nothing")

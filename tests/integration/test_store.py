@@ -326,7 +326,14 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
     )
     Quota(store, Rates(store), 3, lambda *_: None).take(program, "text")
     named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-2")}
-    named |= {keys.check("wx1:t1"), keys.check("wx1:t2"), keys.crowded("text"), keys.RATES, keys.LANES}
+    named |= {
+        keys.check("wx1:t1"),
+        keys.check("wx1:t2"),
+        keys.kept("wx1:t1"),
+        keys.crowded("text"),
+        keys.RATES,
+        keys.LANES,
+    }
     named |= {keys.quota(APPID, "text"), keys.ring(APPID, "text")}
     assert named - {keys.COUNTERS} <= set(store.scan_iter("*")) <= named
 

@@ -1,6 +1,6 @@
 -- Ends the wait of a check without a push; one that is being sent will not begin to wait.
--- Uses: publish
--- KEYS: 1 record  2 check  3 due
+-- Uses: continue_check
+-- KEYS: 1 record  2 check  3 due  4 what is kept of its message
 -- ARGV: 1 appid:trace_id, or '' where it was not seen to wait  2 outcome (JSON)  3 seconds of lease  4 the list that
 --       finishes go to
 -- Returns: {'cancelled', rest}: where the rest is '' its finish is published, else it is to be | {'noted'} | {'again'} (it has been parked since it was
@@ -18,14 +18,13 @@ end
 if member ~= ARGV[1] then
   return {'again'}
 end
-local state, finish, rest = unpack(redis.call('HMGET', KEYS[2], 'state', 'finish', 'rest'))
-if state ~= 'waiting' then
+if redis.call('HGET', KEYS[2], 'state') ~= 'waiting' then
   return {}
 end
-local refused = finish and publish({}, {ARGV[4], finish})
-if refused then
-  return refused
+local rest = continue_check({KEYS[2], KEYS[4]}, {ARGV[4]})
+if type(rest) == 'table' then
+  return rest
 end
 redis.call('HSET', KEYS[2], 'state', 'finishing', 'outcome', ARGV[2])
 redis.call('ZADD', KEYS[3], now + ARGV[3], ARGV[1])
-return {'cancelled', rest or ''}
+return {'cancelled', rest}

@@ -1,7 +1,7 @@
 -- Ends a parked check, its result, what follows and its message with it: its record goes, marks stay for a while, by which
 -- messages and pushes that come again are known.
 -- Uses: settle
--- KEYS: 1 check  2 due  3 record  4 counters  5… as settle.lua's
+-- KEYS: 1 check  2 due  3 record  4 counters  5 what is kept of its message  6… as settle.lua's
 -- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks  5… as settle.lua's
 -- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
 -- Always: a check is ended by one run, once, however often that one asks.
@@ -14,12 +14,12 @@ end
 if state ~= 'finishing' or run ~= ARGV[2] then
   return 'repeated'
 end
-local refused = settle({unpack(KEYS, 5)}, {unpack(ARGV, 5)})
+local refused = settle({unpack(KEYS, 6)}, {unpack(ARGV, 5)})
 if refused then
   return refused
 end
 redis.call('HINCRBY', KEYS[4], 'media_' .. ARGV[3], 1)
-redis.call('DEL', KEYS[1], KEYS[3])
+redis.call('DEL', KEYS[1], KEYS[3], KEYS[5])
 local now = redis.call('TIME')[1]
 redis.call('HSET', KEYS[1], 'state', 'ended', 'ended', ARGV[3], 'task_id', task_id, 'run', run, 'ended_at', now)
 if since then

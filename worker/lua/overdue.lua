@@ -1,6 +1,6 @@
 -- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
--- Uses: publish
--- KEYS: 1 check  2 due  3 counters
+-- Uses: continue_check
+-- KEYS: 1 check  2 due  3 counters  4 what is kept of its message
 -- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease  4 the list that finishes go to
 -- Returns: {'finishing', task id, rest}: where the rest is '' its finish is published, else it is to be; with a fourth
 --          element where its push is missing
@@ -12,14 +12,11 @@ local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not due or tonumber(due) > now then
   return {}
 end
-local state, task_id, finish, rest = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'finish', 'rest'))
-if finish and (state == 'waiting' or state == 'finishing') then
-  local refused = publish({}, {ARGV[4], finish})
-  if refused then
-    return refused
-  end
+local state, task_id = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id'))
+local rest = (state == 'waiting' or state == 'finishing') and continue_check({KEYS[1], KEYS[4]}, {ARGV[4]})
+if type(rest) == 'table' then
+  return rest
 end
-rest = rest or ''
 if state == 'waiting' then
   redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2])
   redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])

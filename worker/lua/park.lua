@@ -1,6 +1,7 @@
 -- Parks a check under its trace_id; a push that came first is handed over at once.
 -- Uses: publish, store_result, acknowledge
--- KEYS: 1 check  2 due  3 record  4 counters  5 shelved  6 shelf  7 result  8 unacknowledged messages  9 their index
+-- KEYS: 1 check  2 due  3 record  4 counters  5 shelved  6 shelf  7 what is kept of its message  8 result
+--       9 unacknowledged messages  10 their index
 -- ARGV: 1 appid:trace_id  2 task id  3 the list that finishes go to, or '' where another broker has it  4 the message of
 --       its finish, as it goes there, or else the rest of the check's message (JSON)  5 arguments (JSON), or ''
 --       6 seconds to wait for the push  7 seconds of lease  8 run that sent it  9 outcome of a check that was to be
@@ -32,12 +33,10 @@ redis.call('DEL', KEYS[3], KEYS[5])
 redis.call('ZREM', KEYS[6], ARGV[2])
 redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1], 'begun', begun or now)
 redis.call('HSET', KEYS[1], 'state', is_over and 'finishing' or 'waiting', 'task_id', ARGV[2],
-  ARGV[3] ~= '' and 'finish' or 'rest', ARGV[4], 'since', now)
-if ARGV[5] ~= '' then
-  redis.call('HSET', KEYS[1], 'arguments', ARGV[5])
-end
-store_result({KEYS[7]}, {ARGV[10], ARGV[11]})
-acknowledge({KEYS[8], KEYS[9]}, {ARGV[12]})
+  'kept', ARGV[3] ~= '' and 'finish' or 'rest', 'since', now)
+redis.call('SET', KEYS[7], ARGV[5] ~= '' and ARGV[4] .. '\n' .. ARGV[5] or ARGV[4])
+store_result({KEYS[8]}, {ARGV[10], ARGV[11]})
+acknowledge({KEYS[9], KEYS[10]}, {ARGV[12]})
 redis.call('ZADD', KEYS[2], now + ARGV[is_over and 7 or 6], ARGV[1])
 if cancelled then
   redis.call('HSET', KEYS[1], 'outcome', ARGV[9])

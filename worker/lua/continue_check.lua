@@ -1,0 +1,12 @@
+-- Publishes the finish of a check, where it is kept as a message.
+-- Uses: publish
+-- KEYS: 1 check  2 what is kept of its message
+-- ARGV: 1 the list that finishes go to
+-- Returns: what is kept, for its finish to be made of and published; '' where it is published; or the error for which it
+--          is not
+local kept = redis.call('GET', KEYS[2]) or ''
+if redis.call('HGET', KEYS[1], 'kept') ~= 'finish' then
+  return kept
+end
+-- its arguments are on a line of their own
+return publish({}, {ARGV[1], kept:match('^[^\n]*')}) or ''
