@@ -78,7 +78,11 @@ def keep_half(task: Task, appid: str, trace_id: str, kind: str, *, with_argument
     rest = {name: value for name, value in rest.items() if value is not None}
     # its call is spent, so what is left to do waits for nobody: the list of the first priority wakes workers at once
     priority = rest.pop("priority", None)
-    again = json.dumps([request.args or (), request.kwargs or {}, priority]) if with_arguments else ""
+    again = (
+        json.dumps([request.args or (), request.kwargs or {}, priority], separators=(",", ":"))
+        if with_arguments
+        else ""
+    )
     if task.app.conf.broker_transport_options.get("commits_ends"):
         with set_aside() as published:
             publish(task.app, FINISH, PUSH_QUEUE, rest, kwargs=arguments_of_finish(appid, trace_id, kind))
@@ -215,8 +219,12 @@ def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any 
         **HIDDEN,
         **options,
     )
-    # it waits in the store for minutes, so what says nothing is left out: to Celery that is the same
-    for header in [header for header, value in message.headers.items() if value is None]:
+    # it may wait in the store for long, so what says nothing is left out: to Celery that is the same
+    for header in [header for header, value in message.headers.items() if _says_nothing(header, value)]:
         del message.headers[header]
     with app.producer_or_acquire() as producer:
         app.amqp.send_task_message(producer, name, message, queue=queue, headers=headers, priority=priority)
+
+
+def _says_nothing(header: str, value: Any) -> bool:
+    return value in (None, {}, [None, None], (None, None)) or (header == "replaced_task_nesting" and value == 0)
