@@ -128,6 +128,7 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     check, last = published_chain(system, picture("lost"))
     trace_id = waiting(check)
     parked(system, trace_id)
+    kept = system.redis.get(keys.kept(member_of(APPID, trace_id))) or ""
     what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).push(
         APPID, {"trace_id": trace_id, "version": 1, **PASSED}
     )
@@ -135,7 +136,6 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     assert isinstance(found, Parked)
     assert not found.rest
     # on its queue for the first time, it is published twice more
-    kept = system.redis.get(keys.kept(member_of(APPID, trace_id))) or ""
     for _ in range(2):
         system.redis.lpush(PUSH_QUEUE, kept.partition("\n")[0])
     assert verdict_of(last)["shown"] is True
