@@ -69,7 +69,7 @@ def use(change: Callable[[Any], ASGIApp]) -> None:
         def __init__(self, app: Any, **options: Any) -> None:
             super().__init__(change(app), **options)
 
-    uvicorn.Config = Config  # type: ignore[misc]
+    uvicorn.Config = Config  # type: ignore[assignment,misc]
 
 
 def main() -> None:

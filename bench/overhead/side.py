@@ -319,5 +319,7 @@ _HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 
 def media_chain(app: Celery) -> None:
     """An application's chain: a check of a picture, and what follows its verdict."""
-    check = app.signature(check_media(names.MEDIA_URL, "image"))
+    check = check_media(names.MEDIA_URL, "image")
+    # a signature itself would be of the current app
+    check = app.signature(check.task, kwargs=check.kwargs, **check.options)
     chain(check, app.signature(names.FOLLOW_UP, queue=names.FOLLOW_QUEUE)).apply_async()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.overhead.figures import text
+from bench.overhead.figures import endpoint, latency, media, text
 from bench.overhead.outcome import Measured
 from bench.overhead.scale import Scale
 from bench.overhead.side import Options
@@ -19,4 +19,7 @@ class Figure(NamedTuple):
 
 FIGURES: dict[str, Figure] = {
     "text": Figure(text.run, ("cpu",)),
+    "media": Figure(media.run, ("cpu",)),
+    "latency": Figure(latency.run),
+    "endpoint": Figure(endpoint.run),
 }
