@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -90,6 +91,12 @@ class Servers:
     ) -> None:
         # not in the root of the repository: a developer's .env there must not reach a run
         self._processes.start(name, command, environment=environment or {}, cwd=self.directory, stage=stage)
+
+    def stop(self, name: str) -> None:
+        """Ends a process by SIGTERM, and waits for that."""
+        self._expected_to_end.add(name)
+        os.kill(self.pid(name), signal.SIGTERM)
+        self.wait(f"{name} ends", lambda: name not in self._processes.pids())
 
     def start_redis(self, name: str, *, durable: bool = False) -> str:
         """Starts a Redis of this name, and returns its URL once it answers; ``durable``: with an append-only file."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 import sys
 import time
 from array import array
@@ -20,7 +21,7 @@ from bench.overhead import names
 from bench.overhead.clones import Template, put, template
 from bench.overhead.notes import Notes
 from bench.redis_load import connect
-from bench.servers import APPID, RunFailed, Servers
+from bench.servers import APPID, RunFailed, Servers, inherited_environment
 from config.store import vouch
 from local.ports import free_port
 from local.redis_server import HOST
@@ -47,6 +48,8 @@ LIFTED = {
 _LOOK = 0.05
 #: seconds for one answer of the stand-in
 _ANSWER = 20.0
+#: seconds for a command that is run to its end
+_CALL = 180.0
 
 
 @dataclass(frozen=True)
@@ -136,6 +139,26 @@ class Side(Servers):
         """Waits for those that were added."""
         for name in self.workers:
             self._wait_ready(name)
+
+    def stop_workers(self) -> None:
+        """Ends the workers, and waits for that."""
+        for name in self.workers:
+            self.stop(name)
+        self.workers.clear()
+
+    def call(self, command: list[str]) -> str:
+        """Runs a command with the settings of this side's processes to its end; what it prints.
+
+        Raises:
+            RunFailed: it fails.
+        """
+        environment = {**inherited_environment(), **self._settings()}
+        said = subprocess.run(
+            command, cwd=self.directory, env=environment, capture_output=True, text=True, timeout=_CALL, check=False
+        )
+        if said.returncode:
+            raise RunFailed(f"{' '.join(command[1:])} ended with code {said.returncode}: {said.stderr[-2000:]}")
+        return said.stdout
 
     def cpu(self) -> float:
         """CPU seconds so far of all that a deployment has: workers, endpoint, Redis and application."""
@@ -230,7 +253,7 @@ class Side(Servers):
         spent = self.cpu()
         put(self.redis, self.text.queue, messages)
         self.await_count("texts", lambda: self.counts()["text"] - first, count, seconds)
-        self._await_quiet()
+        self.await_quiet()
         return self.text_times()[first : first + count], self.cpu() - spent
 
     def run_chains(self, of: Template, count: int, *, push: bool, seconds: float = 120.0) -> tuple[list[float], float]:
@@ -244,7 +267,7 @@ class Side(Servers):
         spent = self.cpu()
         put(self.redis, of.queue, messages)
         self.await_count("chains", lambda: self.ends.count() - first, count, seconds)
-        self._await_quiet()
+        self.await_quiet()
         self.check_pushes()
         return [note.at for note in self.ends.fresh()], self.cpu() - spent
 
@@ -264,7 +287,7 @@ class Side(Servers):
         if reached > count:
             raise RunFailed(f"{self.kind}: {reached} {what}, where {count} were asked for")
 
-    def _await_quiet(self) -> None:
+    def await_quiet(self) -> None:
         """Waits until every message is acknowledged: results are stored by then."""
         unacknowledged = "wxcheck:unacked_index" if self.kind == "wxcheck" else "unacked_index"
         deadline = time.monotonic() + _ANSWER

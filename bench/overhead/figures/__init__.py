@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
-from bench.overhead.figures import endpoint, latency, media, text
+from bench.overhead.figures import (
+    endpoint,
+    finish,
+    latency,
+    media,
+    memory,
+    parked,
+    scaling,
+    sweep,
+    text,
+    trips,
+)
 from bench.overhead.outcome import Measured
 from bench.overhead.scale import Scale
 from bench.overhead.side import Options
@@ -22,4 +33,10 @@ FIGURES: dict[str, Figure] = {
     "media": Figure(media.run, ("cpu",)),
     "latency": Figure(latency.run),
     "endpoint": Figure(endpoint.run),
+    "parked": Figure(parked.run),
+    "finish": Figure(finish.run, ("sweep",)),
+    "sweep": Figure(sweep.run),
+    "memory": Figure(memory.run),
+    "scaling": Figure(scaling.run),
+    "trips": Figure(trips.run),
 }
