@@ -41,8 +41,6 @@ def run(scale: Scale, options: Options) -> Measured:
             faster, peers = (
                 [rate / median(of[0]) for rate in now] for of, now in ((rates["wxcheck"], ours), (rates["bare"], bare))
             )
-            rows.append(
-                Row("scaling", f"speed-up by {number} worker processes", "×", faster, peers, PEER)
-            )
+            rows.append(Row("scaling", f"speed-up by {number} worker processes", "×", faster, peers, PEER))
     medians = {str(kind): [median(of) for of in found] for kind, found in rates.items()}
     return Measured(rows, {"processes": list(scale.processes), "cores": os.cpu_count(), **medians})
