@@ -63,7 +63,7 @@ class Bench:
 
     def _one(self, name: str, figure: Figure) -> None:
         measured = figure.run(self._scale, self._options)
-        self.rows += [row for row in measured.rows if row.figure in self._wanted]
+        self.rows += measured.rows
         if measured.series:
             self.series[name] = measured.series
 
@@ -74,6 +74,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--quick", action="store_true", help="fewer checks and rounds, a tenth of the large numbers")
     parser.add_argument("--only", default=",".join(known), help=f"figures, with commas between: {', '.join(known)}")
     parser.add_argument("--rounds", type=int, help="turns of each side, in place of the scale's")
+    parser.add_argument("--checks", type=int, help="checks of one turn, and before the first, in place of the scale's")
     parser.add_argument("--pool", help="of the workers of both sides: threads, prefork, …")
     parser.add_argument("--concurrency", type=int, help="of the workers of both sides")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
@@ -95,14 +96,22 @@ def _wanted(given: str) -> list[str]:
     return names
 
 
+def _scale(given: argparse.Namespace) -> Scale:
+    scale = QUICK if given.quick else FULL
+    if given.rounds:
+        scale = replace(scale, rounds=given.rounds)
+    if given.checks:
+        counts = dict.fromkeys(("texts", "chains", "scaled_texts", "warm_up"), given.checks)
+        scale = replace(scale, **counts)
+    return scale
+
+
 def main() -> int:
     given = _parse()
     if given.draw:
         _draw(json.loads(given.draw.read_text()), given.plots or Path())
         return 0
-    scale = QUICK if given.quick else FULL
-    if given.rounds:
-        scale = replace(scale, rounds=given.rounds)
+    scale = _scale(given)
     bench = Bench(scale, Options(given.pool, given.concurrency), _wanted(given.only))
     machine = describe_machine(own_version(), PACKAGES)
     if given.json:  # a directory that can't be made is told before the runs
