@@ -46,6 +46,8 @@ LIFTED = {
 }
 
 _LOOK = 0.05
+#: unacknowledged messages that are worth a look each
+_FEW = 8
 #: seconds for one answer of the stand-in
 _ANSWER = 20.0
 #: seconds for a command that is run to its end
@@ -289,12 +291,18 @@ class Side(Servers):
 
     def await_quiet(self) -> None:
         """Waits until every message is acknowledged: results are stored by then."""
-        unacknowledged = "wxcheck:unacked_index" if self.kind == "wxcheck" else "unacked_index"
         deadline = time.monotonic() + _ANSWER
-        while self.redis.zcard(unacknowledged) or self.redis.zcard("unacked_index"):
+        while any(map(self._in_hand, ("wxcheck:unacked", "unacked"))):
             if time.monotonic() > deadline:
                 raise RunFailed(f"{self.kind}: messages are still unacknowledged after {_ANSWER:.0f} s")
             time.sleep(_LOOK / 5)
+
+    def _in_hand(self, unacknowledged: str) -> int:
+        """Messages of tasks that somebody has in hand; a worker never acknowledges the replies to its own greeting."""
+        number = int(self.redis.hlen(unacknowledged))
+        if number > _FEW:
+            return number
+        return sum("pidbox" not in message for message in self.redis.hvals(unacknowledged))
 
     def _start_endpoint(self) -> None:
         settings = self._settings(notes=str(self.reads.path))
