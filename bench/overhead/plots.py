@@ -35,6 +35,7 @@ _STYLE: dict[Any, Any] = {
     "xtick.color": "#57606a",
     "ytick.color": "#57606a",
     "axes.grid": True,
+    "axes.axisbelow": True,
     "grid.color": "#d8dee4",
     "grid.linewidth": 0.6,
     "figure.facecolor": "#ffffff",
@@ -77,17 +78,18 @@ def throughput(axes: Axes, rows: list[dict[str, Any]]) -> bool:
     for place, (_, row) in enumerate(pairs):
         bars = (("wxcheck", row["wxcheck"], OURS, -0.2), ("bare Celery", row["peer"], PEER, 0.2))
         for label, side, color, aside in bars:
-            height = side["median"] / row["peer"]["median"]
+            height = row["ratio"]["median"] if side is row["wxcheck"] else 1
             axes.bar(place + aside, height, 0.36, color=color, label=label if place == 0 else None)
-            axes.annotate(f"{side['median']:,.0f}/s", (place + aside, height), ha="center", va="bottom", fontsize=9)
+            told = f"{side['median']:,.0f}/s"
+            axes.annotate(told, (place + aside, 0.03), ha="center", va="bottom", fontsize=9, color="#ffffff")
         bound = float(re.sub(r"[^0-9.]", "", row["target"]))
         axes.plot([place - 0.4, place], [bound, bound], color="#24292f", linewidth=1.2, linestyle="--")
     axes.plot([], [], color="#24292f", linewidth=1.2, linestyle="--", label="target")
     axes.set_xticks(range(len(pairs)), [title for title, _ in pairs])
     axes.set_ylabel("to bare Celery = 1")
     axes.set_title("Throughput of one process, beside bare Celery")
-    axes.margins(y=0.12)
-    axes.legend(loc="upper left", ncols=3)
+    axes.set_xlim(-0.6, len(pairs) - 0.4)
+    _legend(axes)
     return True
 
 
@@ -116,7 +118,7 @@ def latency(axes: Axes, series: dict[str, Any]) -> bool:
     axes.set_ylabel("share of the pushes")
     axes.set_ylim(0, 1.02)
     axes.set_title(f"Latency of a push, idle and beside 2 × {series['backlog']:,} waiting checks")
-    axes.legend(loc="lower right")
+    _legend(axes)
     return True
 
 
@@ -133,7 +135,7 @@ def parked(axes: Axes, series: dict[str, Any]) -> bool:
     axes.set_xlabel("checks parked, or waiting")
     axes.set_ylabel("bytes each")
     axes.set_title("Memory in Redis for each parked check")
-    axes.legend(loc="lower center", ncols=2, fontsize=9)
+    _legend(axes)
     return True
 
 
@@ -152,7 +154,7 @@ def finish(axes: Axes, series: dict[str, Any]) -> bool:
     axes.set_xlabel("checks that are parked meanwhile")
     axes.set_ylabel("milliseconds")
     axes.set_title("Finishing one push, by the number of parked checks")
-    axes.legend(loc="upper center", ncols=2)
+    _legend(axes)
     return True
 
 
@@ -163,7 +165,7 @@ def memory(axes: Axes, series: dict[str, Any]) -> bool:
     axes.set_xlabel("text checks done")
     axes.set_ylabel("MiB")
     axes.set_title("Memory of a worker")
-    axes.legend(loc="lower right")
+    _legend(axes)
     return True
 
 
@@ -180,7 +182,7 @@ def scaling(axes: Axes, series: dict[str, Any]) -> bool:
     axes.set_xlabel("worker processes")
     axes.set_ylabel("text checks a second")
     axes.set_title("Text checks by worker processes (Redis and platform on the same cores)")
-    axes.legend(loc="lower right")
+    _legend(axes)
     return True
 
 
@@ -195,6 +197,11 @@ PLOTS: dict[str, tuple[str | None, Plot]] = {
     "memory": ("memory", memory),
     "scaling": ("scaling", scaling),
 }
+
+
+def _legend(axes: Axes) -> None:
+    """Below the plot, where it covers nothing."""
+    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
 
 
 @contextmanager
