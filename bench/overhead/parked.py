@@ -41,24 +41,49 @@ local first, last, offset, ids = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(
 local function bytes(text)
   return (string.gsub(string.gsub(text, '-', ''), '%x%x', function(pair) return string.char(tonumber(pair, 16)) end))
 end
+-- each argument as its parts: a string stays, a number is an id's
+local commands, has_bytes, at = {}, false, 5
+while at <= #ARGV do
+  local command = {}
+  for argument = at + 1, at + tonumber(ARGV[at]) do
+    local text, parts, from = ARGV[argument], {}, 1
+    for before, id, after in string.gmatch(text, '()@@bench%-(%-?%d+)@@()') do
+      parts[#parts + 1] = string.sub(text, from, before - 1)
+      parts[#parts + 1] = tonumber(id)
+      has_bytes = has_bytes or tonumber(id) < 0
+      from = after
+    end
+    command[#command + 1] = from == 1 and text or parts
+    if from > 1 then
+      parts[#parts + 1] = string.sub(text, from)
+    end
+  end
+  commands[#commands + 1] = command
+  at = at + tonumber(ARGV[at]) + 1
+end
 for number = first, last do
   local of = {}
   for id = 1, ids do
-    local text = string.format('%08x-0000-4000-8000-%012x', id, number)
+    of[id] = string.format('%08x-0000-4000-8000-%012x', id, number)
     if id == ids then
-      text = 'TRACE' .. string.format('%016x', offset + number)
+      of[id] = 'TRACE' .. string.format('%016x', offset + number)
     end
-    of[tostring(id)] = text
-    of[tostring(-id)] = bytes(text)
+    of[-id] = has_bytes and bytes(of[id])
   end
-  local at = 5
-  while at <= #ARGV do
-    local command = {}
-    for argument = at + 1, at + tonumber(ARGV[at]) do
-      command[#command + 1] = (string.gsub(ARGV[argument], '@@bench%-(%-?%d+)@@', of))
+  for _, command in ipairs(commands) do
+    local made = {}
+    for place, argument in ipairs(command) do
+      if type(argument) == 'string' then
+        made[place] = argument
+      else
+        local parts = {}
+        for index, part in ipairs(argument) do
+          parts[index] = of[part] or part
+        end
+        made[place] = table.concat(parts)
+      end
     end
-    redis.call(unpack(command))
-    at = at + tonumber(ARGV[at]) + 1
+    redis.call(unpack(made))
   end
 end
 return last - first + 1
