@@ -14,18 +14,16 @@ from itertools import islice
 from typing import Any, Literal
 
 import requests
-from celery import Celery, chain
 
 from bench.machine import family_cpu, resident_bytes
-from bench.overhead import names
-from bench.overhead.clones import Template, put, template
+from bench.overhead import checks, names
+from bench.overhead.clones import Template, put
 from bench.overhead.notes import Notes
 from bench.redis_load import connect
 from bench.servers import APPID, RunFailed, Servers, inherited_environment
 from config.store import vouch
 from local.ports import free_port
 from local.redis_server import HOST
-from wxcheck import check_media, check_text
 
 Kind = Literal["wxcheck", "bare"]
 
@@ -176,40 +174,12 @@ class Side(Servers):
     @cached_property
     def text(self) -> Template:
         """A check of a text, alone, its result kept."""
-        if self.kind == "wxcheck":
-            check = check_text(names.CONTENT)
-            return template(self.url, lambda app: app.send_task(check.task, kwargs=check.kwargs, **check.options))
-        return template(
-            self.url,
-            lambda app: app.send_task(
-                names.CHECK_TEXT, kwargs={"content": names.CONTENT}, queue=names.TEXT_QUEUE, **_HIDDEN
-            ),
-        )
+        return checks.text(self.url) if self.kind == "wxcheck" else checks.bare_text(self.url)
 
     @cached_property
     def media(self) -> Template:
         """A check of a picture; wxcheck's with the follow-up as the rest of its chain."""
-        if self.kind == "wxcheck":
-            return template(self.url, media_chain)
-        kwargs = {"media_url": names.MEDIA_URL, "media_type": 2}
-        return template(
-            self.url,
-            lambda app: app.send_task(names.CHECK_MEDIA, kwargs=kwargs, queue=names.MEDIA_QUEUE, **_HIDDEN),
-        )
-
-    @cached_property
-    def plain_chain(self) -> Template:
-        """The peer's chain of three tasks, without a push."""
-
-        def send(app: Celery) -> None:
-            kwargs = {"media_url": names.MEDIA_URL, "media_type": 2}
-            chain(
-                app.signature(names.CHECK_MEDIA, kwargs=kwargs, queue=names.MEDIA_QUEUE, **_HIDDEN),
-                app.signature(names.FINISH_AT_ONCE, queue=names.PUSH_QUEUE, **_HIDDEN),
-                app.signature(names.FOLLOW_UP, queue=names.FOLLOW_QUEUE, **_HIDDEN),
-            ).apply_async()
-
-        return template(self.url, send)
+        return checks.media(self.url) if self.kind == "wxcheck" else checks.bare_media(self.url)
 
     def put(self, of: Template, count: int) -> None:
         """Puts so many messages on their queue."""
@@ -343,14 +313,3 @@ class Side(Servers):
         answer = self._session.post(f"{self._platform}/bench/{what}", data=json.dumps(said or {}), timeout=_ANSWER)
         answer.raise_for_status()
         return answer
-
-
-_HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
-
-
-def media_chain(app: Celery) -> None:
-    """An application's chain: a check of a picture, and what follows its verdict."""
-    check = check_media(names.MEDIA_URL, "image")
-    # a signature itself would be of the current app
-    check = app.signature(check.task, kwargs=check.kwargs, **check.options)
-    chain(check, app.signature(names.FOLLOW_UP, queue=names.FOLLOW_QUEUE)).apply_async()

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections import defaultdict
 from contextlib import ExitStack
 
+from bench.overhead import checks
 from bench.overhead.outcome import Measured, Row, at_least, at_most, steady_rate
 from bench.overhead.scale import Scale
 from bench.overhead.side import Options, Side
@@ -29,7 +30,11 @@ def run(scale: Scale, options: Options) -> Measured:
     with ExitStack() as stack:
         ours = stack.enter_context(Side("wxcheck", options, endpoint=True, application=True))
         bare = stack.enter_context(Side("bare", options, endpoint=True, application=True))
-        turns = [("wxcheck", ours, ours.media), ("bare", bare, bare.media), ("plain", bare, bare.plain_chain)]
+        turns = [
+            ("wxcheck", ours, ours.media),
+            ("bare", bare, bare.media),
+            ("plain", bare, checks.plain_chain(bare.url)),
+        ]
         for name, side, of in turns:
             side.run_chains(of, scale.warm_up, push=name != "plain")
         for _ in range(scale.rounds):

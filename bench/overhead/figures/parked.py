@@ -12,11 +12,12 @@ import time
 from contextlib import ExitStack
 from typing import Any
 
-from bench.overhead.clones import put, template
+from bench.overhead import checks
+from bench.overhead.clones import put
 from bench.overhead.outcome import Measured, Row, at_most
 from bench.overhead.parked import park_one
 from bench.overhead.scale import Scale
-from bench.overhead.side import EACH, Options, Side, media_chain
+from bench.overhead.side import EACH, Options, Side
 from config.store import connect
 
 PEER = "its message in a queue"
@@ -34,7 +35,7 @@ def run(scale: Scale, options: Options) -> Measured:
         bare = stack.enter_context(Side("bare", options, workers=[]))
         parked = park_one(ours)
         ours.stop_workers()
-        waiting = template(bare.url, media_chain)
+        waiting = checks.media(bare.url)
         clones = waiting.clones()
         store = stack.enter_context(connect(ours.url, _ANSWER, retries=0, text=False))
         broker = stack.enter_context(connect(bare.url, _ANSWER, retries=0, text=False))
