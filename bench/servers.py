@@ -16,8 +16,8 @@ from local.redis_server import HOST, embedded_redis
 
 APPID = "wx0123456789abcdef"
 
-#: seconds for a server to answer
-STARTS = 30.0
+#: seconds for a server to answer; beside others that start a machine of two cores takes some twenty
+STARTS = 90.0
 _LOOK = 0.05
 #: seconds between SIGTERM and SIGKILL at the end; nothing of a run is to be kept
 _GRACE = 2.0
