@@ -36,11 +36,11 @@ def run(scale: Scale, options: Options) -> Measured:
                     rates[side.kind][-1].append(steady_rate(side.run_texts(scale.scaled_texts)[0]))
     rows = []
     for number, ours, bare in zip(scale.processes, rates["wxcheck"], rates["bare"], strict=True):
-        rows.append(Row("scaling", f"text checks of {number} worker processes", "1/s", ours, bare, PEER))
+        rows.append(Row("scaling", f"text checks, worker processes: {number}", "1/s", ours, bare, PEER))
         if number > 1:
             faster, peers = (
                 [rate / median(of[0]) for rate in now] for of, now in ((rates["wxcheck"], ours), (rates["bare"], bare))
             )
-            rows.append(Row("scaling", f"speed-up by {number} worker processes", "×", faster, peers, PEER))
+            rows.append(Row("scaling", f"the same, to one process: {number}", "×", faster, peers, PEER))
     medians = {str(kind): [median(of) for of in found] for kind, found in rates.items()}
     return Measured(rows, {"processes": list(scale.processes), "cores": os.cpu_count(), **medians})
