@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-long chaos fuzz bench-quota bench-quota-full bench-holding lint types lock clean
+.PHONY: setup demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding lint types lock clean
 
 setup: $(STAMP)
 
@@ -32,6 +32,11 @@ chaos: setup
 # any bytes on the push URL: ten minutes
 fuzz: setup
 	FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz
+
+# what wxcheck adds to bare Celery, as ratios taken in one run: half an hour, and better with nothing else to do;
+# BENCH="--quick --only text,endpoint", and python -m bench.overhead --help
+bench: setup
+	@$(BIN)/python -m bench.overhead --json build/bench.json --plots docs/pictures/performance $(BENCH)
 
 # how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (4 hours);
 # more options by BENCH="--only wxcheck --faults none", and with python -m bench.quota --help

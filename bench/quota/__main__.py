@@ -17,15 +17,15 @@ from concurrent.futures import CancelledError, ThreadPoolExecutor
 from dataclasses import asdict, replace
 from pathlib import Path
 
-from bench.quota.contenders import CONTENDERS, Contender
+from bench.machine import describe_machine, in_a_line
+from bench.quota.contenders import CONTENDERS, PEERS, Contender
 from bench.quota.faults import FAULTS
 from bench.quota.latency import MODELS
-from bench.quota.machine import describe_machine, in_a_line
 from bench.quota.result import Row
 from bench.quota.run import Plan, Run, Stopped
 from bench.quota.scale import SCALES, Scale
-from bench.quota.system import RunFailed
 from bench.quota.table import as_markdown, as_text
+from bench.servers import RunFailed
 from local.errors import LocalError
 from local.interrupt import Interrupted, interruptible
 
@@ -103,7 +103,7 @@ class Output:
         """Writes the files, with the rows that there are."""
         if self._given.json:
             results = {
-                "machine": describe_machine(bench.server),
+                "machine": describe_machine(bench.server, PEERS),
                 "scale": asdict(self._scale),
                 "jobs": self._given.jobs,
                 "rows": [row.as_json() for row in bench.rows],
@@ -115,7 +115,7 @@ class Output:
 
     def _conditions(self, bench: Bench) -> str:
         beside = f"; {self._given.jobs} runs side by side" if self._given.jobs > 1 else ""
-        return in_a_line(describe_machine(bench.server)) + beside
+        return in_a_line(describe_machine(bench.server, PEERS)) + beside
 
 
 def _names(given: str, known: Iterable[str], what: str) -> list[str]:

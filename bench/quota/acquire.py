@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from redis import Redis
 
-from bench.quota.redis_load import connect, version
+from bench.redis_load import connect, version
 from config import keys
 from config.store import vouch
 from local.ports import free_port

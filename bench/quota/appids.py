@@ -12,13 +12,14 @@ from contextlib import closing
 from dataclasses import dataclass
 from itertools import cycle, islice
 
-from bench.quota.contenders import CONTENDERS, QUOTA_SCRIPTS, Contender
+from bench.machine import describe_machine, in_a_line
+from bench.quota.contenders import CONTENDERS, PEERS, QUOTA_SCRIPTS, Contender
 from bench.quota.feeder import Feeder, publish, publisher
-from bench.quota.machine import describe_machine, in_a_line
-from bench.quota.redis_load import state_bytes, version
 from bench.quota.result import Costs, costs_of
 from bench.quota.scale import FULL, Scale
-from bench.quota.system import APPID, System
+from bench.quota.system import System
+from bench.redis_load import state_bytes, version
+from bench.servers import APPID
 
 #: seconds of sending before the steady state, and of it
 WARM_UP, MEASURED = 75.0, 60.0
@@ -61,7 +62,7 @@ def main() -> None:
     for number, traffic in enumerate(TRAFFIC):
         costs, server = measure(traffic)
         if number == 0:
-            print(in_a_line(describe_machine(server)))
+            print(in_a_line(describe_machine(server, PEERS)))
             print(f"{'appIds':<36}", *(f"{column:>15}" for column in columns))
         figures = (
             f"{costs.checks}",

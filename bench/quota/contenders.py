@@ -10,6 +10,9 @@ from bench.quota.scale import Lane, Scale
 #: worker processes of each contender, but of the one that is measured with a single one
 WORKERS = 4
 
+#: packages of the peers
+PEERS = ("limits", "pyrate-limiter", "throttled-py")
+
 #: wxcheck's keys: a lane's permits, and the lanes that were seen
 QUOTA_KEYS = ("wxcheck:quota:*", "wxcheck:lanes")
 #: names of wxcheck's Lua scripts begin so where they belong to the limiter

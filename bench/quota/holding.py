@@ -18,7 +18,7 @@ from typing import Any
 import requests
 from celery.result import AsyncResult
 
-from bench.quota.machine import cpu_seconds
+from bench.machine import cpu_seconds
 from config import keys
 from tests.support.processes import Running, eventually
 from tests.support.system import APPID, OTHER_APPID, QUEUES, System

@@ -14,19 +14,13 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside
 from bench.quota.arrivals import pack
 from bench.quota.latency import MODELS, Draw, latency
 from bench.quota.scale import Lane
 
-TEXT_PATH = b"/wxa/msg_sec_check"
-MEDIA_PATH = b"/wxa/media_check_async"
-TOKEN_PATH = b"/cgi-bin/stable_token"
-QUOTA_PATH = b"/cgi-bin/openapi/quota/get"
-
 #: seconds between two writes to the file
 FLUSH = 1.0
-#: bytes of a request; the bench's are a few hundred
-_LARGEST = 1 << 20
 
 
 class Recorder:
@@ -37,7 +31,7 @@ class Recorder:
         self._chance = chance
         self._started = time.monotonic()
         self._pending: list[bytes] = []
-        self._calls: dict[Lane, int] = {"text": 0, "media": 0}
+        self._calls: dict[str, int] = {"text": 0, "media": 0}
         self._file = path.open("ab", buffering=0)
 
     def answer(self, path: bytes, body: bytes) -> tuple[float, dict[str, Any]]:
@@ -48,11 +42,7 @@ class Recorder:
         if path == MEDIA_PATH:
             trace_id = f"{self._chance.getrandbits(128):032x}"
             return self._note("media", monotonic, wall), {"errcode": 0, "errmsg": "ok", "trace_id": trace_id}
-        if path == TOKEN_PATH:
-            return 0.0, {"access_token": "token-of-the-bench", "expires_in": 7200}
-        if path == QUOTA_PATH:
-            return 0.0, self._quota(body)
-        return 0.0, {"errcode": 40066, "errmsg": f"invalid url {path.decode(errors='replace')}"}
+        return 0.0, answer_beside(path, body, self._calls)
 
     def flush(self) -> None:
         """Writes what has come since the last time."""
@@ -66,62 +56,17 @@ class Recorder:
         self._calls[lane] += 1
         return delay
 
-    def _quota(self, body: bytes) -> dict[str, Any]:
-        try:
-            asked = json.loads(body)["cgi_path"]
-        except (ValueError, KeyError, TypeError):
-            return {"errcode": 47001, "errmsg": "data format error"}
-        lane: Lane = "media" if asked == MEDIA_PATH.decode() else "text"
-        a_day, a_minute = (200_000, 2_000) if lane == "media" else (2_000_000, 4_000)
-        used = self._calls[lane]
-        return {
-            "errcode": 0,
-            "errmsg": "ok",
-            "quota": {"daily_limit": a_day, "used": used, "remain": a_day - used},
-            "rate_limit": {"call_count": a_minute, "refresh_second": 60},
-        }
 
-
-class Connection(asyncio.Protocol):
-    """One kept-alive connection. An answer goes out in its time, even where the worker has gone by then."""
+class Connection(HttpConnection):
+    """An answer goes out in its time, even where the worker has gone by then."""
 
     def __init__(self, recorder: Recorder) -> None:
+        super().__init__()
         self._recorder = recorder
-        self._received = b""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)  # noqa: S101 - of a TCP server it is one
-        self._transport = transport
-
-    def data_received(self, data: bytes) -> None:
-        self._received += data
-        if len(self._received) > _LARGEST:
-            self._transport.abort()
-            return
-        while (request := self._next_request()) is not None:
-            delay, answer = self._recorder.answer(*request)
-            asyncio.get_running_loop().call_later(delay, self._send, json.dumps(answer).encode())
-
-    def _next_request(self) -> tuple[bytes, bytes] | None:
-        """Path and body of a request that is there in full."""
-        head, found, rest = self._received.partition(b"\r\n\r\n")
-        if not found:
-            return None
-        length = 0
-        for line in head.split(b"\r\n")[1:]:
-            name, _, value = line.partition(b":")
-            if name.strip().lower() == b"content-length":
-                length = int(value)
-        if len(rest) < length:
-            return None
-        self._received = rest[length:]
-        target = head.split(b" ", 2)[1]
-        return target.partition(b"?")[0], rest[:length]
-
-    def _send(self, body: bytes) -> None:
-        if not self._transport.is_closing():
-            head = f"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-            self._transport.write(head.encode() + body)
+    def request(self, path: bytes, body: bytes) -> None:
+        delay, answer = self._recorder.answer(path, body)
+        asyncio.get_running_loop().call_later(delay, self.send, json.dumps(answer).encode())
 
 
 async def serve(host: str, port: int, recorder: Recorder) -> None:

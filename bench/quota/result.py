@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.quota.arrivals import Arrivals
-from bench.quota.redis_load import Load
 from bench.quota.scale import Lane
 from bench.quota.windows import (
     SECOND,
@@ -18,6 +17,7 @@ from bench.quota.windows import (
     most_in_any_window,
     use_of_quota,
 )
+from bench.redis_load import Load
 
 
 @dataclass(frozen=True)

@@ -12,11 +12,12 @@ from kombu.exceptions import OperationalError
 from bench.quota.contenders import QUOTA_SCRIPTS, Contender
 from bench.quota.faults import Fault, Step
 from bench.quota.feeder import Feeder
-from bench.quota.redis_load import state_bytes, version
 from bench.quota.result import Look, Row, costs_of, row_of
 from bench.quota.scale import Scale
-from bench.quota.system import RunFailed, System
+from bench.quota.system import System
 from bench.quota.windows import SECOND, Span, arrivals_within
+from bench.redis_load import state_bytes, version
+from bench.servers import RunFailed
 
 #: seconds between two looks at a run
 _TICK = 0.1

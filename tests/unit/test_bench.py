@@ -15,12 +15,11 @@ import requests
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.machine import CpuMeter, cpu_seconds
 from bench.quota.arrivals import ArrivalFile, pack
 from bench.quota.faults import FAULTS, KILL_EVERY, STOPPED_FOR
 from bench.quota.feeder import backlog
 from bench.quota.latency import MODELS, SPELL, latency
-from bench.quota.machine import CpuMeter, cpu_seconds
-from bench.quota.redis_load import Load
 from bench.quota.result import Look, Row, costs_of, row_of
 from bench.quota.scale import FULL, SHORT
 from bench.quota.table import HEADINGS, as_markdown, as_text, cells
@@ -36,6 +35,7 @@ from bench.quota.windows import (
     use_of_quota,
 )
 from bench.quota.wxcheck_worker import with_stepped_clock
+from bench.redis_load import Load
 from local.processes import ROOT
 from tests.support.ports import free_port
 

@@ -11,18 +11,19 @@ from pathlib import Path
 #: where Linux tells of processes; elsewhere their CPU time is not told
 _PROC = Path("/proc")
 
-_PACKAGES = ("celery", "kombu", "redis", "requests", "limits", "pyrate-limiter", "throttled-py")
+#: what every bench runs on
+PACKAGES = ("celery", "kombu", "redis", "requests")
 
 
-def describe_machine(redis: str) -> dict[str, str]:
-    """Cores, CPU, system and versions; ``redis`` is the server's name and version."""
+def describe_machine(redis: str, packages: Iterable[str] = ()) -> dict[str, str]:
+    """Cores, CPU, system and versions; ``redis`` is the server's name and version, ``packages`` are told besides."""
     return {
         "cores": str(os.cpu_count()),
         "cpu": _cpu_name(),
         "system": f"{platform.system()} {platform.release()}",
         "python": platform.python_version(),
         "redis": redis,
-        **{f"{name} (package)": version(name) for name in _PACKAGES},
+        **{f"{name} (package)": version(name) for name in (*PACKAGES, *packages)},
     }
 
 
@@ -50,6 +51,31 @@ def cpu_seconds(pid: int) -> float | None:
     # the name, in brackets, may hold spaces: the fields after it are counted from the state, which is the third
     fields = stat.rpartition(")")[2].split()
     return sum(int(ticks) for ticks in fields[11:15]) / os.sysconf("SC_CLK_TCK")
+
+
+def family(pid: int) -> list[int]:
+    """``pid`` and the processes below it; empty where it is gone."""
+    found, unseen = [], [pid]
+    while unseen:
+        of = unseen.pop()
+        try:
+            children = [task / "children" for task in (_PROC / str(of) / "task").iterdir()]
+            unseen += [int(child) for path in children for child in path.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        found.append(of)
+    return found
+
+
+def family_cpu(pid: int) -> float:
+    """CPU seconds of ``pid``, of the processes below it, and of those that they have waited for."""
+    return sum(cpu_seconds(of) or 0.0 for of in family(pid))
+
+
+def resident_bytes(pid: int) -> int:
+    """Memory that ``pid`` and the processes below it hold (RSS), in bytes."""
+    pages = [(_PROC / str(of) / "statm").read_text().split()[1] for of in family(pid)]
+    return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")
 
 
 class CpuMeter:

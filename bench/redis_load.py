@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
@@ -9,6 +11,8 @@ from typing import Any
 from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+
+from local.redis_server import find_server
 
 #: commands that run a script: a limiter is called by one of these
 SCRIPT_CALLS = ("eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro")
@@ -77,3 +81,11 @@ def version(client: Redis) -> str:
     if "valkey_version" in server:
         return f"Valkey {server['valkey_version']}"
     return f"Redis {server.get('redis_version', '?')}"
+
+
+def own_version() -> str:
+    """Name and version of the server that is embedded here: "Valkey 9.1.0"."""
+    said = subprocess.run([find_server(), "--version"], capture_output=True, text=True, timeout=10, check=True).stdout
+    name = "Valkey" if "alkey" in said else "Redis"
+    found = re.search(r"v=(\S+)", said)
+    return f"{name} {found[1] if found else '?'}"

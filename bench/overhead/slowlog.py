@@ -1,0 +1,50 @@
+"""What each script of a Redis took, by the server's own clock: its slow log, with nothing too fast for it."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from hashlib import sha1
+from importlib.resources import files
+from statistics import median
+from typing import Any
+
+from redis import Redis
+
+#: entries that are kept
+_LENGTH = 1_000_000
+_RUN_SCRIPTS = ("EVALSHA", "EVAL", "FCALL")
+
+
+def begin(client: Redis) -> None:
+    """Begins to note every command."""
+    client.config_set("slowlog-max-len", _LENGTH)
+    client.config_set("slowlog-log-slower-than", 0)
+    client.slowlog_reset()
+
+
+def script_times(client: Redis) -> dict[str, list[int]]:
+    """Microseconds of each run of a script since :func:`begin`, by the script's name; ends the noting."""
+    client.config_set("slowlog-log-slower-than", -1)
+    names = _names()
+    found: dict[str, list[int]] = defaultdict(list)
+    for entry in client.slowlog_get(_LENGTH):
+        words = _words(entry)
+        if words and words[0].upper() in _RUN_SCRIPTS:
+            found[names.get(words[1], words[1][:12])].append(int(entry["duration"]))
+    return dict(found)
+
+
+def per_push(times: dict[str, list[int]], pushes: int) -> float:
+    """Microseconds of the scripts that run for each push: of each, the median times how often it runs."""
+    return sum(median(runs) * round(len(runs) / pushes) for runs in times.values() if len(runs) >= 0.9 * pushes)
+
+
+def _words(entry: dict[str, Any]) -> list[str]:
+    command = entry["command"]
+    text = command.decode(errors="replace") if isinstance(command, bytes) else str(command)
+    return text.split(" ", 2)
+
+
+def _names() -> dict[str, str]:
+    scripts = [path for path in files("worker.lua").iterdir() if path.name.endswith(".lua")]
+    return {sha1(path.read_bytes(), usedforsecurity=False).hexdigest(): path.name[:-4] for path in scripts}

@@ -1,0 +1,51 @@
+"""The bench of overhead runs both sides and prints what it has found."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from bench.servers import inherited_environment
+from local.processes import ROOT
+
+
+def test_a_tiny_run_has_both_sides_in_its_table_and_its_file(tmp_path: Path) -> None:
+    """Given few checks, when text is measured, then wxcheck and its peer each have a rate, and a ratio."""
+    file = tmp_path / "made" / "bench.json"
+    options = ["--quick", "--only", "text", "--rounds", "1", "--checks", "40", "--concurrency", "4"]
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.overhead", *options, "--json", str(file), "--plots", str(tmp_path / "plots")],
+        cwd=ROOT,
+        env=inherited_environment(),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert said.returncode == 0, said.stderr
+    (line,) = [line for line in said.stdout.splitlines() if line.startswith("text ")]
+    assert "[bare task]" in line
+    assert line.split()[-1] in ("reached", "missed")
+    written = json.loads(file.read_text())
+    text, cpu = written["rows"]
+    assert (text["figure"], cpu["figure"]) == ("text", "cpu")
+    for row in (text, cpu):
+        assert min(row["wxcheck"]["median"], row["peer"]["median"], row["ratio"]["median"]) > 0
+    assert written["failures"] == []
+    assert [path.name for path in (tmp_path / "plots").iterdir()] == ["throughput.svg"]
+
+
+def test_a_figure_that_does_not_exist_is_told_with_those_that_do() -> None:
+    said = subprocess.run(
+        [sys.executable, "-m", "bench.overhead", "--only", "texts"],
+        cwd=ROOT,
+        env=inherited_environment(),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert said.returncode == 1
+    assert "'texts' is none of text, cpu, media" in said.stderr
