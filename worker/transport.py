@@ -121,6 +121,8 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         self._fetching: tuple[list[tuple[str, str]], list[str]] | None = None
         #: list and queue of the last message
         self._last: tuple[str, str] = ("", "")
+        #: queues whose messages nobody will acknowledge: replies to commands, and events
+        self._no_ack: set[str] = set()
         #: whether the last fetch found nothing
         self._found_nothing = False
         #: whether Redis is full, and refuses the command that waits for a message
@@ -160,6 +162,11 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         if self._in_poll and self._fetching is None:
             self._in_poll = None  # it only waits, and nothing is lost with the answer
         super().close()
+
+    def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> None:
+        if no_ack:
+            self._no_ack.add(queue)
+        super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu passes it
         """Sends a fetch; where the last one found nothing, the command that waits for a message."""
@@ -250,6 +257,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
                 log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - its text could quote the message
                 self.qos._remove_from_indices(tag).execute()
                 continue
+            if queue in self._no_ack:
+                # else it would be given out again when its time is over, to nobody
+                self.qos._remove_from_indices(tag).execute()
             yield queue, raw
 
     def _lists(self, queues: list[str]) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ def main() -> None:
     seconds = []
     for _ in range(WARM_UP + int(sys.argv[1])):
         began = time.perf_counter()
-        sweep(app, runtime().parking, runtime().shelf)
+        sweep(app, runtime().store, runtime().parking, runtime().shelf)
         seconds.append(time.perf_counter() - began)
         time.sleep(0.01)
     print(json.dumps(seconds[WARM_UP:]))

@@ -105,6 +105,21 @@ def outlast(store: redis.Redis, seconds: float) -> None:
 
 
 @both
+def test_what_is_consumed_without_acknowledgement_is_not_kept_as_unacknowledged(
+    system: System, workers: Any, store: redis.Redis, transport: type[Any]
+) -> None:
+    worker = workers(transport, 0, queue_named("elsewhere"))
+    replies: list[Message] = []
+    reply_queue = queue_named("replies")
+    Consumer(worker.channel, queues=[reply_queue], no_ack=True, on_message=replies.append, auto_declare=False).consume()
+    publish(system, "a reply", queue="replies")
+    worker.receive()
+    assert [message.headers["id"] for message in replies] == ["a reply"]
+    assert not unacknowledged(store)
+    assert not store.exists("replies")
+
+
+@both
 def test_messages_come_in_their_order(system: System, workers: Any, transport: type[Any]) -> None:
     publish(system, *"abcdefghijklmnopqrstuvwxyz")
     assert workers(transport).receive() == list("abcdefghijklmnopqrstuvwxyz")
