@@ -11,6 +11,7 @@ from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
+from worker.event_pace import EventPace
 from worker.logs import keep_quiet, use_lines
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
@@ -35,6 +36,7 @@ app.config_from_object(celery_configuration(settings))
 
 app.steps["worker"].add(Sweeper)
 app.steps["consumer"].add(Flows)
+app.steps["consumer"].add(EventPace)
 keep_quiet()
 use_lines(settings)
 use_transport()

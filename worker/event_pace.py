@@ -1,0 +1,50 @@
+"""Sends what a worker tells monitors a few times a second, in batches.
+
+Celery publishes a task's events in the next turn of its loop: where tasks come one by one that is a publication for
+each event, and takes a third of what a worker does. Nobody sees the difference in Flower.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery.worker.consumer.events import Events
+from kombu.common import ignore_errors
+
+if TYPE_CHECKING:
+    from celery.events.dispatcher import EventDispatcher
+
+#: seconds between two publications
+INTERVAL = 0.1
+#: events that are published at once, before that time is over
+BATCH = 100
+
+
+class EventPace(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
+    """A step of the consumer that has the events of tasks wait for each other; without an event loop they never do."""
+
+    requires = (Events,)
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self._timer: Any = None
+
+    def start(self, consumer: Any) -> None:
+        if consumer.hub is None:
+            return
+        dispatcher: EventDispatcher = consumer.event_dispatcher
+        dispatcher.buffer_limit = BATCH
+        dispatcher.on_send_buffered = None
+        self._timer = consumer.hub.call_repeatedly(INTERVAL, dispatcher.flush)
+
+    def stop(self, consumer: Any) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            if (dispatcher := consumer.event_dispatcher) is not None:
+                # what ends from here on is told as Celery does
+                dispatcher.on_send_buffered = consumer.on_send_event_buffered
+                ignore_errors(consumer, dispatcher.flush)
+
+    shutdown = stop
