@@ -18,6 +18,7 @@ from worker.rate_command import use_rate_command
 from worker.runtime import runtime
 from worker.sweeper import Sweeper
 from worker.threads import use_threads
+from worker.tracebacks import use_brief_tracebacks
 from worker.transport import use_transport
 
 
@@ -44,6 +45,7 @@ if settings.is_one_redis:
     use_backend(app)
 use_threads()
 use_prefork()
+use_brief_tracebacks()
 use_rate_command()
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from billiard.einfo import ExceptionInfo
 from celery.exceptions import Ignore
 from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from worker.messages import HIDDEN
+from worker.tracebacks import Outcome
 from wxcheck import CheckCancelled
 
 #: why a message is held back: the check alone is to run again, and its lane goes on
@@ -44,12 +44,9 @@ class ParkedCheck(Ignore):  # type: ignore[misc]  # Celery ships no types
         return dict(zip(("trace_id", "since", "deadline"), self.args, strict=True))
 
 
-def raised(error: Exception) -> ExceptionInfo:
-    """What Celery makes of an error that a task raises."""
-    try:
-        raise error  # it needs a traceback
-    except type(error):
-        return ExceptionInfo()
+def raised(error: Ignore) -> Outcome:
+    """What Celery makes of a task that raises it."""
+    return Outcome((type(error), error, None))
 
 
 class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types

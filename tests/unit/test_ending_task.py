@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 import redis
+from billiard.einfo import ExceptionInfo
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 from celery.states import FAILURE, IGNORED
@@ -14,7 +15,7 @@ from celery.states import FAILURE, IGNORED
 from tasks import base
 from tasks.base import EndingTask
 from worker.outbox import Run, current_run
-from worker.request import ALONE, HeldBack, raised
+from worker.request import ALONE, HeldBack
 
 LOST = redis.exceptions.ConnectionError("lost")
 
@@ -47,7 +48,10 @@ def traced(task: Task, *, fails: Exception = LOST, **run: bool) -> tuple[str, An
         current = current_run()
         assert current is not None
         vars(current).update(run)
-        return trace_ok_t(raised(fails), TraceInfo(FAILURE, fails), 0.0, None)
+        try:
+            raise fails
+        except type(fails):
+            return trace_ok_t(ExceptionInfo(), TraceInfo(FAILURE, fails), 0.0, None)
 
     told = task._traced(trace)("task-id", (), {}, {})
     return told.info.state, exception_of(told)
