@@ -1,7 +1,7 @@
 """No traceback for a task that ends without a result on purpose.
 
 For each exception Celery copies every frame's code with all positions in it, twice, and writes the traceback as text.
-Of a check that is parked or goes back to its queue (``celery.exceptions.Ignore``) that is a third of its run, and nobody
+Of a check that is parked or goes back to its queue (``celery.exceptions.Ignore``) that is a third of its run, and no one
 ever sees it.
 """
 
