@@ -1,8 +1,8 @@
 """No traceback for a task that ends without a result on purpose.
 
 For each exception Celery copies every frame's code with all positions in it, twice, and writes the traceback as text.
-Of a check that is parked or goes back to its queue (``celery.exceptions.Ignore``) that is a third of its run, and no one
-ever sees it.
+Of a check that is parked or goes back to its queue (``celery.exceptions.Ignore``) that is a third of its run, for
+nobody.
 """
 
 from __future__ import annotations
