@@ -27,6 +27,29 @@ class _Unbounded(Exception):
     """A request goes beyond what one connection may hold. The parser stops, and it is answered 400."""
 
 
+class _Joined:
+    """What an answer is written to: its head goes out with the first bytes of its body, in one system call."""
+
+    def __init__(self, transport: asyncio.Transport) -> None:
+        self._transport = transport
+        self._head = b""
+
+    def write(self, data: bytes) -> None:
+        if not self._head and data.startswith(b"HTTP/") and not data.startswith(b"HTTP/1.1 100 "):
+            self._head = data
+        else:
+            self._transport.write(self._head + data)
+            self._head = b""
+
+    def close(self) -> None:
+        if self._head:
+            self.write(b"")
+        self._transport.close()
+
+    def is_closing(self) -> bool:
+        return self._transport.is_closing()
+
+
 class Protocol(HttpToolsProtocol):
     """uvicorn's, within these bounds."""
 
@@ -38,6 +61,7 @@ class Protocol(HttpToolsProtocol):
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        self._joined = _Joined(transport)
         self._waits_since = self.loop.time()
         self._head_timer = self.loop.call_later(HEAD_SECONDS, self._look_for_head)
 
@@ -67,7 +91,10 @@ class Protocol(HttpToolsProtocol):
             raise _Unbounded
         self._without_progress = 0
         self._waits_since = None
+        before = self.cycle
         super().on_headers_complete()
+        if self.cycle is not before:
+            self.cycle.transport = self._joined  # type: ignore[assignment]  # a cycle needs no more of it
 
     def on_body(self, body: bytes) -> None:
         self._without_progress = 0

@@ -16,19 +16,17 @@ from queue import Empty, SimpleQueue
 
 from celery import Celery
 
-from callbacks.broker import describe, is_redis
+from callbacks.broker import describe
 from callbacks.messages import Message
 from callbacks.outcomes import BrokerUnavailable
 from callbacks.template import arguments
-from callbacks.writers import BatchWriter, Fate, Push, SingleWriter, Writer, is_watched
+from callbacks.writers import Fate, Push, Writer, writers_for
 from config.logs import Log
 
 #: the platform waits for five; what is left is for the body's way here
 PUBLISH_SECONDS = 3
-#: threads where pushes go one by one: a broker that confirms each takes some milliseconds for it
-THREADS = 4
-#: pushes of one batch, and bytes of their arguments: a proxy before Redis may take no more than 1 MiB at once
-MAX_BATCH, MAX_BATCH_BYTES = 128, 256 << 10
+#: bytes of the arguments of one batch: a proxy before Redis may take no more than 1 MiB at once
+MAX_BATCH_BYTES = 256 << 10
 #: bytes of the arguments of pushes that wait: while the broker hangs, no more than that is kept
 MAX_WAITING_BYTES = 64 << 20
 
@@ -40,8 +38,6 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        #: pushes that one publish may take
-        self._batch = 1
         #: what the threads take; None ends one of them
         self._pushes: SimpleQueue[Push | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
@@ -88,12 +84,10 @@ class Publisher:
             await asyncio.to_thread(thread.join, PUBLISH_SECONDS / len(threads))
 
     def _start(self) -> None:
-        self._batch = MAX_BATCH if is_redis(self._app) and not is_watched(self._app) else 1
-        for number in range(1 if self._batch > 1 else THREADS):
-            writer: Writer = BatchWriter(self._app) if self._batch > 1 else SingleWriter(self._app)
+        for number, writer in enumerate(writers_for(self._app)):
             # a daemon, for the process must end where a broker hangs
             thread = threading.Thread(
-                target=self._run, args=(writer, number == 0), name=f"publish-{number}", daemon=True
+                target=self._run, args=(writer, not number), name=f"publish-{number}", daemon=True
             )
             self._threads.append(thread)
             thread.start()
@@ -124,7 +118,7 @@ class Publisher:
                 writer.warm_up()
             except Exception as error:  # noqa: BLE001 - the endpoint starts without its broker, and says so
                 log.warning("broker_away", f"pushes are answered 503 until it answers: {describe(error)}")
-        for batch in self._batches():
+        for batch in self._batches(writer.at_once):
             # nobody waits any more for some, and the platform sends these again
             pushes = [push for push in batch if not push.answer.done()]
             if pushes:
@@ -132,12 +126,12 @@ class Publisher:
                 with suppress(RuntimeError):  # the loop is closed, and nobody waits
                     pushes[0].answer.get_loop().call_soon_threadsafe(self._answer, pushes, fates)
 
-    def _batches(self) -> Iterator[list[Push]]:
+    def _batches(self, at_once: int) -> Iterator[list[Push]]:
         """What waits, as it comes, until the end."""
         held: deque[Push | None] = deque()
         while (push := held.popleft() if held else self._pushes.get()) is not None:
             batch, size = [push], len(push.kwargs)
-            while len(batch) < self._batch and not held:
+            while len(batch) < at_once and not held:
                 try:
                     push = self._pushes.get_nowait()
                 except Empty:

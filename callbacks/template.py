@@ -56,10 +56,7 @@ class Template:
         #: the list of the queue
         self.key, made = caught.commands[0][1]
         message = loads(made)
-        args, kwargs, embedded = _opened(message)
-        if (args, kwargs) != ([], {}):
-            raise RuntimeError("Celery does not put the arguments of a task where they were any more")
-        self._embedded = _encode(embedded)
+        self._embedded = _encode(_embedded_in(message))
         message["body"] = _BODY
         message["properties"]["delivery_tag"] = _TAG
         self._pieces = _cut(dumps(message))
@@ -109,18 +106,22 @@ class _Catch(Producer):  # type: ignore[misc]  # kombu ships no types
         self.channel.basic_publish(message, exchange=exchange, routing_key=routing_key, _publish_batch=self)
 
 
-def _opened(message: dict[str, Any]) -> Any:
-    """The body of a message: args, kwargs, and what is embedded.
+def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:
+    """What the body of a message without arguments has beside these: callbacks and the like.
 
     Raises:
-        RuntimeError: it is no JSON in base64.
+        RuntimeError: the body is not the JSON in base64 of Celery's protocol 2.
     """
     properties = message["properties"]
     if (message["content-type"], properties["body_encoding"]) != ("application/json", "base64"):
         raise RuntimeError("the body of a push's message has to be JSON in base64: see task_serializer")
     if "compression" in message["headers"]:
         raise RuntimeError("the body of a push's message cannot be compressed: see task_compression")
-    return json.loads(base64.b64decode(message["body"]))
+    body = json.loads(base64.b64decode(message["body"]))
+    if not isinstance(body, list) or body[:2] != [[], {}]:
+        raise RuntimeError("the arguments of a push's message are not where protocol 2 has them: see task_protocol")
+    embedded: dict[str, Any] = body[2]
+    return embedded
 
 
 def _cut(made: str) -> list[str]:

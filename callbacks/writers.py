@@ -11,13 +11,15 @@ import redis.exceptions
 from celery import signals
 from kombu.utils.json import loads
 
-from callbacks.broker import BrokerLink
+from callbacks.broker import BrokerLink, is_redis
 from callbacks.template import OPTIONS, Template
 from config.names import RECEIVE_PUSH
 
 if TYPE_CHECKING:
     from celery import Celery
 
+#: connections where pushes go one by one: a broker that confirms each takes some milliseconds for it
+CONNECTIONS = 4
 #: seconds after which a failed publish is not tried again: the answer is due
 RETRY_WITHIN = 0.5
 
@@ -37,6 +39,9 @@ class Push(NamedTuple):
 class Writer(Protocol):
     """Puts pushes on the queue, on a connection of its own."""
 
+    #: pushes that one call may bring
+    at_once: int
+
     def warm_up(self) -> None:
         """Does what the first push would take 0.4 s for.
 
@@ -48,12 +53,28 @@ class Writer(Protocol):
         """What became of each of ``pushes``, in their order. Raises nothing."""
 
 
+def writers_for(app: Celery) -> list[Writer]:
+    """Those that the broker of ``app`` is best written to by, each for a thread of its own."""
+    if is_redis(app) and not is_watched(app):
+        return [BatchWriter(app)]
+    return [SingleWriter(app) for _ in range(CONNECTIONS)]
+
+
+def is_watched(app: Celery) -> bool:
+    """Whether somebody hooks into Celery's publishing, as OpenTelemetry and Sentry do: then each push has to be one of
+    Celery's own publishes, with its signals, and with what they put into its headers."""
+    hooks = (signals.before_task_publish, signals.after_task_publish)
+    return any(hook.has_listeners(RECEIVE_PUSH) for hook in hooks) or hasattr(type(app).send_task, "__wrapped__")
+
+
 class BatchWriter:
     """For a Redis: one LPUSH for all, which it takes as a whole or refuses as a whole.
 
     Refused, or with the connection lost, each is tried once alone: what is wrong with one is none of the others', and
     the broker may have been started anew since.
     """
+
+    at_once = 128
 
     def __init__(self, app: Celery) -> None:
         self._app = app
@@ -101,15 +122,10 @@ class BatchWriter:
         return self._template
 
 
-def is_watched(app: Celery) -> bool:
-    """Whether somebody hooks into Celery's publishing, as OpenTelemetry and Sentry do: then each push has to be one of
-    Celery's own publishes, with its signals, and with what they put into its headers."""
-    hooks = (signals.before_task_publish, signals.after_task_publish)
-    return any(hook.has_listeners(RECEIVE_PUSH) for hook in hooks) or hasattr(type(app).send_task, "__wrapped__")
-
-
 class SingleWriter:
     """For every other broker, and where publishing is watched: Celery's own publish, one after another."""
+
+    at_once = 1
 
     def __init__(self, app: Celery) -> None:
         self._app = app
