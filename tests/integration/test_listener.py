@@ -181,15 +181,15 @@ def test_few_requests_wait_for_the_answers_to_those_before_them(port: int) -> No
     assert got.count(b"done") <= 1
 
 
-@pytest.mark.parametrize(
-    "sent",
-    [
-        "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
-        "GET / HTTP/1.1\r\nHost x\r\n\r\n",
-        "\x16\x03\x01",
-        "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
-    ],
-)
+NO_REQUESTS = [
+    "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+    "\x16\x03\x01",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", NO_REQUESTS, ids=["a tunnel", "no header", "TLS", "HTTP/2"])
 def test_what_is_no_request_is_answered_400_and_closed(port: int, sent: str) -> None:
     assert said(port, sent).startswith("HTTP/1.1 400 ")
 
