@@ -27,8 +27,6 @@ log = Log(__name__)
 
 #: requests and idle connections at one time; further ones are answered 503
 MAX_CONNECTIONS = 500
-#: bytes of a request's head
-MAX_HEAD = 16_384
 #: seconds for which a connection may stay idle; a page asks each second
 KEEP_ALIVE_SECONDS = 15
 #: seconds that requests under way get at the end
@@ -69,7 +67,6 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
         http=Protocol,
-        h11_max_incomplete_event_size=MAX_HEAD,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )

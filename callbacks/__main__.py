@@ -13,6 +13,7 @@ from types import FrameType
 
 import click
 import uvicorn
+import uvloop
 
 from callbacks.app import create_app
 from callbacks.probe import PROBE_SECONDS
@@ -28,8 +29,6 @@ log = Log("callbacks.main")
 MAX_CONNECTIONS = 2000
 #: descriptors beside those of connections
 OTHER_FILES = 200
-#: bytes of a request's head; the platform's query has about 200
-MAX_HEAD = 16_384
 #: seconds for which a connection may stay idle
 KEEP_ALIVE_SECONDS = 5
 #: seconds that requests under way get at the end: a slow body's 10, a publish's 3, and some
@@ -87,11 +86,11 @@ def main(log_level: str) -> None:
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
         http=Protocol,
-        h11_max_incomplete_event_size=MAX_HEAD,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
-    asyncio.run(Server(config, settings.log_format).serve())
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(Server(config, settings.log_format).serve())
 
 
 def _allow_files(number: int) -> None:

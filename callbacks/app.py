@@ -16,6 +16,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
@@ -24,7 +25,7 @@ from callbacks.metrics import Metrics
 from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
-from callbacks.verification import check_query, check_url, open_push
+from callbacks.verification import Params, check_query, check_url, open_body, read_query
 from config.logs import Log
 from config.settings import MiniProgram, Settings
 
@@ -34,7 +35,13 @@ if TYPE_CHECKING:
 #: the metrics that every endpoint tells alike; may block, may fail
 ReadCluster = Callable[[], list[Metric]]
 
+#: the push URL of the default Mini Program; of another one its appId follows
+PATH = "/wechat/push"
+
 log = Log(__name__)
+
+_SUCCESS = b"success"
+_SUCCESS_HEADERS = [(b"content-length", b"7"), (b"content-type", b"text/plain; charset=utf-8")]
 
 
 def create_app(
@@ -42,7 +49,7 @@ def create_app(
     celery_app: Celery,
     read_cluster: ReadCluster = list,
     reporter: Reporter | None = None,
-) -> Starlette:
+) -> ASGIApp:
     """The endpoint as an ASGI application.
 
     Args:
@@ -51,7 +58,7 @@ def create_app(
         reporter: tells the store what became of the requests, and that the endpoint runs.
         read_cluster: the metrics of the whole cluster, for ``/metrics``.
     """
-    return _Endpoint(settings, celery_app, read_cluster, reporter).application()
+    return _Endpoint(settings, celery_app, read_cluster, reporter)
 
 
 class _Endpoint:
@@ -70,14 +77,24 @@ class _Endpoint:
         self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
         self._warnings = BoundedLog(log)
+        self._routes = self._router()
 
-    def application(self) -> Starlette:
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "http" and scope["method"] == "POST":
+            path = scope["path"]
+            if path == PATH:
+                return await self._push(self._default_appid, scope, receive, send)
+            base, _, appid = path.rpartition("/")
+            if base == PATH and appid:
+                return await self._push(appid, scope, receive, send)
+        return await self._routes(scope, receive, send)
+
+    def _router(self) -> Starlette:
+        """Everything but the pushes, for which a router's work would be a third of all."""
         application = Starlette(
             routes=[
-                Route("/wechat/push", self.url_check, methods=["GET"]),
-                Route("/wechat/push", self.push, methods=["POST"]),
-                Route("/wechat/push/{appid}", self.url_check, methods=["GET"]),
-                Route("/wechat/push/{appid}", self.push, methods=["POST"]),
+                Route(PATH, self.url_check, methods=["GET"]),
+                Route(PATH + "/{appid}", self.url_check, methods=["GET"]),
                 Route("/livez", self.livez),
                 Route("/readyz", self.readyz),
                 Route("/metrics", self.metrics),
@@ -96,26 +113,20 @@ class _Endpoint:
         if self._reporter is not None:
             # in a thread: the store may be away
             await asyncio.to_thread(self._reporter.stop)
-        self._publisher.close()
+        await self._publisher.close()
         for server in self._servers:
             server.close()
         self._cluster.close()
 
     async def url_check(self, request: Request) -> Response:
+        appid = request.path_params.get("appid", self._default_appid)
         try:
-            echo = check_url(self._program(request), request.query_params.multi_items(), time.time())
+            echo = check_url(self._program(appid), request.query_params.multi_items(), time.time())
         except Refusal as refusal:
-            return self._refused(request, refusal)
+            self._refused("url_check_refused", appid, refusal)
+            return PlainTextResponse(refusal.outcome, refusal.status)
         self._count(Outcome.URL_CHECK)
         return PlainTextResponse(echo, headers={"x-content-type-options": "nosniff"})
-
-    async def push(self, request: Request) -> Response:
-        try:
-            outcome = await self._take(request)
-        except Refusal as refusal:
-            return self._refused(request, refusal)
-        self._count(outcome)
-        return PlainTextResponse("success")
 
     async def livez(self, _: Request) -> Response:
         return PlainTextResponse("alive")
@@ -132,18 +143,32 @@ class _Endpoint:
             cluster = None
         return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 
-    async def _take(self, request: Request) -> Outcome:
-        check_announced(request)
-        program = self._program(request)
-        params, now = request.query_params.multi_items(), time.time()
-        body = await read_body(request, check_query(program, params, now))
-        request.state.body_was_read = True
-        message = open_push(program, params, body, now)
-        verdict = media_verdict(message)
+    async def _push(self, appid: str | None, scope: Scope, receive: Receive, send: Send) -> None:
+        answer: type[PlainTextResponse] = EarlyAnswer  # until the body was read
+        try:
+            check_announced(scope["headers"])
+            program = self._program(appid)
+            params = read_query(scope["query_string"])
+            body = await read_body(receive, check_query(program, params, time.time()))
+            answer = PlainTextResponse
+            outcome = await self._take(program, params, body)
+        except Refusal as refusal:
+            self._refused("push_refused", appid, refusal)
+            await answer(refusal.outcome, refusal.status)(scope, receive, send)
+        else:
+            self._count(outcome)
+            await send({"type": "http.response.start", "status": 200, "headers": _SUCCESS_HEADERS})
+            await send({"type": "http.response.body", "body": _SUCCESS})
+
+    async def _take(self, program: MiniProgram, params: Params, body: bytes) -> Outcome:
+        verdict = media_verdict(open_body(program, params, body))
         if verdict is None:
             return Outcome.NOT_A_VERDICT
-        with self._metrics.publish_seconds.time():
+        began = time.perf_counter()
+        try:
             await self._publisher.publish(program.appid, verdict)
+        finally:
+            self._metrics.publish_seconds.observe(time.perf_counter() - began)
         log.info("push_queued", "it is on its way to a worker", appid=program.appid, trace_id=verdict["trace_id"])
         return Outcome.QUEUED
 
@@ -152,28 +177,23 @@ class _Endpoint:
         if self._reporter is not None:
             self._reporter.statistics.request(outcome)
 
-    def _program(self, request: Request) -> MiniProgram:
-        appid = request.path_params.get("appid", self._default_appid)
+    def _program(self, appid: str | None) -> MiniProgram:
         program = self._programs.get(appid) if appid is not None else None
         if program is None:
             raise UnknownAppid("no default Mini Program is set" if appid is None else "no such Mini Program is set")
         return program
 
-    def _refused(self, request: Request, refusal: Refusal) -> Response:
+    def _refused(self, event: str, appid: str | None, refusal: Refusal) -> None:
         self._count(refusal.outcome)
-        appid = request.path_params.get("appid", self._default_appid)
         if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
             appid = None  # a stranger's text is none of ours to repeat
         self._warnings.warning(
-            "push_refused" if request.method == "POST" else "url_check_refused",
+            event,
             f"{refusal}. Remedy: {refusal.remedy}.",
             outcome=refusal.outcome.value,
             status=refusal.status,
             appid=appid,
         )
-        read = request.method != "POST" or getattr(request.state, "body_was_read", False)
-        answer = PlainTextResponse if read else EarlyAnswer
-        return answer(refusal.outcome, refusal.status)
 
     async def _state(self, server: Probe[None]) -> tuple[str, str]:
         try:

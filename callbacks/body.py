@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterable
 
-from starlette.requests import ClientDisconnect, Request
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
@@ -17,15 +17,15 @@ BODY_SECONDS = 10
 _LINGER_SECONDS = 1
 
 
-def check_announced(request: Request) -> None:
-    """Raises TooLarge where the body says that it is larger than ``MAX_BODY``."""
-    announced = request.headers.get("content-length", "0")
-    if announced.isdecimal() and int(announced) > MAX_BODY:
-        raise TooLarge(f"the body is announced with more than {MAX_BODY} bytes")
+def check_announced(headers: Iterable[tuple[bytes, bytes]]) -> None:
+    """Raises TooLarge where the body says that it is larger than ``MAX_BODY``; ``headers`` as in an ASGI scope."""
+    for name, value in headers:
+        if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
+            raise TooLarge(f"the body is announced with more than {MAX_BODY} bytes")
 
 
-async def read_body(request: Request, limit: int) -> bytes:
-    """The body of ``request``, of ``limit`` bytes at the most; the rest of a longer one is not read.
+async def read_body(receive: Receive, limit: int) -> bytes:
+    """The body of a request, of ``limit`` bytes at the most; the rest of a longer one is not read.
 
     Raises:
         TooLarge, BadSignature: it has more; the latter where only a stranger's is bounded so.
@@ -34,16 +34,18 @@ async def read_body(request: Request, limit: int) -> bytes:
     body = bytearray()
     try:
         async with asyncio.timeout(BODY_SECONDS):
-            async for chunk in request.stream():
-                body += chunk
+            while True:
+                message = await receive()
+                if message["type"] == "http.disconnect":
+                    raise Incomplete("the client left before the end of the body")
+                body += message.get("body", b"")
                 if len(body) > limit:
                     refusal = TooLarge if limit == MAX_BODY else BadSignature
                     raise refusal(f"the body has more than {limit} bytes")
+                if not message.get("more_body", False):
+                    return bytes(body)
     except TimeoutError:
         raise Incomplete(f"the body did not come within {BODY_SECONDS} s") from None
-    except ClientDisconnect:
-        raise Incomplete("the client left before the end of the body") from None
-    return bytes(body)
 
 
 class EarlyAnswer(PlainTextResponse):

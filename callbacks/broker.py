@@ -56,6 +56,11 @@ class BrokerLink:
         self._connection.ensure_connection(max_retries=max(len(self._connection.alt) - 1, 0))
 
 
+def is_redis(app: Celery) -> bool:
+    """Whether the broker of ``app`` is a Redis, or what speaks its language."""
+    return _scheme(app).startswith(("redis", "valkey", "sentinel", "unix"))
+
+
 def describe(error: BaseException) -> str:
     """``error`` in one short line for the log, without what was sent."""
     # redis-py quotes the command with its arguments before this
@@ -64,15 +69,18 @@ def describe(error: BaseException) -> str:
 
 
 def _time_outs(app: Celery) -> dict[str, Any]:
-    scheme = (app.conf.broker_write_url or "").split(":")[0]
-    if scheme.startswith(("redis", "valkey", "sentinel", "unix")):
+    if is_redis(app):
         return {
             "socket_timeout": STEP_SECONDS,
             "socket_connect_timeout": STEP_SECONDS,
             "socket_keepalive": True,
             "retry_on_timeout": False,
         }
-    if scheme.startswith(("amqp", "pyamqp")):
+    if _scheme(app).startswith(("amqp", "pyamqp")):
         # Without confirmation a publish is done when it is written to the socket, whether or not anybody reads it
         return {"read_timeout": STEP_SECONDS, "write_timeout": STEP_SECONDS, "confirm_publish": True}
     return {}
+
+
+def _scheme(app: Celery) -> str:
+    return str(app.conf.broker_write_url or "").split(":")[0]

@@ -9,6 +9,7 @@ import base64
 import binascii
 import hashlib
 import os
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
@@ -63,6 +64,7 @@ def decrypt(envelope: str, aes_key: str) -> tuple[bytes, str]:
         raise EnvelopeError("Encrypt was made with another EncodingAESKey") from None
 
 
+@lru_cache(maxsize=64)
 def _cipher(aes_key: str) -> Cipher[modes.CBC]:
     key = base64.b64decode(aes_key + "=")
     return Cipher(algorithms.AES(key), modes.CBC(key[:16]))

@@ -19,11 +19,11 @@ class Metrics:
 
     def __init__(self) -> None:
         self._registry = CollectorRegistry()
-        self._pushes = Counter(
+        pushes = Counter(
             "wxcheck_pushes", "Requests to the push URL, by what became of them", ["outcome"], registry=self._registry
         )
-        for outcome in Outcome:
-            self._pushes.labels(outcome)  # a series that starts at 0 shows its first increase
+        # a series that starts at 0 shows its first increase
+        self._pushes = {outcome: pushes.labels(outcome) for outcome in Outcome}
         #: seconds, those of failed publishes too
         self.publish_seconds = Histogram(
             "wxcheck_publish_seconds",
@@ -33,7 +33,7 @@ class Metrics:
         )
 
     def count(self, outcome: Outcome) -> None:
-        self._pushes.labels(outcome).inc()
+        self._pushes[outcome].inc()
 
     def exposition(self, cluster: list[Metric] | None) -> bytes:
         """Everything in Prometheus' text format; ``cluster``: None where the store did not tell it."""

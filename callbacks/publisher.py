@@ -1,42 +1,54 @@
-"""Puts a push on the queue, or says within three seconds that it can't."""
+"""Puts pushes on the queue, or says within three seconds that it can't.
+
+A push that comes while none is under way goes at once. Those that come meanwhile go together in the next batch: what a
+batch costs, a round trip and the way between two threads, many pushes share where there are many.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 
 from celery import Celery
-from kombu import Producer
 
-from callbacks.broker import BrokerLink, describe
+from callbacks.broker import describe
 from callbacks.messages import Message
 from callbacks.outcomes import BrokerUnavailable
+from callbacks.template import arguments
+from callbacks.writers import Fate, Push, Writer, writers_for
 from config.logs import Log
-from config.names import PUSH_QUEUE, RECEIVE_PUSH
 
 #: the platform waits for five; what is left is for the body's way here
 PUBLISH_SECONDS = 3
-#: a publish is half a millisecond, most of it computing, so that more threads would not publish more
-THREADS = 4
-#: seconds after which a failed publish is not tried again: the answer is due
-_RETRY_WITHIN = 0.5
+#: bytes of the arguments of one batch: a proxy before Redis may take no more than 1 MiB at once
+MAX_BATCH_BYTES = 256 << 10
+#: bytes of the arguments of pushes that wait: while the broker hangs, no more than that is kept
+MAX_WAITING_BYTES = 64 << 20
 
 log = Log(__name__)
 
 
 class Publisher:
-    """Publishes from a few threads, each with a connection of its own."""
+    """Publishes from threads, each with a connection of its own: one for a Redis, else a few."""
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        self._executor = ThreadPoolExecutor(THREADS, thread_name_prefix="publish")
-        self._local = threading.local()
+        #: what the threads take; None ends one of them
+        self._pushes: SimpleQueue[Push | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        #: in the loop: bytes that were not answered yet; when each is to be answered, the earliest first; who looks
+        self._waiting_bytes = 0
+        self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._timer: asyncio.TimerHandle | None = None
 
     def warm_up(self) -> None:
         """Import and connect in the background what the first publish would take 0.4 s for. Never fails."""
-        self._executor.submit(self._warm_up)
+        self._start()
 
     async def publish(self, appid: str, push: Message) -> None:
         """Put ``push`` (as :func:`callbacks.messages.media_verdict` makes it) of ``appid`` on the queue.
@@ -44,55 +56,89 @@ class Publisher:
         Raises:
             BrokerUnavailable: it is not known to be there within ``PUBLISH_SECONDS``. It may be, still.
         """
-        kwargs = {"appid": appid, "push": push, "received_at": time.time()}
-        future = self._executor.submit(self._publish, kwargs)
+        kwargs = arguments(appid, push, time.time())
+        if self._waiting_bytes + len(kwargs) > MAX_WAITING_BYTES:
+            raise BrokerUnavailable("too many pushes wait for the broker")
+        if not self._threads:
+            self._start()
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[None] = loop.create_future()
+        self._waiting_bytes += len(kwargs)
+        self._due.append((loop.time() + PUBLISH_SECONDS, answer))
+        if self._timer is None:
+            self._timer = loop.call_later(PUBLISH_SECONDS, self._give_up, loop)
+        self._pushes.put(Push(kwargs, answer))
         try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                await asyncio.wrap_future(future)  # the time-out cancels it, if no thread has begun with it
-        except TimeoutError:
-            raise BrokerUnavailable(f"the broker did not take the push within {PUBLISH_SECONDS} s") from None
+            await answer
+        finally:
+            self._waiting_bytes -= len(kwargs)
 
-    def close(self) -> None:
-        """Stop, without waiting for a broker that hangs. The connections close with their threads."""
-        self._executor.shutdown(wait=False, cancel_futures=True)
+    async def close(self) -> None:
+        """Publish what is in hand and stop, without waiting long for a broker that hangs."""
+        if self._timer is not None:
+            self._timer.cancel()
+        threads, self._threads = self._threads, []
+        for _ in threads:
+            self._pushes.put(None)
+        for thread in threads:
+            await asyncio.to_thread(thread.join, PUBLISH_SECONDS / len(threads))
 
-    def _publish(self, kwargs: Message) -> None:
-        began = time.monotonic()
-        link = self._link()
-        again = link.is_open  # the broker may have been started anew since; a second try tells
-        while True:
+    def _start(self) -> None:
+        for number, writer in enumerate(writers_for(self._app)):
+            # a daemon, for the process must end where a broker hangs
+            thread = threading.Thread(
+                target=self._run, args=(writer, not number), name=f"publish-{number}", daemon=True
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def _give_up(self, loop: asyncio.AbstractEventLoop) -> None:
+        now = loop.time()
+        while self._due and (self._due[0][0] <= now or self._due[0][1].done()):
+            answer = self._due.popleft()[1]
+            if not answer.done():
+                answer.set_exception(BrokerUnavailable(f"the broker did not take the push within {PUBLISH_SECONDS} s"))
+        self._timer = loop.call_at(self._due[0][0], self._give_up, loop) if self._due else None
+
+    def _answer(self, pushes: list[Push], fates: list[Fate]) -> None:
+        """Tells those who wait, in their loop."""
+        for push, fate in zip(pushes, fates, strict=True):
+            if push.answer.done():
+                continue
+            if fate is None:
+                push.answer.set_result(None)
+            else:
+                push.answer.set_exception(BrokerUnavailable(describe(fate)))
+        while self._due and self._due[0][1].done():
+            self._due.popleft()
+
+    def _run(self, writer: Writer, warms_up: bool) -> None:
+        if warms_up:
             try:
-                return self._send(link.producer(), kwargs)
-            except Exception as error:  # noqa: BLE001 - each transport has its own; all mean "not known to be queued"
-                link.failed()
-                if not again or time.monotonic() - began > _RETRY_WITHIN:
-                    raise BrokerUnavailable(describe(error)) from None
-                again = False
+                writer.warm_up()
+            except Exception as error:  # noqa: BLE001 - the endpoint starts without its broker, and says so
+                log.warning("broker_away", f"pushes are answered 503 until it answers: {describe(error)}")
+        for batch in self._batches(writer.at_once):
+            # nobody waits any more for some, and the platform sends these again
+            pushes = [push for push in batch if not push.answer.done()]
+            if pushes:
+                fates = writer.write(pushes)
+                with suppress(RuntimeError):  # the loop is closed, and nobody waits
+                    pushes[0].answer.get_loop().call_soon_threadsafe(self._answer, pushes, fates)
 
-    def _send(self, producer: Producer, kwargs: Message) -> None:
-        # By the queue's name Celery publishes to the anonymous exchange: a broker that was emptied needs no binding
-        self._app.send_task(
-            RECEIVE_PUSH,
-            kwargs=kwargs,
-            queue=PUSH_QUEUE,
-            producer=producer,
-            retry=False,
-            ignore_result=True,
-            argsrepr="(…)",
-            kwargsrepr="{…}",
-        )
-
-    def _link(self) -> BrokerLink:
-        if not hasattr(self._local, "link"):
-            self._local.link = BrokerLink(self._app)
-        link: BrokerLink = self._local.link
-        return link
-
-    def _warm_up(self) -> None:
-        try:
-            self._link().producer()
-            self._app.amqp.send_task_message  # noqa: B018 - built when it is first asked for, as the backend is
-            self._app.backend  # noqa: B018
-        except Exception as error:  # noqa: BLE001 - the endpoint starts without its broker, and says so
-            self._link().failed()
-            log.warning("broker_away", f"pushes are answered 503 until it answers: {describe(error)}")
+    def _batches(self, at_once: int) -> Iterator[list[Push]]:
+        """What waits, as it comes, until the end."""
+        held: deque[Push | None] = deque()
+        while (push := held.popleft() if held else self._pushes.get()) is not None:
+            batch, size = [push], len(push.kwargs)
+            while len(batch) < at_once and not held:
+                try:
+                    push = self._pushes.get_nowait()
+                except Empty:
+                    break
+                if push is None or size + len(push.kwargs) > MAX_BATCH_BYTES:
+                    held.append(push)
+                else:
+                    batch.append(push)
+                    size += len(push.kwargs)
+            yield batch

@@ -9,9 +9,10 @@ from __future__ import annotations
 import hmac
 import re
 from collections.abc import Sequence
+from urllib.parse import parse_qsl
 
 from callbacks import envelope
-from callbacks.messages import Message, cleaned, parse
+from callbacks.messages import Message, cleaned, parse, read
 from callbacks.outcomes import BadSignature, Malformed, PlainRefused, StaleTimestamp, Undecryptable, WrongAppid
 from config.settings import MiniProgram
 
@@ -26,6 +27,16 @@ MAX_BODY = 1 << 20
 MAX_UNSIGNED = 16_384
 
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
+
+
+def read_query(raw: bytes) -> Params:
+    """The query of an ASGI scope, decoded."""
+    text = raw.decode("latin-1")
+    if "%" in text or "+" in text:
+        return parse_qsl(text, keep_blank_values=True)
+    # nothing of it is escaped: the platform's own
+    pairs = (part.partition("=") for part in text.split("&") if part)
+    return [(name, value) for name, _, value in pairs]
 
 
 def check_url(program: MiniProgram, params: Params, now: float) -> str:
@@ -66,16 +77,25 @@ def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> 
         Undecryptable: there is no key that opens it.
         Malformed: it is neither JSON nor XML.
     """
-    timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     if len(body) > check_query(program, params, now):
         raise BadSignature(f"the query has no signature, and the body more than {MAX_UNSIGNED} bytes")
+    return open_body(program, params, body)
+
+
+def open_body(program: MiniProgram, params: Params, body: bytes) -> Message:
+    """What :func:`open_push` returns, of a body that was read within the bound that :func:`check_query` gave it.
+
+    Raises:
+        what :func:`open_push` does.
+    """
+    timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     outer = parse(body)
     if "Encrypt" in outer:
         encrypted = outer["Encrypt"]
         if not isinstance(encrypted, str):
             raise Malformed("Encrypt is no string")
         _check_signature(program, _one(params, "msg_signature"), timestamp, nonce, encrypted)
-        message = cleaned(parse(_decrypted(program, encrypted)))
+        message = read(_decrypted(program, encrypted))
     else:
         # With a msg_signature alone nothing has been checked so far: Encrypt may have been taken away
         _check_signature(program, _one(params, "signature"), timestamp, nonce)

@@ -28,8 +28,6 @@ if TYPE_CHECKING:
 
     from config.settings import MiniProgram, Settings
 
-#: bytes of a request's head; the platform's query has about 200
-MAX_HEAD = 16_384
 #: the path below which an appId may stand
 PATH = "/wechat/push"
 
@@ -59,7 +57,6 @@ class Listener:
             ws="none",
             limit_concurrency=100,
             http=Protocol,
-            h11_max_incomplete_event_size=MAX_HEAD,
             timeout_graceful_shutdown=2,
         )
         self._server = uvicorn.Server(config)
@@ -101,12 +98,12 @@ class Listener:
         """What was sent; of one that is not WeChat's as much as tells its mode and format."""
         if request.method != "POST":
             return b""
-        check_announced(request)
+        check_announced(request.headers.raw)
         try:
             limit = check_query(program, params, now) if program is not None else MAX_UNSIGNED
         except Refusal:
             limit = MAX_UNSIGNED
-        return await read_body(request, limit)
+        return await read_body(request.receive, limit)
 
     def _program(self, path: str) -> MiniProgram | None:
         appid = path.removeprefix(PATH + "/") if path.startswith(PATH + "/") else self._default

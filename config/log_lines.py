@@ -133,7 +133,9 @@ class JsonLines(Lines):
         exception = self.exception(record)
         if exception is not None:
             line["exception"] = exception
-        return _UNSAFE_IN_JSON.sub(_escaped_in_json, _encode(line))
+        said = _encode(line)
+        # most lines have nothing that needs a look at each character
+        return said if said.isascii() and "\x7f" not in said else _UNSAFE_IN_JSON.sub(_escaped_in_json, said)
 
 
 class TextLines(Lines):

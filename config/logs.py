@@ -48,7 +48,10 @@ class Log:
         # the message stays a template: programs that group records, as Sentry does, group them by event
         template = " ".join([event, *(f"{name}=%({name})s" for name in shown)]) + (": %(said)s" if said else "")
         extra = {"event": event, "fields": fields}
-        self.logger.log(level, template, {**shown, "said": said}, extra=extra)
+        # as logger.log() does, but for the search for the caller, a third of its work: it would find this line
+        args = ({**shown, "said": said},)
+        record = self.logger.makeRecord(self.logger.name, level, __file__, 0, template, args, None, extra=extra)
+        self.logger.handle(record)
 
 
 def _shown(value: Value) -> str:

@@ -12,6 +12,7 @@ import runpy
 import sys
 import time
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
@@ -160,15 +161,13 @@ def _early() -> None:
 
 def _answer() -> None:
     """The endpoint answers 200 though the push did not get on the queue."""
-    publish = Publisher._publish
+    publish = Publisher.publish
 
-    def published(self: Publisher, kwargs: dict[str, Any]) -> None:
-        try:
-            publish(self, kwargs)
-        except BrokerUnavailable:
-            return
+    async def published(self: Publisher, appid: str, push: dict[str, Any]) -> None:
+        with suppress(BrokerUnavailable):
+            await publish(self, appid, push)
 
-    Publisher._publish = published  # type: ignore[method-assign]
+    Publisher.publish = published  # type: ignore[method-assign]
 
 
 def _nothing() -> None:

@@ -1,4 +1,4 @@
-"""What the endpoint's listener does with connections on which no request comes, over real sockets."""
+"""What the endpoint's listener does with connections that hold more, or for longer, than one may; real sockets."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import uvicorn
+import uvloop
 
 from callbacks import protocol
 from tests.support.processes import eventually
@@ -21,19 +22,30 @@ LATE = 3 * HEAD_SECONDS
 REQUEST = "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
-async def app(scope: Any, _receive: Any, send: Any) -> None:
+async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/late":
         await asyncio.sleep(LATE)
+    if scope["path"] == "/body":
+        more = True
+        while more:
+            more = (await receive()).get("more_body", False)
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"4")]})
+    if scope["path"] == "/broken":
+        raise ConnectionError("in the middle of an answer")
     await send({"type": "http.response.body", "body": b"done"})
 
 
-@pytest.fixture
-def port(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def port(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[int]:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", HEAD_SECONDS)
     config = uvicorn.Config(app, port=0, http=protocol.Protocol, log_config=None, ws="none", lifespan="off")
     server = uvicorn.Server(config)
-    thread = threading.Thread(target=lambda: asyncio.run(server.serve()))
+
+    def serve() -> None:
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(server.serve())
+
+    thread = threading.Thread(target=serve)
     thread.start()
     try:
         eventually(lambda: server.started, "it listens")
@@ -73,3 +85,115 @@ def test_a_request_that_takes_longer_is_answered(port: int) -> None:
 def test_a_request_that_came_before_the_answer_to_the_one_before_it_is_answered(port: int) -> None:
     """Pipelined: it is begun where the one before ends."""
     assert said(port, REQUEST.format(path="/") + REQUEST.format(path="/late")).count("done") == 2
+
+
+def test_an_answer_comes_in_one_piece(port: int) -> None:
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
+        for _ in range(5):
+            connection.sendall(REQUEST.format(path="/").encode())
+            piece = connection.recv(1000)
+            assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
+            assert piece.endswith(b"\r\n\r\ndone")
+
+
+def test_an_answer_that_breaks_off_has_its_head(port: int) -> None:
+    answer = said(port, REQUEST.format(path="/broken"))
+    assert answer.startswith("HTTP/1.1 200 OK\r\n")
+    assert answer.endswith("\r\n\r\n")
+
+
+def test_who_asks_whether_to_send_a_body_is_told_at_once(port: int) -> None:
+    head = "POST /body HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 3\r\n\r\n"
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
+        connection.sendall(head.encode())
+        assert connection.recv(1000) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        connection.sendall(b"abc")
+        assert connection.recv(1000).endswith(b"done")
+
+
+def answered(port: int, pieces: Iterator[bytes]) -> tuple[bytes, int]:
+    """What is answered while ``pieces`` are sent, and how many bytes of them the listener took before it closed."""
+    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
+        taken = 0
+        try:
+            for piece in pieces:
+                connection.sendall(piece)
+                taken += len(piece)
+        except OSError:
+            return b"", taken
+        got = b""
+        try:
+            while part := connection.recv(65536):
+                got += part
+        except ConnectionResetError:
+            pass  # with bytes of ours unread
+        return got, taken
+
+
+HEAD = b"POST /body HTTP/1.1\r\nHost: x\r\n"
+CHUNKED = HEAD + b"Transfer-Encoding: chunked\r\n\r\n"
+ENDLESS = {
+    "a header": (HEAD + b"A: ", b"a" * 1000),
+    "headers": (HEAD, b"A: %s\r\n" % (b"a" * 994)),
+    "a target": (b"GET /", b"a" * 1000),
+    "a trailer": (CHUNKED + b"1\r\na\r\n0\r\nA: ", b"a" * 1000),
+    "trailers": (CHUNKED + b"1\r\na\r\n0\r\n", b"A: %s\r\n" % (b"a" * 994)),
+    "a chunk's extension": (CHUNKED + b"1;", b"a" * 1000),
+}
+
+
+@pytest.mark.parametrize("what", ENDLESS)
+def test_what_has_no_end_and_is_no_body_is_cut_off(port: int, what: str) -> None:
+    first, again = ENDLESS[what]
+
+    def pieces() -> Iterator[bytes]:
+        yield first
+        for _ in range(20_000):  # 20 MB, of which sockets buffer some
+            yield again
+
+    got, taken = answered(port, pieces())
+    assert taken < 15_000_000
+    assert b"done" not in got
+
+
+@pytest.mark.parametrize("size", [protocol.MAX_HEAD - 100, protocol.MAX_HEAD + 100])
+def test_a_head_has_so_many_bytes_and_no_more_however_it_comes(port: int, size: int) -> None:
+    start = HEAD + b"Connection: close\r\nContent-Length: 40000\r\nA: "
+    head = start + b"a" * (size - len(start)) + b"\r\n\r\n"
+    body = b"b" * 40_000
+    for pieces in ([head + body], [head[:9000], head[9000:] + body], [head, body]):
+        got, _ = answered(port, iter(pieces))
+        assert (b"done" in got) == (size < protocol.MAX_HEAD)
+
+
+def test_a_large_body_in_small_chunks_is_no_head(port: int) -> None:
+    start = HEAD + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+    got, _ = answered(port, iter([start, *[b"1\r\na\r\n" * 1000] * 50, b"0\r\n\r\n"]))
+    assert b"done" in got
+
+
+def test_few_requests_wait_for_the_answers_to_those_before_them(port: int) -> None:
+    late = REQUEST.format(path="/late").encode()
+    few = late * (protocol.MAX_AHEAD // 4) + HEAD + b"Connection: close\r\nContent-Length: 0\r\n\r\n"
+    got, _ = answered(port, iter([few]))
+    assert got.count(b"done") == protocol.MAX_AHEAD // 4 + 1
+    got, _ = answered(port, iter([late + REQUEST.format(path="/").encode() * 5000]))
+    assert got.count(b"done") <= 1
+
+
+NO_REQUESTS = [
+    "CONNECT x:1 HTTP/1.1\r\nHost: x\r\n\r\n",
+    "GET / HTTP/1.1\r\nHost x\r\n\r\n",
+    "\x16\x03\x01",
+    "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",
+]
+
+
+@pytest.mark.parametrize("sent", NO_REQUESTS, ids=["a tunnel", "no header", "TLS", "HTTP/2"])
+def test_what_is_no_request_is_answered_400_and_closed(port: int, sent: str) -> None:
+    assert said(port, sent).startswith("HTTP/1.1 400 ")
+
+
+def test_a_request_to_speak_another_protocol_is_answered_as_one_of_this(port: int) -> None:
+    upgrade = "GET / HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n"
+    assert said(port, upgrade).count("done") == 1

@@ -6,6 +6,7 @@ import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qsl
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 from pydantic import SecretStr
 
 from callbacks.envelope import encrypt, sign
-from callbacks.messages import MAX_DEPTH, cleaned, media_verdict, parse
+from callbacks.messages import MAX_DEPTH, cleaned, media_verdict, parse, read
 from callbacks.outcomes import (
     BadSignature,
     Malformed,
@@ -25,7 +26,7 @@ from callbacks.outcomes import (
     Undecryptable,
     WrongAppid,
 )
-from callbacks.verification import check_url, open_push
+from callbacks.verification import check_url, open_push, read_query
 from config.settings import MiniProgram
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "push.json").read_text(encoding="utf-8"))
@@ -567,3 +568,42 @@ def test_any_query_without_the_token_is_refused_by_name(params: list[tuple[str, 
         open_push(PLAIN, params, b"{}", NOW)
     with pytest.raises(Refusal):
         check_url(PLAIN, params, NOW)
+
+
+# --- what is read in a shorter way is what the long way reads
+
+_names = st.sampled_from(["a", "__type__", "\ud800", "<", "{"]) | st.text(max_size=3)
+_nested = st.recursive(
+    st.none() | st.integers(-5, 5) | st.text(max_size=5) | st.sampled_from(["\ud83d", "[" * 40, "__type__", "&lt;"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(_names, inner, max_size=3),
+    max_leaves=10,
+)
+_bodies = (
+    st.dictionaries(_names, _nested, max_size=4).map(lambda made: json.dumps(made).encode())
+    | st.dictionaries(_names, _nested, max_size=4).map(
+        lambda made: json.dumps(made, ensure_ascii=False).encode("utf-8", "replace")
+    )
+    | st.integers(1, 2 * MAX_DEPTH).map(lambda depth: b'{"a":' + b"[" * depth + b"]" * depth + b"}")
+    | st.integers(1, 2 * MAX_DEPTH).map(lambda depth: b'{"a":' * depth + b"1" + b"}" * depth)
+    | st.sampled_from([b"<x><__type__>1</__type__></x>", b'{"\\u005f_type__":1}', b"<x><a>&#123;</a></x>", b"", b"[]"])
+)
+
+
+def _outcome(read_it: Any, body: bytes) -> Any:
+    try:
+        return read_it(body)
+    except Malformed as refusal:
+        return str(refusal)
+
+
+@given(_bodies)
+@settings(max_examples=500)
+def test_a_message_is_read_as_it_is_parsed_and_cleaned(body: bytes) -> None:
+    assert _outcome(read, body) == _outcome(lambda given: cleaned(parse(given)), body)
+
+
+@given(st.lists(st.sampled_from([*"ab&=%+;", "%3D", "%26", "é", "signature=1"]), max_size=12).map("".join))
+@settings(max_examples=500)
+def test_a_query_is_read_as_the_standard_library_reads_it(query: str) -> None:
+    raw = query.encode("latin-1")
+    assert list(read_query(raw)) == parse_qsl(raw.decode("latin-1"), keep_blank_values=True)

@@ -1,0 +1,146 @@
+"""The message of ``wxcheck.receive_push`` as it lies in Redis, made once by Celery and kombu, and then filled in.
+
+Most of what ``send_task`` costs is making a message of which every push has the same: its options, headers, properties
+and the envelope that kombu puts around it. So one is sent for no push, and caught before it leaves; of it remain the
+pieces between what is a push's own: the task's id, its arguments and the delivery tag.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+from kombu import Producer
+from kombu.utils.json import dumps, loads
+
+from config.names import PUSH_QUEUE, RECEIVE_PUSH
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: how a push is sent, whoever makes the message; nothing of its arguments is shown in events, logs and Flower
+OPTIONS = {
+    "queue": PUSH_QUEUE,
+    "retry": False,
+    "ignore_result": True,
+    "argsrepr": "(…)",
+    "kwargsrepr": "{…}",
+}
+
+#: what stands where a push's own will: no text of a message, and the same in JSON
+_ID, _BODY, _TAG = "\x01id\x01", "\x01body\x01", "\x01tag\x01"
+_ESCAPED = "\\u0001"
+
+_encode = json.JSONEncoder(separators=(",", ":"), check_circular=False).encode
+
+
+class Template:
+    """Fills in the messages of pushes.
+
+    Args:
+        app: whose Celery it is; with the options that its messages have.
+        producer: on a channel of a Redis broker, whose queue is declared by the way.
+
+    Raises:
+        RuntimeError: Celery or kombu make another kind of message than what can be filled in here.
+        and what the transport raises.
+    """
+
+    def __init__(self, app: Celery, producer: Producer) -> None:
+        caught = _Catch(producer.channel, auto_declare=False)
+        app.send_task(RECEIVE_PUSH, kwargs={}, task_id=_ID, producer=caught, **OPTIONS)
+        if [name for name, _ in caught.commands] != ["lpush"]:
+            raise RuntimeError("kombu does not put a message on a queue of Redis with one LPUSH any more")
+        #: the list of the queue
+        self.key, made = caught.commands[0][1]
+        message = loads(made)
+        self._embedded = _encode(_embedded_in(message))
+        message["body"] = _BODY
+        message["properties"]["delivery_tag"] = _TAG
+        self._pieces = _cut(dumps(message))
+
+    def fill(self, kwargs: str) -> str:
+        """The message with the arguments ``kwargs``, an object of JSON: what goes on the list ``key``."""
+        drawn = os.urandom(32).hex()
+        own = {_ID: _uuid4(drawn[:32]), _TAG: _uuid4(drawn[32:])}
+        own[_BODY] = base64.b64encode(f"[[],{kwargs},{self._embedded}]".encode()).decode()
+        return "".join([own.get(piece, piece) for piece in self._pieces])
+
+
+def arguments(appid: str, push: dict[str, Any], received_at: float) -> str:
+    """The arguments of the task, as an object of JSON in ASCII."""
+    return _encode({"appid": appid, "push": push, "received_at": received_at})
+
+
+class _Catch(Producer):  # type: ignore[misc]  # kombu ships no types
+    """A producer that keeps the commands that would put its messages on their queues."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.commands: list[tuple[str, tuple[Any, ...]]] = []
+
+    def add(self, name: str, *args: Any) -> None:
+        """What kombu's channel calls for each command, as it does for a batch."""
+        self.commands.append((name, args))
+
+    def _publish(
+        self,
+        body: Any,
+        priority: Any,
+        content_type: Any,
+        content_encoding: Any,
+        headers: Any,
+        properties: Any,
+        routing_key: Any,
+        mandatory: Any,  # noqa: ARG002
+        immediate: Any,  # noqa: ARG002
+        exchange: Any,
+        declare: Any,
+        *_: Any,
+    ) -> None:
+        for entity in declare:
+            self.maybe_declare(entity)
+        message = self.channel.prepare_message(body, priority, content_type, content_encoding, headers, properties)
+        self.channel.basic_publish(message, exchange=exchange, routing_key=routing_key, _publish_batch=self)
+
+
+def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:
+    """What the body of a message without arguments has beside these: callbacks and the like.
+
+    Raises:
+        RuntimeError: the body is not the JSON in base64 of Celery's protocol 2.
+    """
+    properties = message["properties"]
+    if (message["content-type"], properties["body_encoding"]) != ("application/json", "base64"):
+        raise RuntimeError("the body of a push's message has to be JSON in base64: see task_serializer")
+    if "compression" in message["headers"]:
+        raise RuntimeError("the body of a push's message cannot be compressed: see task_compression")
+    body = json.loads(base64.b64decode(message["body"]))
+    if not isinstance(body, list) or body[:2] != [[], {}]:
+        raise RuntimeError("the arguments of a push's message are not where protocol 2 has them: see task_protocol")
+    embedded: dict[str, Any] = body[2]
+    return embedded
+
+
+def _cut(made: str) -> list[str]:
+    """The pieces of a message in JSON, and between them the marks."""
+    pieces = [made]
+    for mark in (_ID, _BODY, _TAG):
+        written = mark.replace("\x01", _ESCAPED)
+        pieces = [part for piece in pieces for part in _around(piece, written, mark)]
+    if not {_ID, _BODY, _TAG} <= set(pieces):
+        raise RuntimeError("Celery does not put a task's id, or kombu a delivery tag, into a message any more")
+    return pieces
+
+
+def _around(piece: str, written: str, mark: str) -> list[str]:
+    parts = piece.split(written)
+    return [part for text in parts for part in (mark, text)][1:]
+
+
+def _uuid4(digits: str) -> str:
+    """32 random hexadecimal digits as a UUID of version 4."""
+    variant = "89ab"[int(digits[16], 16) & 3]
+    return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

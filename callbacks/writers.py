@@ -1,0 +1,161 @@
+"""How pushes get on the queue: many at once where the broker is a Redis, else one by one. Blocking, for threads."""
+
+from __future__ import annotations
+
+import time
+from asyncio import Future
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+import redis.exceptions
+from celery import signals
+from kombu.utils.json import loads
+
+from callbacks.broker import BrokerLink, is_redis
+from callbacks.template import OPTIONS, Template
+from config.names import RECEIVE_PUSH
+
+if TYPE_CHECKING:
+    from celery import Celery
+
+#: connections where pushes go one by one: a broker that confirms each takes some milliseconds for it
+CONNECTIONS = 4
+#: seconds after which a failed publish is not tried again: the answer is due
+RETRY_WITHIN = 0.5
+
+#: what became of a push: None where the broker has taken it, else why it is not known to have
+Fate = Exception | None
+
+
+class Push(NamedTuple):
+    """One to be put on the queue."""
+
+    #: the task's arguments, an object of JSON
+    kwargs: str
+    #: is done where nobody waits any more; not to be touched but in its loop
+    answer: Future[None]
+
+
+class Writer(Protocol):
+    """Puts pushes on the queue, on a connection of its own."""
+
+    #: pushes that one call may bring
+    at_once: int
+
+    def warm_up(self) -> None:
+        """Does what the first push would take 0.4 s for.
+
+        Raises:
+            what the transport raises.
+        """
+
+    def write(self, pushes: Sequence[Push]) -> list[Fate]:
+        """What became of each of ``pushes``, in their order. Raises nothing."""
+
+
+def writers_for(app: Celery) -> list[Writer]:
+    """Those that the broker of ``app`` is best written to by, each for a thread of its own."""
+    if is_redis(app) and not is_watched(app):
+        return [BatchWriter(app)]
+    return [SingleWriter(app) for _ in range(CONNECTIONS)]
+
+
+def is_watched(app: Celery) -> bool:
+    """Whether somebody hooks into Celery's publishing, as OpenTelemetry and Sentry do: then each push has to be one of
+    Celery's own publishes, with its signals, and with what they put into its headers."""
+    hooks = (signals.before_task_publish, signals.after_task_publish)
+    return any(hook.has_listeners(RECEIVE_PUSH) for hook in hooks) or hasattr(type(app).send_task, "__wrapped__")
+
+
+class BatchWriter:
+    """For a Redis: one LPUSH for all, which it takes as a whole or refuses as a whole.
+
+    Refused, or with the connection lost, each is tried once alone: what is wrong with one is none of the others', and
+    the broker may have been started anew since.
+    """
+
+    at_once = 128
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._link = BrokerLink(app)
+        self._template: Template | None = None
+
+    def warm_up(self) -> None:
+        try:
+            self._filled()
+        except Exception:
+            self._link.failed()
+            raise
+
+    def write(self, pushes: Sequence[Push]) -> list[Fate]:
+        began, was_open = time.monotonic(), self._link.is_open
+        error = self._push(pushes)
+        if error is None:
+            return [None] * len(pushes)
+        if not was_open and not isinstance(error, redis.exceptions.ResponseError):
+            return [error] * len(pushes)
+        fates: list[Fate] = []
+        for push in pushes:
+            if time.monotonic() - began < RETRY_WITHIN:
+                error = self._push([push])
+                fates.append(error)
+            else:
+                fates.append(error or TimeoutError("the broker was too slow"))
+        return fates
+
+    def _push(self, pushes: Sequence[Push]) -> Fate:
+        try:
+            template = self._filled()
+            messages = [template.fill(push.kwargs) for push in pushes]
+            with self._link.producer().channel.conn_or_acquire() as client:
+                client.lpush(template.key, *messages)
+        except Exception as error:  # noqa: BLE001 - each transport has its own; all mean "not known to be queued"
+            self._link.failed()
+            return error
+        return None
+
+    def _filled(self) -> Template:
+        producer = self._link.producer()
+        if self._template is None:
+            self._template = Template(self._app, producer)
+        return self._template
+
+
+class SingleWriter:
+    """For every other broker, and where publishing is watched: Celery's own publish, one after another."""
+
+    at_once = 1
+
+    def __init__(self, app: Celery) -> None:
+        self._app = app
+        self._link = BrokerLink(app)
+
+    def warm_up(self) -> None:
+        try:
+            self._link.producer()
+            self._app.amqp.send_task_message  # noqa: B018 - built when it is first asked for, as the backend is
+            self._app.backend  # noqa: B018
+        except Exception:
+            self._link.failed()
+            raise
+
+    def write(self, pushes: Sequence[Push]) -> list[Fate]:
+        return [self._publish(push) for push in pushes]
+
+    def _publish(self, push: Push) -> Fate:
+        began = time.monotonic()
+        again = self._link.is_open  # the broker may have been started anew since; a second try tells
+        while True:
+            try:
+                # By the queue's name Celery publishes to the anonymous exchange: a broker that was emptied needs no
+                # binding
+                producer = self._link.producer()
+                self._app.send_task(RECEIVE_PUSH, kwargs=loads(push.kwargs), producer=producer, **OPTIONS)
+            except Exception as error:  # noqa: BLE001 - each transport has its own; all mean "not known to be queued"
+                self._link.failed()
+                if not again or time.monotonic() - began > RETRY_WITHIN:
+                    return error
+                again = False
+            else:
+                return None
