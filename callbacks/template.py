@@ -7,7 +7,6 @@ pieces between what is a push's own: the task's id, its arguments and the delive
 
 from __future__ import annotations
 
-import base64
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -65,7 +64,7 @@ class Template:
         """The message with the arguments ``kwargs``, an object of JSON: what goes on the list ``key``."""
         drawn = os.urandom(32).hex()
         own = {_ID: _uuid4(drawn[:32]), _TAG: _uuid4(drawn[32:])}
-        own[_BODY] = base64.b64encode(f"[[],{kwargs},{self._embedded}]".encode()).decode()
+        own[_BODY] = _encode(f"[[],{kwargs},{self._embedded}]")[1:-1]
         return "".join([own.get(piece, piece) for piece in self._pieces])
 
 
@@ -110,14 +109,14 @@ def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:
     """What the body of a message without arguments has beside these: callbacks and the like.
 
     Raises:
-        RuntimeError: the body is not the JSON in base64 of Celery's protocol 2.
+        RuntimeError: the body is not the JSON of Celery's protocol 2, as our transport leaves it.
     """
     properties = message["properties"]
-    if (message["content-type"], properties["body_encoding"]) != ("application/json", "base64"):
-        raise RuntimeError("the body of a push's message has to be JSON in base64: see task_serializer")
+    if (message["content-type"], properties["body_encoding"]) != ("application/json", None):
+        raise RuntimeError("the body of a push's message has to be JSON, and not in base64: see task_serializer")
     if "compression" in message["headers"]:
         raise RuntimeError("the body of a push's message cannot be compressed: see task_compression")
-    body = json.loads(base64.b64decode(message["body"]))
+    body = json.loads(message["body"])
     if not isinstance(body, list) or body[:2] != [[], {}]:
         raise RuntimeError("the arguments of a push's message are not where protocol 2 has them: see task_protocol")
     embedded: dict[str, Any] = body[2]
