@@ -7,7 +7,7 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-import redis.exceptions
+import redis
 from celery import signals
 from kombu.utils.json import loads
 
@@ -80,6 +80,8 @@ class BatchWriter:
         self._app = app
         self._link = BrokerLink(app)
         self._template: Template | None = None
+        #: of the channel's pool; making one costs as much as a command
+        self._client: redis.Redis | None = None
 
     def warm_up(self) -> None:
         try:
@@ -108,10 +110,13 @@ class BatchWriter:
         try:
             template = self._filled()
             messages = [template.fill(push.kwargs) for push in pushes]
-            with self._link.producer().channel.conn_or_acquire() as client:
-                client.lpush(template.key, *messages)
+            if self._client is None:
+                with self._link.producer().channel.conn_or_acquire() as client:
+                    self._client = client
+            self._client.lpush(template.key, *messages)
         except Exception as error:  # noqa: BLE001 - each transport has its own; all mean "not known to be queued"
             self._link.failed()
+            self._client = None
             return error
         return None
 

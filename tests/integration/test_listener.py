@@ -8,6 +8,7 @@ import threading
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
+from unittest.mock import Mock
 
 import pytest
 import uvicorn
@@ -87,13 +88,20 @@ def test_a_request_that_came_before_the_answer_to_the_one_before_it_is_answered(
     assert said(port, REQUEST.format(path="/") + REQUEST.format(path="/late")).count("done") == 2
 
 
-def test_an_answer_comes_in_one_piece(port: int) -> None:
-    with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
-        for _ in range(5):
-            connection.sendall(REQUEST.format(path="/").encode())
-            piece = connection.recv(1000)
-            assert piece.startswith(b"HTTP/1.1 200 OK\r\n")
-            assert piece.endswith(b"\r\n\r\ndone")
+def test_the_head_of_an_answer_goes_out_with_its_body(port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[bytes] = []
+    write = protocol._Joined.write
+
+    def noted(self: Any, data: bytes) -> None:
+        transport = self._transport
+        self._transport = Mock(wraps=transport)
+        write(self, data)
+        written.extend(call.args[0] for call in self._transport.write.call_args_list)
+        self._transport = transport
+
+    monkeypatch.setattr(protocol._Joined, "write", noted)
+    assert said(port, REQUEST.format(path="/"), REQUEST.format(path="/")).count("done") == 2
+    assert [(piece[:12], piece[-4:]) for piece in written] == [(b"HTTP/1.1 200", b"done")] * 2
 
 
 def test_an_answer_that_breaks_off_has_its_head(port: int) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,6 +12,8 @@ import pytest
 from celery import Celery, signals
 
 from callbacks import publisher as module
+from callbacks import writers
+from callbacks.broker import BrokerLink
 from callbacks.outcomes import BrokerUnavailable
 from callbacks.publisher import Publisher
 from callbacks.writers import CONNECTIONS, BatchWriter, Fate, Push, SingleWriter, writers_for
@@ -128,19 +131,43 @@ def test_while_the_broker_hangs_no_more_is_kept_than_may_be(slow: Slow, monkeypa
     assert [name[0] for batch in slow.batches for name in batch] == ["a", "b", "d"]
 
 
-def test_closing_publishes_what_is_in_hand(slow: Slow) -> None:
+def test_closing_publishes_what_is_in_hand_and_ends_the_threads(slow: Slow) -> None:
     async def run() -> None:
+        before = set(threading.enumerate())
         publisher = Publisher(APP)
         tasks = publish(publisher, "a", "b")
         await begun(slow)
+        [thread] = {each for each in threading.enumerate() if each.name.startswith("publish")} - before
         closing = asyncio.create_task(publisher.close())
         await asyncio.sleep(0.05)
         slow.goes_on.set()
         await closing
+        assert not thread.is_alive()
         await asyncio.gather(*tasks)
 
     asyncio.run(run())
     assert sorted(name for batch in slow.batches for name in batch) == ["a", "b"]
+
+
+def test_who_is_tried_alone_is_tried_while_an_answer_can_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(writers, "RETRY_WITHIN", 0.3)
+    monkeypatch.setattr(BrokerLink, "is_open", True)
+    writer = BatchWriter(APP)
+    tried: list[int] = []
+
+    def push(pushes: Sequence[Push]) -> Fate:
+        tried.append(len(pushes))
+        time.sleep(0.1)
+        return ConnectionError("away")
+
+    monkeypatch.setattr(writer, "_push", push)
+    loop = asyncio.new_event_loop()
+    fates = writer.write([Push("{}", loop.create_future()) for _ in range(50)])
+    loop.close()
+    assert [type(fate) for fate in fates] == [ConnectionError] * 50
+    assert tried[0] == 50
+    assert set(tried[1:]) == {1}
+    assert len(tried) <= 4
 
 
 @pytest.mark.parametrize("url", ["redis://x:1/0", "rediss://x:1", "redis+socket:///x", "sentinel://x:1;sentinel://y:1"])
@@ -151,8 +178,8 @@ def test_a_redis_is_written_to_in_batches(url: str) -> None:
 
 @pytest.mark.parametrize("url", ["amqp://x:1//", "pyamqp://x:1//", "memory://"])
 def test_every_other_broker_is_written_to_one_by_one_on_several_connections(url: str) -> None:
-    writers = writers_for(Celery(broker=url, set_as_current=False))
-    assert [type(writer) for writer in writers] == [SingleWriter] * CONNECTIONS
+    found = writers_for(Celery(broker=url, set_as_current=False))
+    assert [type(writer) for writer in found] == [SingleWriter] * CONNECTIONS
 
 
 def _signalled(app: Celery) -> Callable[[], None]:
