@@ -36,6 +36,16 @@ def media(url: str) -> Template:
     return template(url, send)
 
 
+def media_alone(url: str) -> Template:
+    """A check of a picture that nothing follows."""
+
+    def send(app: Celery) -> None:
+        check = check_media(names.MEDIA_URL, "image")
+        app.signature(check.task, kwargs=check.kwargs, **check.options).apply_async()
+
+    return template(url, send)
+
+
 def bare_media(url: str) -> Template:
     """The peer's: what follows is built later, from the push."""
     return template(

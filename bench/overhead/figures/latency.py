@@ -19,7 +19,7 @@ from contextlib import ExitStack
 import requests
 from celery import Celery
 
-from bench.overhead import names
+from bench.overhead import checks, names
 from bench.overhead.clones import Template
 from bench.overhead.outcome import Measured, Row, at_most, percentile
 from bench.overhead.pushes import message, request
@@ -171,9 +171,10 @@ def _ours(options: Options, settings: dict[str, str]) -> Side:
 
 
 def _busy(side: Side, probes: Probes, backlog: int, count: int) -> list[float]:
-    """Seconds of each push while ``backlog`` checks wait in both lanes; those that are sent are pushed as well."""
+    """Seconds of each push while ``backlog`` checks wait in both lanes; those that are sent are pushed as well, but
+    nothing follows them: the application's worker is as it was when idle."""
     side.tell_platform("set", push=True)
-    lanes = [side.text, side.media]
+    lanes = [side.text, checks.media_alone(side.url)]
     for lane in lanes:
         side.put(lane, backlog)
     time.sleep(SETTLE)
