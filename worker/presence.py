@@ -6,6 +6,7 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass
+from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -62,8 +63,13 @@ def beat(
 ) -> None:
     """Says that a process runs; raises as redis-py does."""
     now, clock = _now(redis), time.time()
-    told = Presence(name, kind, queues or [], pool, slots or None, version("wxcheck"), now, clock)
+    told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock)
     redis.hset(keys.PROCESSES, name, json.dumps(asdict(told)))
+
+
+@cache
+def _own_version() -> str:
+    return version("wxcheck")
 
 
 def leave(redis: Redis, name: str) -> None:
