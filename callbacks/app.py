@@ -123,7 +123,7 @@ class _Endpoint:
         try:
             echo = check_url(self._program(appid), request.query_params.multi_items(), time.time())
         except Refusal as refusal:
-            self._refused("url_check_refused", appid, refusal)
+            self._refused("GET", appid, refusal)
             return PlainTextResponse(refusal.outcome, refusal.status)
         self._count(Outcome.URL_CHECK)
         return PlainTextResponse(echo, headers={"x-content-type-options": "nosniff"})
@@ -153,7 +153,7 @@ class _Endpoint:
             answer = PlainTextResponse
             outcome = await self._take(program, params, body)
         except Refusal as refusal:
-            self._refused("push_refused", appid, refusal)
+            self._refused("POST", appid, refusal)
             await answer(refusal.outcome, refusal.status)(scope, receive, send)
         else:
             self._count(outcome)
@@ -183,12 +183,12 @@ class _Endpoint:
             raise UnknownAppid("no default Mini Program is set" if appid is None else "no such Mini Program is set")
         return program
 
-    def _refused(self, event: str, appid: str | None, refusal: Refusal) -> None:
+    def _refused(self, method: str, appid: str | None, refusal: Refusal) -> None:
         self._count(refusal.outcome)
         if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
             appid = None  # a stranger's text is none of ours to repeat
         self._warnings.warning(
-            event,
+            "push_refused" if method == "POST" else "url_check_refused",
             f"{refusal}. Remedy: {refusal.remedy}.",
             outcome=refusal.outcome.value,
             status=refusal.status,
