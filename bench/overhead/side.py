@@ -24,6 +24,7 @@ from bench.servers import APPID, RunFailed, Servers, inherited_environment
 from config.store import vouch
 from local.ports import free_port
 from local.redis_server import HOST
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 Kind = Literal["wxcheck", "bare"]
 
@@ -34,6 +35,8 @@ ALL: dict[Kind, str] = {
 }
 #: a worker for each queue, as docker-compose.yml has it
 EACH: dict[Kind, list[str]] = {kind: queues.split(",") for kind, queues in ALL.items()}
+#: of these, those that only send checks
+CHECKS_ONLY = (TEXT_QUEUE, MEDIA_QUEUE)
 
 #: a quota that holds nothing back
 LIFTED = {
@@ -294,7 +297,9 @@ class Side(Servers):
 
     def _celery(self, app: str, queues: str, name: str = "application") -> list[str]:
         options = ["-n", f"{name}@%h", "--loglevel=INFO", *self._options.arguments()]
-        return [sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, *options]
+        # as docker-compose.yml has it: whoever sends checks only yields to who finishes them
+        nice = ["nice", "-n", "10"] if queues in CHECKS_ONLY else []
+        return [*nice, sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, *options]
 
     def _settings(self, notes: str | None = None) -> dict[str, str]:
         return {
