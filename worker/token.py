@@ -81,7 +81,7 @@ class Tokens:
                 return str(rest[0])
             if verb == "renew":
                 fence, old = rest
-                return self._renew(appid, fence, old)
+                return self._renew(appid, lane, fence, old)
             # the one that renews may just have learnt that the platform refuses this appId
             self._look(appid, lane)
             time.sleep(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the processes, protects nothing
@@ -92,8 +92,10 @@ class Tokens:
         if self._reject(keys=[keys.token(appid)], args=[token]):
             log.warning("token_refused", "it is renewed", appid=appid)
 
-    def _renew(self, appid: str, fence: int, old: str) -> str:
+    def _renew(self, appid: str, lane: Lane, fence: int, old: str) -> str:
         try:
+            # an appId that the platform refuses is not asked for again with each check
+            self._look(appid, lane)
             value, lives = self._source.fetch(appid)
         except BaseException as error:
             pause = FAILURE_PAUSE_ALIVE if old else FAILURE_PAUSE

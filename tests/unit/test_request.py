@@ -6,13 +6,15 @@ import json
 from typing import Any
 
 import pytest
+from billiard.einfo import ExceptionInfo
 from kombu import Message
 
 import wxcheck
+from tasks.media import check_media
 from tasks.push import finish
 from tasks.text import check_text
 from worker.app import app
-from worker.request import CheckRequest, FinishRequest, raised
+from worker.request import CheckRequest, FinishRequest, ParkedCheck, raised
 
 CONTENT = "what a user wrote"
 
@@ -74,5 +76,19 @@ def test_the_records_that_celery_logs_carry_no_arguments() -> None:
 def test_a_cancelled_check_tells_so_in_place_of_its_failure(failure: Exception, event: str) -> None:
     eventer = Eventer()
     request = received(FinishRequest, finish, eventer=eventer, on_ack=lambda *_: None)
-    request.on_failure(raised(failure), return_ok=True)
+    try:
+        raise failure
+    except type(failure):
+        request.on_failure(ExceptionInfo(), return_ok=True)
     assert [(told, fields["uuid"]) for told, fields in eventer.told] == [(event, "task-1")]
+
+
+def test_a_check_that_is_parked_tells_so_and_is_done_with() -> None:
+    eventer = Eventer()
+    acknowledged: list[object] = []
+    request = received(CheckRequest, check_media, eventer=eventer, on_ack=lambda *_: acknowledged.append(1))
+    request.on_failure(raised(ParkedCheck("trace-1", 10.0, 1870.0)), return_ok=True)
+    assert eventer.told == [
+        ("task-waiting", {"uuid": "task-1", "trace_id": "trace-1", "since": 10.0, "deadline": 1870.0})
+    ]
+    assert acknowledged
