@@ -84,7 +84,7 @@ def _parse() -> argparse.Namespace:
 
 
 def _known() -> list[str]:
-    return [brought for name, figure in FIGURES.items() for brought in (name, *figure.brings)]
+    return list(dict.fromkeys(brought for name, figure in FIGURES.items() for brought in (name, *figure.brings)))
 
 
 def _wanted(given: str) -> list[str]:

@@ -12,6 +12,7 @@ from bench.overhead.figures import (
     media,
     memory,
     parked,
+    redis_cost,
     scaling,
     sweep,
     text,
@@ -39,4 +40,5 @@ FIGURES: dict[str, Figure] = {
     "memory": Figure(memory.run),
     "scaling": Figure(scaling.run),
     "trips": Figure(trips.run),
+    "redis": Figure(redis_cost.run),
 }
