@@ -298,7 +298,7 @@ class Side(Servers):
     def _celery(self, app: str, queues: str, name: str = "application") -> list[str]:
         options = ["-n", f"{name}@%h", "--loglevel=INFO", *self._options.arguments()]
         # as docker-compose.yml has it: whoever sends checks only yields to who finishes them
-        nice = ["nice", "-n", "10"] if queues in CHECKS_ONLY else []
+        nice = ["nice", "-n", "19"] if queues in CHECKS_ONLY else []
         return [*nice, sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, *options]
 
     def _settings(self, notes: str | None = None) -> dict[str, str]:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from hashlib import sha1
 from importlib.resources import files
 from statistics import median
 from typing import Any
 
 from redis import Redis
+
+from worker.scripts import whole
 
 #: entries that are kept
 _LENGTH = 1_000_000
@@ -34,9 +37,9 @@ def script_times(client: Redis) -> dict[str, list[int]]:
     return dict(found)
 
 
-def per_push(times: dict[str, list[int]], pushes: int) -> float:
-    """Microseconds of the scripts that run for each push: of each, the median times how often it runs."""
-    return sum(median(runs) * round(len(runs) / pushes) for runs in times.values() if len(runs) >= 0.9 * pushes)
+def together(times: dict[str, list[int]], names: Sequence[str]) -> float:
+    """Microseconds of these scripts, each once: of each the median."""
+    return sum(median(times[name]) for name in names)
 
 
 def _words(entry: dict[str, Any]) -> list[str]:
@@ -46,5 +49,5 @@ def _words(entry: dict[str, Any]) -> list[str]:
 
 
 def _names() -> dict[str, str]:
-    scripts = [path for path in files("worker.lua").iterdir() if path.name.endswith(".lua")]
-    return {sha1(path.read_bytes(), usedforsecurity=False).hexdigest(): path.name[:-4] for path in scripts}
+    scripts = [path.name[:-4] for path in files("worker.lua").iterdir() if path.name.endswith(".lua")]
+    return {sha1(whole(name).encode(), usedforsecurity=False).hexdigest(): name for name in scripts}
