@@ -166,9 +166,9 @@ def test_notes_are_read_once_and_whole(tmp_path: Path) -> None:
     assert isinstance(found[0], Note)
 
 
-def test_scripts_that_run_for_each_push_are_summed() -> None:
-    times = {"push": [10] * 20, "fetch": [4] * 41, "rare": [900]}
-    assert slowlog.per_push(times, 20) == 10 + 2 * 4
+def test_scripts_that_run_one_after_the_other_take_the_sum_of_their_medians() -> None:
+    times = {"push": [10, 12, 50], "claim": [4, 4, 4], "fetch": [1] * 60}
+    assert slowlog.together(times, ("push", "claim")) == 12 + 4
 
 
 def results() -> dict[str, Any]:
