@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
+import sys
 from collections import defaultdict
 from collections.abc import Sequence
-from hashlib import sha1
-from importlib.resources import files
 from statistics import median
 from typing import Any
 
 from redis import Redis
 
-from worker.scripts import whole
+from local.processes import ROOT
 
 #: entries that are kept
 _LENGTH = 1_000_000
@@ -49,5 +50,8 @@ def _words(entry: dict[str, Any]) -> list[str]:
 
 
 def _names() -> dict[str, str]:
-    scripts = [path.name[:-4] for path in files("worker.lua").iterdir() if path.name.endswith(".lua")]
-    return {sha1(whole(name).encode(), usedforsecurity=False).hexdigest(): name for name in scripts}
+    told = subprocess.run(
+        [sys.executable, "-m", "bench.overhead.script_names"], capture_output=True, check=True, cwd=ROOT, text=True
+    )
+    names: dict[str, str] = json.loads(told.stdout)
+    return names
