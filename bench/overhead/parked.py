@@ -118,7 +118,7 @@ def park_one(side: Side) -> Parked:
     """
     number = side.counts()["media"]
     (message,) = islice(side.media.clones(), 1)
-    side.tell_platform("set", push=False)
+    side.tell_platform("set", push_after=None)
     put(side.redis, side.media.queue, [message])
     side.await_count("parked checks", lambda: int(side.redis.zcard(keys.DUE)), 1, 30)
     side.await_quiet()

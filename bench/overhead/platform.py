@@ -4,7 +4,8 @@ A process of its own on asyncio's bare protocol, over kept-alive connections. A 
 picture with a new trace_id; then, where it is told to, it pushes the verdict to the endpoint, some time later, as the
 platform does: a push that overtakes its own answer is another path. It counts, and answers the bench:
 
-``POST /bench/set {"push": bool}``       whether pictures are pushed from now on
+``POST /bench/set {"push_after": [shortest, longest]}``  from now on pictures are pushed so many seconds after their
+                                         answer, at random; null: not at all
 ``POST /bench/prepare {"count": int}``   makes that many pushes beforehand, so that their encryption costs no time later
 ``POST /bench/push {"number": int}``     pushes one that was taken without a push
 ``GET /bench/counts``                    ``{"text", "media", "pushes": {status: number}}``
@@ -16,6 +17,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
+import random
 import signal
 import time
 from array import array
@@ -27,8 +29,6 @@ from bench.overhead.pushes import request
 from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside
 from local.redis_server import HOST
 
-#: seconds from the answer to the push
-PUSH_DELAY = 0.5
 #: connections to the endpoint
 CONNECTIONS = 32
 
@@ -41,7 +41,7 @@ class Platform:
     def __init__(self, endpoint: Connections, *, sealed: bool) -> None:
         self._endpoint = endpoint
         self._sealed = sealed
-        self._push = False
+        self._push_after: tuple[float, float] | None = None
         self._made: deque[tuple[int, bytes]] = deque()
         self._statuses: Counter[int] = Counter()
         self.times = array("d")
@@ -55,8 +55,9 @@ class Platform:
     def media(self) -> bytes:
         number = self.calls["media"]
         self.calls["media"] += 1
-        if self._push:
-            asyncio.get_running_loop().call_later(PUSH_DELAY, self.push, number)
+        if self._push_after:
+            delay = random.uniform(*self._push_after)  # noqa: S311
+            asyncio.get_running_loop().call_later(delay, self.push, number)
         return json.dumps({"errcode": 0, "errmsg": "ok", "trace_id": trace_id(number)}).encode()
 
     def push(self, number: int) -> None:
@@ -69,8 +70,8 @@ class Platform:
         first = self.calls["media"]
         self._made = deque((number, self._make(number)) for number in range(first, first + count))
 
-    def set_push(self, push: bool) -> None:
-        self._push = push
+    def set_push_after(self, seconds: tuple[float, float] | None) -> None:
+        self._push_after = seconds
 
     def counts(self) -> bytes:
         return json.dumps({**self.calls, "pushes": dict(self._statuses)}).encode()
@@ -102,7 +103,7 @@ class Connection(HttpConnection):
             case b"/bench/times":
                 return platform.times.tobytes()
             case b"/bench/set":
-                platform.set_push(json.loads(body)["push"])
+                platform.set_push_after(json.loads(body)["push_after"])
             case b"/bench/prepare":
                 platform.prepare(json.loads(body)["count"])
             case b"/bench/push":

@@ -38,6 +38,9 @@ EACH: dict[Kind, list[str]] = {kind: queues.split(",") for kind, queues in ALL.i
 #: of these, those that only send checks
 CHECKS_ONLY = (TEXT_QUEUE, MEDIA_QUEUE)
 
+#: of every process, as docker-compose.yml has it: the C library keeps no freed memory for each thread
+ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
+
 #: a quota that holds nothing back
 LIFTED = {
     "WXCHECK_TEXT_PER_MINUTE": "600000",
@@ -45,6 +48,9 @@ LIFTED = {
     "WXCHECK_MEDIA_PER_MINUTE": "600000",
     "WXCHECK_MEDIA_PER_DAY": "1000000000",
 }
+
+#: seconds from an answer to its push, the least and the most: throughput is counted without a wait for the last pushes
+PUSH_AFTER = (0.5, 0.5)
 
 _LOOK = 0.05
 #: unacknowledged messages that are worth a look each
@@ -234,7 +240,7 @@ class Side(Servers):
     def run_chains(self, of: Template, count: int, *, push: bool, seconds: float = 120.0) -> tuple[list[float], float]:
         """Runs so many chains to their follow-up; when each of these started, and the CPU seconds that it all took."""
         messages = list(islice(of.clones(), count))
-        self.tell_platform("set", push=push)
+        self.tell_platform("set", push_after=PUSH_AFTER if push else None)
         if push:
             self.tell_platform("prepare", count=count)
         self.ends.fresh()
@@ -311,6 +317,7 @@ class Side(Servers):
             "WXCHECK_PUSH_AES_KEY": names.PUSH_AES_KEY,
             "WXCHECK_CALLBACK_PORT": str(self.endpoint_port),
             names.NOTES: notes or str(self.ends.path),
+            **ALLOCATOR,
             **self._own,
         }
 

@@ -17,9 +17,11 @@ from bench.overhead.notes import Note, Notebook, Notes
 from bench.overhead.outcome import Row, Target, at_least, at_most, percentile, ratio, steady_rate
 from bench.overhead.plots import PLOTS, draw
 from bench.overhead.scale import FULL, QUICK
+from bench.overhead.side import ALLOCATOR, CHECKS_ONLY
 from bench.overhead.table import HEADINGS, as_text, cells, number
 from bench.servers import APPID
 from callbacks.envelope import decrypt, sign
+from tests.support.compose import SERVICES
 
 MACHINE = {"cores": "2", "cpu": "a CPU", "system": "Linux 6", "python": "3.11", "redis": "Valkey 9.1.0"}
 
@@ -226,3 +228,11 @@ def test_every_figure_says_what_it_measures() -> None:
     for name, figure in FIGURES.items():
         module = __import__(figure.run.__module__, fromlist=["run"])
         assert f"``{name}``" in (module.__doc__ or ""), name
+
+
+def test_workers_are_measured_as_compose_starts_them() -> None:
+    workers = {name: service for name, service in SERVICES.items() if name.startswith("worker-")}
+    assert workers
+    for name, service in workers.items():
+        assert ALLOCATOR.items() <= service["environment"].items(), name
+        assert any(f"-Q {queue} " in service["command"] for queue in CHECKS_ONLY) is ("cpu_shares" in service), name

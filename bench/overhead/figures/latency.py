@@ -7,7 +7,8 @@ follow-up's code runs.
 
 *idle*: nothing else is to do, both sides in turn; ratio to the peer. Then a backlog in both lanes, each beside the idle
 figure of its own system: *at the platform's quotas*, which is why checks wait, and *quotas lifted*, where every process
-is busy. p50 of both sides idle by rounds; whatever is p99, and what is busy, over all pushes.
+is busy and the backlog alone brings several times the pushes of an appId: there two workers finish them. p50 of both
+sides idle by rounds; whatever is p99, and what is busy, over all pushes.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from bench.overhead.scale import Scale
 from bench.overhead.side import EACH, LIFTED, Options, Side
 from bench.servers import RunFailed
 from config import keys
+from config.names import PUSH_QUEUE
 from local.redis_server import HOST
 
 PEER = "three bare hops"
@@ -34,6 +36,9 @@ PEER = "three bare hops"
 _LONGEST = 60.0
 #: seconds that a system has to come to its steady state once a backlog is there
 SETTLE = 10.0
+#: seconds from an answer to the push of a check of the backlog, the least and the most: as long as it was seen to take,
+#: so that what a worker sends in one go does not come back in one go
+PUSH_AFTER = (0.5, 6.0)
 
 
 def run(scale: Scale, options: Options) -> Measured:
@@ -42,7 +47,7 @@ def run(scale: Scale, options: Options) -> Measured:
     rows: list[Row] = []
     count = scale.probes * scale.rounds
     with ExitStack() as stack:
-        ours = stack.enter_context(_ours(options, {}))
+        ours = stack.enter_context(_ours(options, {}, EACH["wxcheck"]))
         bare = stack.enter_context(Side("bare", options, workers=[names.PUSH_QUEUE], application=True))
         with Probes(ours, 2 * count + scale.probes) as probes, BareProbes(bare) as bare_probes:
             probes.run(scale.probes)
@@ -53,7 +58,8 @@ def run(scale: Scale, options: Options) -> Measured:
             seconds |= {"idle": idle, "three bare hops": [second for _, other in rounds for second in other]}
             held = _busy(ours, probes, scale.backlog, count)
     rows += _beside("at the platform's quotas", held, idle, scale.backlog)
-    with _ours(options, LIFTED) as ours, Probes(ours, 2 * count + scale.probes) as probes:
+    workers = [*EACH["wxcheck"], PUSH_QUEUE]
+    with _ours(options, LIFTED, workers) as ours, Probes(ours, 2 * count + scale.probes) as probes:
         probes.run(scale.probes)
         idle = probes.run(count)
         busy = _busy(ours, probes, scale.backlog, count)
@@ -70,7 +76,7 @@ class Probes:
         self._next = side.counts()["media"]
         self._session = requests.Session()
         self._session.trust_env = False
-        side.tell_platform("set", push=False)
+        side.tell_platform("set", push_after=None)
         before = side.redis.zcard(keys.DUE)
         side.put(side.media, count)
         side.await_count("parked checks", lambda: int(side.redis.zcard(keys.DUE) - before), count, 180)
@@ -158,11 +164,11 @@ def pause() -> None:
     time.sleep(random.uniform(0.03, 0.1))  # noqa: S311
 
 
-def _ours(options: Options, settings: dict[str, str]) -> Side:
+def _ours(options: Options, settings: dict[str, str], workers: list[str]) -> Side:
     return Side(
         "wxcheck",
         options,
-        workers=EACH["wxcheck"],
+        workers=workers,
         endpoint=True,
         application=True,
         noted=True,
@@ -173,7 +179,7 @@ def _ours(options: Options, settings: dict[str, str]) -> Side:
 def _busy(side: Side, probes: Probes, backlog: int, count: int) -> list[float]:
     """Seconds of each push while ``backlog`` checks wait in both lanes; those that are sent are pushed as well, but
     nothing follows them: the application's worker is as it was when idle."""
-    side.tell_platform("set", push=True)
+    side.tell_platform("set", push_after=PUSH_AFTER)
     lanes = [side.text, checks.media_alone(side.url)]
     for lane in lanes:
         side.put(lane, backlog)
