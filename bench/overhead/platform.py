@@ -4,8 +4,8 @@ A process of its own on asyncio's bare protocol, over kept-alive connections. A 
 picture with a new trace_id; then, where it is told to, it pushes the verdict to the endpoint, some time later, as the
 platform does: a push that overtakes its own answer is another path. It counts, and answers the bench:
 
-``POST /bench/set {"push_after": [shortest, longest]}``  from now on pictures are pushed so many seconds after their
-                                         answer, at random; null: not at all
+``POST /bench/set {"push_after": range}`` pictures are pushed from now on, so many seconds after their answer: at random
+                                         within ``[least, most]``; null: not at all
 ``POST /bench/prepare {"count": int}``   makes that many pushes beforehand, so that their encryption costs no time later
 ``POST /bench/push {"number": int}``     pushes one that was taken without a push
 ``GET /bench/counts``                    ``{"text", "media", "pushes": {status: number}}``

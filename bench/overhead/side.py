@@ -38,7 +38,8 @@ EACH: dict[Kind, list[str]] = {kind: queues.split(",") for kind, queues in ALL.i
 #: of these, those that only send checks
 CHECKS_ONLY = (TEXT_QUEUE, MEDIA_QUEUE)
 
-#: of every process, as docker-compose.yml has it: the C library keeps no freed memory for each thread
+#: of every process of both sides; for workers as docker-compose.yml has it: the C library keeps no freed memory for
+#: each thread
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
 #: a quota that holds nothing back
@@ -49,7 +50,7 @@ LIFTED = {
     "WXCHECK_MEDIA_PER_DAY": "1000000000",
 }
 
-#: seconds from an answer to its push, the least and the most: throughput is counted without a wait for the last pushes
+#: seconds from an answer to its push, the least and the most: the same for all, or the rate of chains would be theirs
 PUSH_AFTER = (0.5, 0.5)
 
 _LOOK = 0.05

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from bench.overhead.side import ALLOCATOR, Options, Side
 from bench.servers import inherited_environment
 from local.processes import ROOT
 
@@ -49,3 +50,15 @@ def test_a_figure_that_does_not_exist_is_told_with_those_that_do() -> None:
     )
     assert said.returncode == 1
     assert "'texts' is none of text, cpu, media" in said.stderr
+
+
+def test_every_chain_of_the_bench_has_its_push_and_its_follow_up() -> None:
+    """Given one worker, when chains are run, then each is pushed, finished and followed; the worker has the allocator
+    that the figures are told to have been taken with."""
+    with Side("wxcheck", Options(concurrency=4), endpoint=True, application=True) as side:
+        times, spent = side.run_chains(side.media, 5, push=True)
+        (worker,) = side.workers
+        environment = Path(f"/proc/{side.pid(worker)}/environ").read_text().split("\0")
+    assert len(times) == 5
+    assert spent > 0
+    assert {f"{name}={value}" for name, value in ALLOCATOR.items()} <= set(environment)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.overhead.clones import Template
 from bench.overhead.figures import FIGURES
 from bench.overhead.notes import Note, Notebook, Notes
 from bench.overhead.outcome import Row, Target, at_least, at_most, percentile, ratio, steady_rate
+from bench.overhead.platform import Platform
 from bench.overhead.plots import PLOTS, draw
 from bench.overhead.scale import FULL, QUICK
 from bench.overhead.side import ALLOCATOR, CHECKS_ONLY
@@ -236,3 +238,28 @@ def test_workers_are_measured_as_compose_starts_them() -> None:
     for name, service in workers.items():
         assert ALLOCATOR.items() <= service["environment"].items(), name
         assert any(f"-Q {queue} " in service["command"] for queue in CHECKS_ONLY) is ("cpu_shares" in service), name
+
+
+def test_the_stand_in_pushes_a_picture_so_long_after_its_answer_or_not_at_all() -> None:
+    sent: list[tuple[float, bytes]] = []
+
+    class Endpoint:
+        def send(self, request: bytes, _: Any) -> None:
+            sent.append((asyncio.get_running_loop().time(), request))
+
+    async def run() -> float:
+        platform = Platform(Endpoint(), sealed=False)  # type: ignore[arg-type]
+        platform.media()
+        platform.set_push_after((0.2, 0.4))
+        began = asyncio.get_running_loop().time()
+        for _ in range(20):
+            platform.media()
+        await asyncio.sleep(1)
+        return began
+
+    began = asyncio.run(run())
+    seconds = [at - began for at, _ in sent]
+    assert len(seconds) == 20
+    assert min(seconds) >= 0.19
+    assert max(seconds) - min(seconds) > 0.02
+    assert {request.count(names.trace_id(0).encode()) for _, request in sent} == {0}

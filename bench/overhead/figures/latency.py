@@ -38,7 +38,7 @@ _LONGEST = 60.0
 SETTLE = 10.0
 #: seconds from an answer to the push of a check of the backlog, the least and the most: as long as it was seen to take,
 #: so that what a worker sends in one go does not come back in one go
-PUSH_AFTER = (0.5, 6.0)
+BACKLOG_PUSHED_AFTER = (0.5, 6.0)
 
 
 def run(scale: Scale, options: Options) -> Measured:
@@ -179,7 +179,7 @@ def _ours(options: Options, settings: dict[str, str], workers: list[str]) -> Sid
 def _busy(side: Side, probes: Probes, backlog: int, count: int) -> list[float]:
     """Seconds of each push while ``backlog`` checks wait in both lanes; those that are sent are pushed as well, but
     nothing follows them: the application's worker is as it was when idle."""
-    side.tell_platform("set", push_after=PUSH_AFTER)
+    side.tell_platform("set", push_after=BACKLOG_PUSHED_AFTER)
     lanes = [side.text, checks.media_alone(side.url)]
     for lane in lanes:
         side.put(lane, backlog)
