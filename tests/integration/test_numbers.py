@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from board.numbers import Numbers
-from config.keys import quota
+from config.keys import LATEST, quota
 from config.settings import Settings
 from tests.support.checks import (
     ended,
@@ -32,11 +32,21 @@ from tests.support.system import APPID, System, plain_client
 
 @pytest.fixture
 def numbers(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Numbers]:
+    nothing_is_yet_to_be_counted(system)
     for name, value in system.environment.items():
         monkeypatch.setenv(name, value)
     app = plain_client(system.redis_url)
     yield Numbers(Settings(_env_file=None), app)
     app.close()
+
+
+def nothing_is_yet_to_be_counted(system: System) -> None:
+    """The worker writes once a second, and all that it has counted: what other tests sent through is written by the
+    time that a text is which came after it, and forgotten then."""
+    verdict_of(send_text(system.app, words("label=20012"), openid="o" * 28, scene=2))
+    field = "verdict|text|risky|20012"
+    eventually(lambda: system.redis.hexists(LATEST, field), "what was counted before is written")
+    system.forget()
 
 
 def lane(read: dict[str, Any], name: str, appid: str = APPID) -> dict[str, Any]:
