@@ -191,10 +191,9 @@ def _left(world: World) -> list[str]:
     left = [
         f"{queue}: {store.llen(queue + step)}" for queue in LISTS for step in PRIORITIES if store.llen(queue + step)
     ]
-    for key in (keys.DUE, keys.SHELF, "wxcheck:unacked_index", "wxcheck:unacked"):
-        count = store.hlen(key) if store.type(key) == "hash" else store.zcard(key)
-        if count:
-            left.append(f"{key}: {count}")
+    counts = {key: store.zcard(key) for key in (keys.DUE, keys.SHELF, keys.UNACKED_INDEX)}
+    counts[keys.UNACKED] = store.hlen(keys.UNACKED)
+    left += [f"{key}: {count}" for key, count in counts.items() if count]
     for pattern, last in (("wxcheck:check:*", "ended"), ("wxcheck:record:*", "done")):
         for key in store.scan_iter(pattern, count=1000):
             state = store.hget(key, "state")
