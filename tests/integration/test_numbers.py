@@ -41,8 +41,8 @@ def numbers(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Numbers
 
 
 def nothing_is_yet_to_be_counted(system: System) -> None:
-    """The worker writes once a second, and all that it has counted: what other tests sent through is written by the
-    time that a text is which came after it, and forgotten then."""
+    """Sends a text and waits until it is counted. The worker writes once a second, each time all that it has counted,
+    so what other tests sent through before is written by then too, and is forgotten with it."""
     verdict_of(send_text(system.app, words("label=20012"), openid="o" * 28, scene=2))
     field = "verdict|text|risky|20012"
     eventually(lambda: system.redis.hexists(LATEST, field), "what was counted before is written")
