@@ -17,7 +17,10 @@ URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
 QUEUE = "application"
 RUNS = "application:runs"
 
-app = Celery("application", broker=URL, backend=URL, set_as_current=False)
+BROKER = os.environ.get("WXCHECK_BROKER_URL", URL)
+RESULTS = os.environ.get("WXCHECK_RESULT_BACKEND", URL)
+
+app = Celery("application", broker=BROKER, backend=RESULTS, set_as_current=False)
 app.conf.update(
     task_serializer="json",
     accept_content=["json"],

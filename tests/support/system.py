@@ -17,6 +17,7 @@ from config.store import vouch
 from local.redis_server import answers, embedded_redis
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
+from tests.support.topology import start_servers, store_of
 
 APPID = "wx0123456789abcdef"
 SECRET = "5ecre7005ecre7005ecre7005ecre700"
@@ -28,12 +29,15 @@ QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
 
 
 class System:
-    """Starts what a test asks for; all of it ends with :meth:`close`."""
+    """Starts what a test asks for; all of it ends with :meth:`close`.
+
+    ``topology``: one of :data:`tests.support.topology.NAMES`, where its broker and its results are.
+    """
 
     #: what its Redis is started with, beside what an embedded one always is
     redis_options: ClassVar[list[str]] = []
 
-    def __init__(self, directory: Path, **settings: str) -> None:
+    def __init__(self, directory: Path, topology: str = "one Redis", **settings: str) -> None:
         self.directory = directory
         self._stack = ExitStack()
         self.started: list[Running] = []
@@ -41,7 +45,8 @@ class System:
         self.sandbox_url = f"http://127.0.0.1:{sandbox_port}"
         self.endpoint_url = f"http://127.0.0.1:{endpoint_port}"
         embedded = embedded_redis(redis_port, directory)
-        self.redis_url = embedded.url
+        self._embedded_url = embedded.url
+        self.redis_url = store_of(topology, embedded.url)
         self.environment = {
             "WXCHECK_REDIS_URL": self.redis_url,
             "WXCHECK_API_BASE": self.sandbox_url,
@@ -59,12 +64,23 @@ class System:
         }
         self._redis_command = embedded.command + self.redis_options
         self.server = self.start_redis()
+        try:
+            self.servers = start_servers(topology, embedded.url, directory, self._stack, self.redis_options)
+        except BaseException:
+            self._stack.close()
+            raise
+        if self.servers.broker:
+            self.environment.setdefault("WXCHECK_BROKER_URL", self.servers.broker)
+        if self.servers.results:
+            self.environment.setdefault("WXCHECK_RESULT_BACKEND", self.servers.results)
+        self.broker_url = self.servers.broker or self.redis_url
+        self.results_url = self.servers.results or self.redis_url
         self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
         # Redis and platform are new
         vouch(self.redis, APPID)
         vouch(self.redis, OTHER_APPID)
         self._stack.callback(self.redis.close)
-        self.app = plain_client(self.redis_url)
+        self.app = plain_client(self.broker_url, self.results_url)
         self._stack.callback(self.app.close)
 
     def run(self, name: str, arguments: list[str], **environment: str) -> Running:
@@ -132,7 +148,7 @@ class System:
 
     def database_url(self, number: int) -> str:
         """The URL of another database of the same Redis, where no worker of other tests fetches."""
-        return f"{self.redis_url.removesuffix('/0')}/{number}"
+        return f"{self._embedded_url.removesuffix('/0')}/{number}"
 
     @contextmanager
     def database(self, number: int) -> Iterator[redis.Redis]:
@@ -170,9 +186,9 @@ class KeepingSystem(System):
     redis_options: ClassVar[list[str]] = ["--appendonly", "yes", "--appendfsync", "always"]
 
 
-def plain_client(url: str) -> Celery:
-    """A Celery app that imports nothing of the project."""
-    app = Celery("plain", broker=url, backend=url, set_as_current=False)
+def plain_client(broker: str, results: str = "") -> Celery:
+    """A Celery app that imports nothing of the project; ``results``: the broker's URL, unless said."""
+    app = Celery("plain", broker=broker, backend=results or broker, set_as_current=False)
     app.conf.update(task_serializer="json", accept_content=["json"], broker_connection_timeout=3)
     return app
 

@@ -1,0 +1,137 @@
+"""A real RabbitMQ for a test: Debian's ``rabbitmq-server``, on free ports, with everything that it keeps in a folder of
+the test's own.
+
+A node answers for a user ``guest`` with the password ``guest``, on loopback only.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+from kombu import Connection
+
+from tests.support.ports import free_port
+from tests.support.processes import Running, eventually
+
+#: not Debian's wrapper on the PATH, which changes to the system's own user and folder
+SERVER = Path("/usr/lib/rabbitmq/bin/rabbitmq-server")
+
+#: seconds; a node starts in four on an idle machine
+_START_SECONDS = 120.0
+
+
+def needs_rabbitmq() -> None:
+    """Skips the test where RabbitMQ is not installed; fails it where nothing may be skipped.
+
+    Raises:
+        AssertionError: ``TESTS_COMPLETE`` is set, and there is no RabbitMQ.
+    """
+    if SERVER.exists() and shutil.which("epmd"):
+        return
+    assert "TESTS_COMPLETE" not in os.environ, "rabbitmq-server is not installed"
+    pytest.skip("needs Debian's rabbitmq-server")
+
+
+class RabbitMQ:
+    """One node, started at once; :meth:`close` ends it. Killed with :meth:`kill`, it keeps its durable queues."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory / "rabbitmq"
+        self.directory.mkdir(parents=True)
+        self.port = free_port()
+        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self._stack = ExitStack()
+        epmd_port, node_port = free_port(), free_port()
+        # Erlang's port mapper, which a node would else leave running behind it
+        self._epmd = self._run(
+            "epmd", [str(shutil.which("epmd")), "-port", str(epmd_port), "-address", "127.0.0.1"], {}
+        )
+        # the smallest node: no plugins, little memory for what it allocates ahead
+        (self.directory / "enabled_plugins").write_text("[].\n", encoding="utf-8")
+        (self.directory / "rabbitmq.conf").write_text(
+            "loopback_users.guest = true\nvm_memory_high_watermark.absolute = 1GB\ndisk_free_limit.absolute = 50MB\n",
+            encoding="utf-8",
+        )
+        self._environment = {
+            "HOME": str(self.directory),  # the node's cookie
+            "ERL_EPMD_PORT": str(epmd_port),
+            "ERL_EPMD_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODENAME": f"wxcheck{self.port}@localhost",
+            "RABBITMQ_NODE_IP_ADDRESS": "127.0.0.1",
+            "RABBITMQ_NODE_PORT": str(self.port),
+            "RABBITMQ_DIST_PORT": str(node_port),
+            "RABBITMQ_CONFIG_FILE": str(self.directory / "rabbitmq.conf"),
+            "RABBITMQ_ENABLED_PLUGINS_FILE": str(self.directory / "enabled_plugins"),
+            "RABBITMQ_MNESIA_BASE": str(self.directory / "mnesia"),
+            "RABBITMQ_LOG_BASE": str(self.directory / "log"),
+            "RABBITMQ_PID_FILE": str(self.directory / "pid"),
+            "RABBITMQ_CONF_ENV_FILE": str(self.directory / "none"),
+            "RABBITMQ_SERVER_ADDITIONAL_ERL_ARGS": "+S 2:2 +sbwt none",
+        }
+        try:
+            self.server = self._start()
+        except BaseException:
+            self.close()
+            raise
+
+    def answers(self) -> bool:
+        """Whether a client can log in."""
+        connection = Connection(self.url, connect_timeout=2)
+        try:
+            connection.connect()
+        except OSError:
+            return False
+        else:
+            return True
+        finally:
+            connection.release()
+
+    def kill(self) -> None:
+        """SIGKILL to the node."""
+        self.server.kill()
+
+    def restart(self) -> None:
+        """Starts a killed node again, with what it keeps."""
+        self.server = self._start()
+
+    def length(self, queue: str) -> int:
+        """How many messages of ``queue`` wait, those in a consumer's hands left out; 0 where there is no such queue."""
+        with Connection(self.url) as connection, connection.channel() as channel:
+            try:
+                return int(channel.queue_declare(queue, passive=True).message_count)
+            except connection.channel_errors:
+                return 0
+
+    def close(self) -> None:
+        self._stack.close()
+
+    def _run(self, name: str, command: list[str], environment: dict[str, str]) -> Running:
+        running = Running(name, command, environment, self.directory)
+        self._stack.callback(running.kill)
+        return running
+
+    def _start(self) -> Running:
+        server = self._run("server", [str(SERVER)], self._environment)
+
+        def up() -> bool:
+            assert server.process.poll() is None, f"RabbitMQ ended:\n{server.output}"
+            return self.answers()
+
+        eventually(up, "RabbitMQ answers", _START_SECONDS)
+        return server
+
+
+@contextmanager
+def rabbitmq(directory: Path) -> Iterator[RabbitMQ]:
+    """A node for as long as the block takes."""
+    needs_rabbitmq()
+    node = RabbitMQ(directory)
+    try:
+        yield node
+    finally:
+        node.close()
