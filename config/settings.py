@@ -36,6 +36,8 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from config.misspelt import meant, misspelt
+
 PREFIX = "WXCHECK_"
 
 #: where containers get secrets as files, named as the variable: ``/run/secrets/wxcheck_secret``
@@ -43,6 +45,13 @@ _SECRETS_DIR = Path("/run/secrets")
 
 #: seconds; a call that nobody answered counts against the quota for so much longer, in a store of a fixed size
 LONGEST_CALL = 38
+
+#: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``worker/lua/quota_take.lua``)
+MOST_PER_MINUTE = 600_000
+MOST_PER_DAY = MOST_PER_MINUTE * 24 * 60
+
+#: seconds; so long the store may be asked to keep a check, or its result
+LONGEST_WAIT = 30 * 86_400
 
 Process = Literal["worker", "endpoint", "board", "any"]
 
@@ -109,9 +118,9 @@ def _json(value: object) -> object:
 
 
 AesKey = Annotated[SecretStr, AfterValidator(_aes_key)]
-Limit = Annotated[int, Field(gt=0)]
+PerMinute = Annotated[int, Field(gt=0, le=MOST_PER_MINUTE)]
+PerDay = Annotated[int, Field(gt=0, le=MOST_PER_DAY)]
 Share = Annotated[float, Field(ge=0, lt=1, allow_inf_nan=False)]
-Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 AppId = Annotated[str, Field(pattern=r"^[A-Za-z0-9_-]{1,64}$")]
 HttpUrl = Annotated[str, AfterValidator(http_url)]
 
@@ -136,10 +145,10 @@ class Overrides(BaseModel):
     #: the message-push URL, where it is not the default one's with the appId after it; for wxcheck doctor
     push_url: HttpUrl | None = None
     #: quota of this appId: calls a minute and a day
-    text_per_minute: Limit | None = None
-    text_per_day: Limit | None = None
-    media_per_minute: Limit | None = None
-    media_per_day: Limit | None = None
+    text_per_minute: PerMinute | None = None
+    text_per_day: PerDay | None = None
+    media_per_minute: PerMinute | None = None
+    media_per_day: PerDay | None = None
     #: share of the day's quota that is kept back from checks of low priority
     day_reserve: Share | None = None
 
@@ -149,10 +158,10 @@ class MiniProgram(Overrides):
 
     appid: AppId
     push_plain_allowed: bool
-    text_per_minute: Limit
-    text_per_day: Limit
-    media_per_minute: Limit
-    media_per_day: Limit
+    text_per_minute: PerMinute
+    text_per_day: PerDay
+    media_per_minute: PerMinute
+    media_per_day: PerDay
     day_reserve: Share = 0
     #: the rates that its entry of ``APPS`` says, which none that is set for all overrides upwards
     own_rates: frozenset[str] = frozenset()
@@ -220,25 +229,25 @@ class Settings(BaseSettings):
     cloudbase_token_file: Path | None = None
 
     #: quota of one appId: calls a minute and a day
-    text_per_minute: Limit = 4_000
-    text_per_day: Limit = 2_000_000
-    media_per_minute: Limit = 2_000
-    media_per_day: Limit = 200_000
+    text_per_minute: PerMinute = 4_000
+    text_per_day: PerDay = 2_000_000
+    media_per_minute: PerMinute = 2_000
+    media_per_day: PerDay = 200_000
     #: share of the day's quota that is kept back from checks of low priority (a backfill): 0.2 leaves a fifth to users
     day_reserve: Share = 0
 
     #: seconds for one call to the platform, from connecting to the last byte of the answer
     api_timeout: Annotated[float, Field(gt=0, le=LONGEST_CALL, allow_inf_nan=False)] = 10
     #: how often a call that failed is tried again before the check fails with PlatformUnavailable
-    api_retries: Annotated[int, Field(ge=0)] = 4
+    api_retries: Annotated[int, Field(ge=0, le=100)] = 4
     #: seconds before the first of them; each further one waits about twice as long, up to a minute
-    retry_delay: Seconds = 1
+    retry_delay: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 1
     #: seconds to wait for a push; WeChat promises one within 30 minutes
-    push_timeout: Seconds = 1860
+    push_timeout: Annotated[float, Field(gt=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 1860
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
-    max_age: Annotated[float, Field(ge=0, allow_inf_nan=False)] = 6600
+    max_age: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 6600
     #: seconds after which what a lost process had in hand is taken up by others
-    visibility_timeout: Annotated[float, Field(ge=5, allow_inf_nan=False)] = 60
+    visibility_timeout: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = 60
 
     #: days for which a check that failed for a reason that can be mended is kept to be replayed; 0 keeps none
     dead_letter_days: Annotated[float, Field(ge=0, le=366, allow_inf_nan=False)] = 7
@@ -370,6 +379,7 @@ def load_settings(process: Process = "any", **said: Any) -> Settings:
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise SettingsError(f"wxcheck cannot start: .env or a file of secrets cannot be read: {why}") from None
     told = {fault.split(":")[0] for fault in faults}
+    faults += misspelt(_names(), Settings.model_fields, PREFIX)
     faults += [fault for fault in settings.faults(process) if not _follows(fault, told)]
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
@@ -390,6 +400,17 @@ def origins() -> dict[str, str]:
     return {name: origin for origin, source in sources.items() for name in source() if name in Settings.model_fields}
 
 
+def _names() -> dict[str, dict[str, str | None]]:
+    """The names that each source holds, with their values, by the words for it."""
+    directory = Settings.model_config.get("secrets_dir")
+    files = sorted(os.listdir(str(directory))) if directory else []
+    return {
+        "in the environment": {name: value for name, value in os.environ.items() if value},
+        "in .env": dict(DotEnvSettingsSource(Settings).env_vars),
+        f"as a file in {directory}": dict.fromkeys(files, ""),
+    }
+
+
 def _mend(error: ValidationError, said: dict[str, Any]) -> tuple[Settings, list[str]]:
     """The settings with defaults in place of what is wrong, and a line for each fault.
 
@@ -401,7 +422,10 @@ def _mend(error: ValidationError, said: dict[str, Any]) -> tuple[Settings, list[
         defaults[field] = Settings.model_fields[field].get_default(call_default_factory=True)
         where = ".".join([PREFIX + field.upper(), *within])
         value = "" if field in _UNSPOKEN else f", not {str(fault['input'])[:40]!r}"
-        lines.append(f"{where}: {fault['msg'].removeprefix('Value error, ')}{value}")
+        why = fault["msg"].removeprefix("Value error, ")
+        if fault["type"] == "extra_forbidden":
+            why = f"is no setting{meant(within[-1], Overrides.model_fields)}"
+        lines.append(f"{where}: {why}{value}")
     return Settings(**{**said, **defaults}), lines
 
 

@@ -45,9 +45,9 @@ ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 #: a quota that holds nothing back
 LIFTED = {
     "WXCHECK_TEXT_PER_MINUTE": "600000",
-    "WXCHECK_TEXT_PER_DAY": "1000000000",
+    "WXCHECK_TEXT_PER_DAY": "800000000",
     "WXCHECK_MEDIA_PER_MINUTE": "600000",
-    "WXCHECK_MEDIA_PER_DAY": "1000000000",
+    "WXCHECK_MEDIA_PER_DAY": "800000000",
 }
 
 #: seconds from an answer to its push, the least and the most: the same for all, or the rate of chains would be theirs

@@ -21,7 +21,7 @@ SHARE = 0.3
 #: seconds; far more than it takes on an idle machine with two cores
 LONGEST = 150
 
-PLENTY = "1000000"
+PLENTY = "600000"
 
 
 @pytest.fixture

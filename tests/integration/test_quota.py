@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Iterator
 from functools import partial
 
@@ -107,6 +108,26 @@ def test_what_is_late_catches_up_one_second_and_never_bursts(world: World, idle:
     # ten calls late: it takes thirty to make them good
     assert sends[:31] == pytest.approx([number * spacing for number in range(31)], abs=0.001)
     assert sends[31:] == pytest.approx([sends[30] + number * 0.1 for number in range(1, 30)], abs=0.001)
+
+
+def test_a_lane_that_counts_as_much_as_it_can_says_when_to_ask_again() -> None:
+    with embedded() as client:
+        # a script that runs on and has written can be ended in no other way
+        end = threading.Timer(10, partial(client.execute_command, "SHUTDOWN", "NOSAVE", "NOW", "FORCE"))
+        world = World(client)
+        world.vouch()
+        worker = process(world)
+        worker.rate = (10**9, 1)
+        worker.take()
+        # as after so many calls that each fortieth of a second counts as many as it can
+        client.eval("redis.call('SET', KEYS[1], string.rep('\\255', 4096))", 1, keys.ring(APPID, "text"))
+        client.hset(keys.quota(APPID, "text"), "sum", 255 * 4096)
+        end.start()
+        try:
+            assert 0 < worker.snoozed().seconds <= WINDOW
+        finally:
+            end.cancel()
+            world.close()
 
 
 def test_what_there_were_no_permits_for_catches_up_three_seconds(world: World) -> None:
@@ -278,7 +299,7 @@ def test_at_most_64_settlements_are_sent_at_once(world: World) -> None:
 
 
 def test_a_bucket_that_is_full_hands_on_to_the_next_one(world: World) -> None:
-    worker = process(world, 1_000_000)
+    worker = process(world, 600_000)
     permit = worker.take()
     ring = keys.ring(APPID, "text")
     world.redis.setrange(ring, permit.bucket % world.redis.strlen(ring), b"\xff")  # type: ignore[arg-type]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,7 +13,8 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from config.settings import Process, Settings, SettingsError, load_settings, origins
+from config.misspelt import misspelt
+from config.settings import PREFIX, Overrides, Process, Settings, SettingsError, load_settings, origins
 from tests.support.processes import ROOT
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
@@ -338,3 +340,99 @@ def test_a_command_line_outranks_the_environment(monkeypatch: pytest.MonkeyPatch
         load_settings.__wrapped__("board", board_host="0.0.0.0")  # noqa: S104
     assert "WXCHECK_API_TIMEOUT" in str(failure.value)
     assert "0.0.0.0 can be reached" in str(failure.value)
+
+
+def test_every_misspelt_setting_is_told_with_the_one_that_is_meant(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "secrets").mkdir()
+    (tmp_path / "secrets" / "wxcheck_secrt").write_text(HUSH)
+    (tmp_path / "secrets" / "of_something_else").write_text(HUSH)
+    monkeypatch.setitem(Settings.model_config, "secrets_dir", tmp_path / "secrets")
+    Path(".env").write_text(f"WXCHECK_PUSH_TOKN={HUSH}\nOTHER=1\n", encoding="utf-8")
+    told = faults(
+        monkeypatch,
+        TEXT_PER_MINUT="4000",
+        ZZZ=HUSH,
+        API_TIMEOUT="soon",
+        APPS=apps(wxa={"text_per_minut": 5, "qqqq": 1}),
+    )
+    assert {fault.split(":")[0]: fault.rpartition("; did you mean ")[2] for fault in told if "; " in fault} == {
+        "WXCHECK_TEXT_PER_MINUT": "WXCHECK_TEXT_PER_MINUTE?",
+        "WXCHECK_PUSH_TOKN": "WXCHECK_PUSH_TOKEN?",
+        "WXCHECK_SECRT": "WXCHECK_SECRET?",
+        "WXCHECK_APPS.wxa.text_per_minut": "text_per_minute?",
+    }
+    assert {fault for fault in told if "; " not in fault} >= {
+        "WXCHECK_ZZZ: in the environment, is no setting",
+        "WXCHECK_APPS.wxa.qqqq: is no setting",
+    }
+    assert any(fault.startswith("WXCHECK_API_TIMEOUT: ") for fault in told)
+    assert "hush" not in "\n".join(told)
+
+
+def test_variables_that_are_for_docker_compose_are_no_fault() -> None:
+    compose = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    read = dict.fromkeys(re.findall(r"\$\{(WXCHECK_\w+)", compose), "value")
+    assert read
+    assert list(misspelt({"in .env": read}, Settings.model_fields, PREFIX)) == []
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("REDIS_SERVICE_HOST", "10.0.0.7"),
+        ("REDIS_SERVICE_PORT", "6379"),
+        ("REDIS_SERVICE_PORT_STORE", "6379"),
+        ("REDIS_PORT", "tcp://10.0.0.7:6379"),
+        ("REDIS_PORT_6379_TCP", "tcp://10.0.0.7:6379"),
+        ("REDIS_PORT_6379_TCP_ADDR", "10.0.0.7"),
+        ("SERVICE_HOST", "10.0.0.7"),
+        ("PORT", "tcp://10.0.0.7:8080"),
+    ],
+)
+def test_what_kubernetes_says_of_a_service_is_no_misspelt_setting(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    load(monkeypatch, **{name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "most"),
+    [
+        ("TEXT_PER_MINUTE", "600000"),
+        ("MEDIA_PER_MINUTE", "600000"),
+        ("TEXT_PER_DAY", "864000000"),
+        ("MEDIA_PER_DAY", "864000000"),
+        ("API_TIMEOUT", "38"),
+        ("API_RETRIES", "100"),
+        ("RETRY_DELAY", "60"),
+        ("PUSH_TIMEOUT", "2592000"),
+        ("MAX_AGE", "2592000"),
+        ("VISIBILITY_TIMEOUT", "86400"),
+        ("DEAD_LETTER_DAYS", "366"),
+        ("CALLBACK_PORT", "65535"),
+        ("BOARD_PORT", "65535"),
+    ],
+)
+def test_what_is_numeric_has_a_bound_that_is_told(monkeypatch: pytest.MonkeyPatch, name: str, most: str) -> None:
+    load(monkeypatch, **{name: most})
+    (told,) = faults(monkeypatch, **{name: str(int(most) + 1)})
+    assert told.startswith(f"WXCHECK_{name}: ")
+    assert most in told
+    if name.endswith(("_MINUTE", "_DAY")):
+        monkeypatch.delenv(f"WXCHECK_{name}")
+        (told,) = faults(monkeypatch, APPS=apps(wxa={name.lower(): int(most) + 1}))
+        assert told.startswith(f"WXCHECK_APPS.wxa.{name.lower()}: ")
+
+
+def test_every_numeric_setting_has_an_upper_bound() -> None:
+    numeric = {"integer", "number"}
+
+    def bounded(schema: dict[str, Any]) -> bool:
+        options = [part for part in schema.get("anyOf", [schema]) if part.get("type") in numeric]
+        return all({"maximum", "exclusiveMaximum"} & part.keys() for part in options)
+
+    for model in (Settings, Overrides):
+        fields = model.model_json_schema()["properties"]
+        assert [name for name, schema in fields.items() if not bounded(schema)] == []

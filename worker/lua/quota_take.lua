@@ -280,10 +280,14 @@ if want == 'look' then
 end
 bucket = math.floor((at + seen - now + timeout) / BUCKET)
 count = string.byte(bytes(bucket, bucket))
-while count == FULL do
+while count == FULL and bucket < tail + SIZE - 1 do
   -- a later one counts longer, never shorter
   bucket = bucket + 1
   count = string.byte(bytes(bucket, bucket))
+end
+if count == FULL then
+  -- the ring holds no more until its oldest bucket no longer counts
+  return leave('wait', BUCKET, 'minute')
 end
 put(bucket, count + 1)
 sum = sum + 1
