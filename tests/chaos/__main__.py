@@ -15,8 +15,9 @@ import click
 
 from tests.chaos.outcome import Outcome
 from tests.chaos.run import run_scenario
-from tests.chaos.scenarios import FULL, SCENARIOS, SHORT, WEAKENED, Scale
+from tests.chaos.scenarios import FULL, SHORT, WEAKENED, Scale, scenarios_of
 from tests.chaos.without import MECHANISMS
+from tests.support.topology import NAMES
 
 #: nothing is sent in most of their time, so they run side by side; each of the others keeps two cores busy
 LONG = ("all", "redis")
@@ -25,6 +26,13 @@ LONG = ("all", "redis")
 @click.command()
 @click.option("--seed", type=int, help="The one of an earlier run does the same at about the same moments.")
 @click.option("--only", help="Names of scenarios, with commas between.")
+@click.option(
+    "--topology",
+    type=click.Choice(NAMES, case_sensitive=False),
+    default="one Redis",
+    show_default=True,
+    help="Where store, broker and results are.",
+)
 @click.option("--short", is_flag=True, help="As in make test.")
 @click.option("--jobs", default=2, show_default=True, help="Long scenarios at a time, each on a Redis of its own.")
 @click.option(
@@ -35,7 +43,13 @@ LONG = ("all", "redis")
 )
 @click.option("--keep", type=click.Path(path_type=Path), help="Directory for the logs of all processes; kept.")
 def main(
-    seed: int | None, only: str | None, short: bool, jobs: int, without: tuple[str, ...], keep: Path | None
+    seed: int | None,
+    only: str | None,
+    topology: str,
+    short: bool,
+    jobs: int,
+    without: tuple[str, ...],
+    keep: Path | None,
 ) -> None:
     """Kills, hangs and cuts off processes under load, and counts what was lost or done twice.
 
@@ -47,12 +61,12 @@ def main(
         if without:
             names = list(MECHANISMS) if "each" in without else list(without)
             sys.exit(_weakened(names, only, seed, jobs, directory))
-        names = only.split(",") if only else list(SCENARIOS)
+        names = only.split(",") if only else scenarios_of(topology)
         long = [(name, name, None) for name in names if name in LONG]
         others = [(name, name, None) for name in names if name not in LONG]
         outcomes = []
         for runs, at_once in ((long, jobs), (others, 1)):
-            for _, outcome in _outcomes(runs, SHORT if short else FULL, seed, at_once, directory):
+            for _, outcome in _outcomes(runs, SHORT if short else FULL, seed, at_once, directory, topology):
                 click.echo(outcome.told())
                 outcomes.append(outcome)
     click.echo("\n".join([Outcome.HEAD, *(outcome.row() for outcome in outcomes)]))
@@ -76,7 +90,12 @@ def _weakened(names: list[str], only: str | None, seed: int, jobs: int, director
 
 
 def _outcomes(
-    runs: Sequence[tuple[str, str, str | None]], scale: Scale, seed: int, jobs: int, directory: Path
+    runs: Sequence[tuple[str, str, str | None]],
+    scale: Scale,
+    seed: int,
+    jobs: int,
+    directory: Path,
+    topology: str = "one Redis",
 ) -> Iterator[tuple[tuple[str, str, str | None], Outcome]]:
     """Runs each of (name of its directory, scenario, what it lacks), and yields it when it is over."""
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
@@ -85,7 +104,7 @@ def _outcomes(
             place, scenario, without = run
             (directory / place).mkdir(parents=True)
             size = scale._replace(**MECHANISMS[without].scale) if without else scale
-            begun[pool.submit(run_scenario, scenario, size, seed, directory / place, without)] = run
+            begun[pool.submit(run_scenario, scenario, size, seed, directory / place, without, topology)] = run
         for future in as_completed(begun):
             yield begun[future], future.result()
 

@@ -2,7 +2,7 @@
 
 It is not what is tried out here, so it loses nothing itself: its worker takes messages as wxcheck's do. Of each run it
 notes which publication of the task it was, so that one that was published twice can be told from one that was
-delivered twice.
+delivered twice; on RabbitMQ, which numbers no publication, whether it is the first delivery of one.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from worker.transport import Channel as WxcheckChannel
 from worker.transport import Transport as WxcheckTransport
 
 URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
+BROKER = os.environ.get("WXCHECK_BROKER_URL", URL)
+RESULTS = os.environ.get("WXCHECK_RESULT_BACKEND", URL)
 QUEUE = "application"
 #: hash: each run, under a name of its own
 RUNS = "application:runs"
@@ -42,6 +44,19 @@ class Transport(WxcheckTransport):  # type: ignore[misc]
     Channel = Channel
 
 
+_REDIS = {
+    "socket_timeout": 5,
+    "socket_connect_timeout": 3,
+    "visibility_timeout": 10,
+    "unacked_key": "application:unacked",
+    "unacked_index_key": "application:unacked_index",
+    "unacked_restore_interval": 2,
+    "unacked_restore_throttle": 1,
+}
+#: what RabbitMQ has not confirmed is published again
+_AMQP = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
+
+
 class Backend(RedisBackend):  # type: ignore[misc]
     """Celery's own, but that it waits for no result: who publishes subscribes to none, and has none to give up, which
     Celery does wherever garbage is collected, for minutes where Redis is away."""
@@ -53,9 +68,9 @@ class Backend(RedisBackend):  # type: ignore[misc]
         return result
 
 
-def make_app(url: str) -> Celery:
+def make_app(broker: str, results: str) -> Celery:
     """The application's Celery app; whoever publishes waits for a broker that is away."""
-    app = Celery("application", broker=url, backend=url, set_as_current=False)
+    app = Celery("application", broker=broker, backend=results, set_as_current=False)
     app.loader.override_backends = {"redis": f"{Backend.__module__}:{Backend.__name__}"}
     app.conf.update(
         task_default_queue=QUEUE,
@@ -64,15 +79,7 @@ def make_app(url: str) -> Celery:
         broker_connection_retry_on_startup=True,
         broker_connection_max_retries=None,
         task_publish_retry_policy={"max_retries": 300, "interval_start": 0.1, "interval_step": 0.1, "interval_max": 1},
-        broker_transport_options={
-            "socket_timeout": 5,
-            "socket_connect_timeout": 3,
-            "visibility_timeout": 10,
-            "unacked_key": "application:unacked",
-            "unacked_index_key": "application:unacked_index",
-            "unacked_restore_interval": 2,
-            "unacked_restore_throttle": 1,
-        },
+        broker_transport_options=_AMQP if broker.startswith("amqp") else _REDIS,
         redis_socket_timeout=5,
         result_backend_transport_options={"retry_policy": {"max_retries": 300}},
     )
@@ -81,13 +88,16 @@ def make_app(url: str) -> Celery:
 
 if "CHAOS_APPLICATION" in os.environ:  # only the application's worker takes its messages so
     TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
-app = make_app(URL)
+app = make_app(BROKER, RESULTS)
 _store = redis.Redis.from_url(URL, decode_responses=True)
 
 
 def _note(task: Any, name: str, item: Any, what: Any) -> None:
-    run = {"name": name, "item": item, "what": what, "task_id": task.request.id, "published": task.request.published}
     name_of_run = uuid.uuid4().hex
+    published = task.request.get("published")
+    if published is None and not task.request.delivery_info["redelivered"]:
+        published = name_of_run
+    run = {"name": name, "item": item, "what": what, "task_id": task.request.id, "published": published}
     while True:  # said again where the answer is lost, it is the same run
         try:
             _store.hset(RUNS, name_of_run, json.dumps(run))

@@ -12,15 +12,18 @@ from tests.chaos.scenarios import PLATFORM_FAULTS, SCENARIOS, Scale, run_faults
 from tests.chaos.world import World
 
 
-def run_scenario(name: str, scale: Scale, seed: int, directory: Path, without: str | None = None) -> Outcome:
+def run_scenario(
+    name: str, scale: Scale, seed: int, directory: Path, without: str | None = None, topology: str = "one Redis"
+) -> Outcome:
     """Sends the checks while the faults of ``name`` happen; what became of them.
 
-    ``without``: one of :data:`tests.chaos.without.MECHANISMS`, to be switched off.
+    ``without``: one of :data:`tests.chaos.without.MECHANISMS`, to be switched off. ``topology``: one of
+    :data:`tests.support.topology.NAMES`.
     """
     scenario = SCENARIOS[name]
     chance = random.Random(f"{seed} {name}")
     began = time.monotonic()
-    world = World(directory, chance, without)
+    world = World(directory, chance, topology, without)
     try:
         if scenario.platform_faults:
             world.system.tell_sandbox(**PLATFORM_FAULTS)
@@ -31,7 +34,7 @@ def run_scenario(name: str, scale: Scale, seed: int, directory: Path, without: s
         done = run_faults(faults, chance)
         load.join(scale.settle)
         settled(world, load, scale.settle)
-        outcome = judge(world, load, Outcome(name, seed, done, sends_once=scenario.sends_once))
+        outcome = judge(world, load, Outcome(name, seed, done, topology, sends_once=scenario.sends_once))
         outcome.seconds = time.monotonic() - began
         return outcome
     finally:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from tests.chaos.world import World
+from tests.support.topology import BROKER_APART
 
 
 class Scale(NamedTuple):
@@ -19,6 +20,8 @@ class Scale(NamedTuple):
     worker_kills: int
     endpoint_kills: int
     redis_kills: int
+    #: ... of a broker that is a server of its own
+    broker_kills: int
     freezes: int
     freeze_seconds: float
     #: times that it takes no writes for ``fill_seconds``
@@ -33,10 +36,10 @@ class Scale(NamedTuple):
     chords: int = 15
 
 
-FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5.0, 5, 3.0, 10, 80.0)
-SHORT = Scale(120, 8.0, 6, 2, 1, 1, 2.0, 1, 1.0, 3, 8.0)
+FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5, 5.0, 5, 3.0, 10, 80.0)
+SHORT = Scale(120, 8.0, 6, 2, 1, 1, 1, 2.0, 1, 1.0, 3, 8.0)
 #: where something is to fail, whose end is not waited for as long
-WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 5.0, 1, 3.0, 10, 10.0, settle=120.0)
+WEAKENED = Scale(1500, 25.0, 25, 6, 1, 1, 1, 5.0, 1, 3.0, 10, 10.0, settle=120.0)
 
 #: what the platform does to a fifth of the calls, and to pushes
 PLATFORM_FAULTS: dict[str, Any] = {
@@ -69,6 +72,8 @@ class Scenario(NamedTuple):
     platform_faults: bool = False
     #: whether each check is one call: nothing dies that was about to send one
     sends_once: bool = False
+    #: whether it is about a broker that is a server of its own
+    broker_apart: bool = False
 
 
 def _workers(world: World, scale: Scale) -> list[Fault]:
@@ -91,6 +96,20 @@ def _redis(world: World, scale: Scale) -> list[Fault]:
         Fault("Redis frozen", scale.freezes, scale.redis_seconds, freeze),
         Fault("Redis full", scale.fills, scale.redis_seconds, fill),
     ]
+
+
+def _broker(world: World, scale: Scale) -> list[Fault]:
+    def freeze() -> None:
+        world.freeze_broker(scale.freeze_seconds, time.sleep)
+
+    return [
+        Fault("broker killed", scale.broker_kills, scale.seconds / scale.broker_kills, world.kill_broker),
+        Fault("broker frozen", scale.freezes, scale.seconds / scale.freezes, freeze),
+    ]
+
+
+def _workers_and_broker(world: World, scale: Scale) -> list[Fault]:
+    return [*_workers(world, scale), *_broker(world, scale)]
 
 
 def _drops(world: World, scale: Scale) -> list[Fault]:
@@ -119,8 +138,15 @@ SCENARIOS = {
         Scenario("platform", _none, platform_faults=True),
         Scenario("all", _all, platform_faults=True),
         Scenario("rolling", _rolling, sends_once=True),
+        Scenario("broker", _workers_and_broker, broker_apart=True),
     )
 }
+
+
+def scenarios_of(topology: str) -> list[str]:
+    """The names of the scenarios that can be run on an arrangement of servers."""
+    has_broker = topology in BROKER_APART
+    return [scenario.name for scenario in SCENARIOS.values() if has_broker or not scenario.broker_apart]
 
 
 def run_faults(faults: list[Fault], chance: Any) -> dict[str, int]:

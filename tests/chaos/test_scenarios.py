@@ -12,10 +12,10 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.run import run_scenario
-from tests.chaos.scenarios import SCENARIOS, SHORT
+from tests.chaos.scenarios import SHORT, scenarios_of
 
 #: with every change; the others, which wait for minutes, with make test-long
-ALWAYS = ("workers", "endpoint", "connections")
+ALWAYS = {"one Redis": ("workers", "endpoint", "connections"), "RabbitMQ": ("broker",)}
 #: at a time: each of them starts nine processes
 AT_ONCE = 2
 
@@ -40,9 +40,16 @@ def turn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 @pytest.mark.timeout(1200)
 @pytest.mark.usefixtures("turn")
 @pytest.mark.parametrize(
-    "scenario", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in SCENARIOS]
+    ("topology", "scenario"),
+    [
+        pytest.param(topology, name, marks=() if name in always else pytest.mark.long)
+        for topology, always in ALWAYS.items()
+        for name in scenarios_of(topology)
+    ],
 )
-def test_no_check_is_lost_and_no_follow_up_is_published_twice(scenario: str, tmp_path: Path) -> None:
-    outcome = run_scenario(scenario, SHORT, secrets.randbelow(1_000_000), tmp_path)
+def test_no_check_is_lost_and_follow_ups_are_published_as_promised(
+    topology: str, scenario: str, tmp_path: Path
+) -> None:
+    outcome = run_scenario(scenario, SHORT, secrets.randbelow(1_000_000), tmp_path, topology=topology)
     assert outcome.holds, outcome.told()
     assert outcome.checks >= SHORT.checks - outcome.refused

@@ -1,10 +1,12 @@
-"""Real processes around a Redis that keeps what it has, each of which comes back when it is killed."""
+"""Real processes around servers that keep what they have, each of which comes back when it is killed."""
 
 from __future__ import annotations
 
 import random
 from collections.abc import Callable
 from pathlib import Path
+
+import redis
 
 from tests.chaos.application import make_app
 from tests.support.processes import Running
@@ -33,9 +35,9 @@ SETTINGS = {
 class WeakenedSystem(KeepingSystem):
     """One whose workers and endpoint lack a mechanism."""
 
-    def __init__(self, directory: Path, without: str, **settings: str) -> None:
+    def __init__(self, directory: Path, topology: str, without: str, **settings: str) -> None:
         self._without = without
-        super().__init__(directory, **settings)
+        super().__init__(directory, topology, **settings)
 
     def run(self, name: str, arguments: list[str], **environment: str) -> Running:
         if arguments[:3] == ["celery", "-A", "worker"] or arguments[0] == "callbacks":
@@ -44,14 +46,26 @@ class WeakenedSystem(KeepingSystem):
 
 
 class World:
-    """A system with four workers, an endpoint and an application's worker. ``chance`` decides what is killed."""
+    """A system with four workers, an endpoint and an application's worker. ``chance`` decides what is killed.
 
-    def __init__(self, directory: Path, chance: random.Random, without: str | None = None) -> None:
+    ``topology``: one of :data:`tests.support.topology.NAMES`.
+    """
+
+    def __init__(
+        self, directory: Path, chance: random.Random, topology: str = "one Redis", without: str | None = None
+    ) -> None:
         self.chance = chance
+        self.topology = topology
         self.system = (
-            KeepingSystem(directory, **SETTINGS) if without is None else WeakenedSystem(directory, without, **SETTINGS)
+            KeepingSystem(directory, topology, **SETTINGS)
+            if without is None
+            else WeakenedSystem(directory, topology, without, **SETTINGS)
         )
-        self.app = make_app(self.system.redis_url)
+        self.rabbitmq = self.system.servers.rabbitmq
+        #: the Redis that has the queues; None where RabbitMQ has them
+        self.broker = None if self.rabbitmq else redis.Redis.from_url(self.system.broker_url, decode_responses=True)
+        self.results = redis.Redis.from_url(self.system.results_url, decode_responses=True)
+        self.app = make_app(self.system.broker_url, self.system.results_url)
         self.killed = 0
         self._workers: dict[str, Running] = {}
         self._starts = 0
@@ -71,6 +85,9 @@ class World:
         for running in self.system.started:
             running.kill()
         self.app.close()
+        for client in (self.results, self.broker):
+            if client is not None:
+                client.close()
         self.system.close()
 
     def start_worker(self, name: str) -> None:
@@ -108,6 +125,22 @@ class World:
         finally:
             self.system.server.thaw()
 
+    def kill_broker(self) -> None:
+        """SIGKILL to the broker's own server, which starts again with what it kept."""
+        server = self.system.servers.broker_server
+        assert server is not None, f"{self.topology} has no broker of its own"
+        server.kill()
+        server.restart()
+
+    def freeze_broker(self, seconds: float, wait: Callable[[float], None]) -> None:
+        server = self.system.servers.broker_server
+        assert server is not None, f"{self.topology} has no broker of its own"
+        server.freeze()
+        try:
+            wait(seconds)
+        finally:
+            server.thaw()
+
     def fill_redis(self, seconds: float, wait: Callable[[float], None]) -> None:
         """Leaves it no memory for anything new."""
         self.system.redis.config_set("maxmemory", 1)
@@ -118,8 +151,17 @@ class World:
 
     def drop_connections(self) -> None:
         """Cuts off every client, those that wait for messages included."""
-        self.system.redis.client_kill_filter(_type="normal", skipme=True)
-        self.system.redis.client_kill_filter(_type="pubsub")
+        for client in {self.system.redis_url: self.system.redis, **self._further_clients()}.values():
+            client.client_kill_filter(_type="normal", skipme=True)
+            client.client_kill_filter(_type="pubsub")
+        if self.rabbitmq is not None:
+            self.rabbitmq.drop_connections()
+
+    def _further_clients(self) -> dict[str, redis.Redis]:
+        clients = {self.system.results_url: self.results}
+        if self.broker is not None:
+            clients[self.system.broker_url] = self.broker
+        return clients
 
     def _start_application(self) -> None:
         arguments = ["-Q", "application", "-n", "application@%h", "-P", "threads", "-c", "8", "--loglevel=INFO"]

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import shutil
-from collections.abc import Iterator
+import subprocess
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -98,6 +99,32 @@ class RabbitMQ:
     def restart(self) -> None:
         """Starts a killed node again, with what it keeps."""
         self.server = self._start()
+
+    def freeze(self) -> None:
+        """SIGSTOP: it keeps its connections and answers nobody."""
+        self.server.freeze()
+
+    def thaw(self) -> None:
+        self.server.thaw()
+
+    def control(self, *arguments: str) -> str:
+        """What ``rabbitmqctl`` prints; takes a second or two."""
+        command = [str(SERVER.with_name("rabbitmqctl")), "--quiet", *arguments]
+        done = subprocess.run(
+            command, env={**os.environ, **self._environment}, capture_output=True, text=True, timeout=60, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def drop_connections(self) -> None:
+        """Cuts off every client."""
+        self.control("close_all_connections", "the test cuts it off")
+
+    def held(self, queues: Iterable[str]) -> dict[str, int]:
+        """How many messages each of ``queues`` has, those in consumers' hands with them."""
+        lines = [line.split("\t") for line in self.control("list_queues", "name", "messages").splitlines()]
+        found = {line[0]: line[1] for line in lines if len(line) > 1}
+        return {queue: int(found.get(queue, "0")) for queue in queues}
 
     def length(self, queue: str) -> int:
         """How many messages of ``queue`` wait, those in a consumer's hands left out; 0 where there is no such queue."""

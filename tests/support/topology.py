@@ -16,31 +16,57 @@ from tests.support.processes import Running, eventually
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
 
 
+class Server(Protocol):
+    """A server apart from the store's; started again, it has what it kept."""
+
+    def kill(self) -> None: ...
+    def restart(self) -> None: ...
+    def freeze(self) -> None: ...
+    def thaw(self) -> None: ...
+
+
+class AnotherRedis:
+    """A further Redis, in a folder of its own; ends with ``stack``."""
+
+    def __init__(self, name: str, directory: Path, stack: ExitStack, options: list[str]) -> None:
+        self._name = name
+        self._directory = directory
+        self._stack = stack
+        place = directory / name
+        place.mkdir()
+        server = embedded_redis(free_port(), place)
+        self.url = server.url
+        self._command = [*server.command, *options]
+        self.restart()
+
+    def restart(self) -> None:
+        self._running = Running(self._name, self._command, {}, self._directory)
+        self._stack.callback(self._running.kill)
+        eventually(lambda: answers(self.url), f"{self._name} answers")
+
+    def kill(self) -> None:
+        self._running.kill()
+
+    def freeze(self) -> None:
+        self._running.freeze()
+
+    def thaw(self) -> None:
+        self._running.thaw()
+
+
 class Servers(NamedTuple):
     """The URLs of one arrangement beside the store's own; empty: the store's Redis."""
 
     broker: str = ""
     results: str = ""
-    #: the node, where the broker is RabbitMQ
+    #: the broker's own server, where it has one
+    broker_server: Server | None = None
+    #: the same, where it is RabbitMQ
     rabbitmq: RabbitMQ | None = None
 
 
-class Starts(Protocol):
-    """Starts one more server, which ends with the system."""
-
-    def __call__(self, name: str) -> str:
-        """The URL of a new Redis."""
-
-
-def another_redis(name: str, directory: Path, stack: ExitStack, options: list[str]) -> str:
-    """Starts a Redis of its own, in a folder of its own; its URL."""
-    place = directory / name
-    place.mkdir()
-    server = embedded_redis(free_port(), place)
-    running = Running(name, [*server.command, *options], {}, directory)
-    stack.callback(running.kill)
-    eventually(lambda: answers(server.url), f"{name} answers")
-    return server.url
+#: starts one more Redis of that name
+Starts = Callable[[str], AnotherRedis]
 
 
 def _database(url: str, number: int) -> str:
@@ -52,15 +78,17 @@ def _one_redis(_store: str, _redis: Starts) -> Servers:
 
 
 def _broker_apart(_store: str, redis: Starts) -> Servers:
-    return Servers(broker=redis("redis-broker"))
+    broker = redis("redis-broker")
+    return Servers(broker=broker.url, broker_server=broker)
 
 
 def _results_apart(_store: str, redis: Starts) -> Servers:
-    return Servers(results=redis("redis-results"))
+    return Servers(results=redis("redis-results").url)
 
 
 def _all_apart(_store: str, redis: Starts) -> Servers:
-    return Servers(broker=redis("redis-broker"), results=redis("redis-results"))
+    broker = redis("redis-broker")
+    return Servers(broker=broker.url, results=redis("redis-results").url, broker_server=broker)
 
 
 def _databases(store: str, _redis: Starts) -> Servers:
@@ -77,6 +105,8 @@ TOPOLOGIES: dict[str, Callable[[str, Starts], Servers]] = {
 
 #: every arrangement, in the order in which the documents list them
 NAMES = (*TOPOLOGIES, "RabbitMQ")
+#: those whose broker is a server of its own
+BROKER_APART = ("broker apart", "all apart", "RabbitMQ")
 
 
 def start_servers(
@@ -90,10 +120,10 @@ def start_servers(
         needs_rabbitmq()
         node = RabbitMQ(directory)
         stack.callback(node.close)
-        return Servers(broker=node.url, rabbitmq=node)
+        return Servers(broker=node.url, broker_server=node, rabbitmq=node)
 
-    def redis(place: str) -> str:
-        return another_redis(place, directory, stack, redis_options or [])
+    def redis(place: str) -> AnotherRedis:
+        return AnotherRedis(place, directory, stack, redis_options or [])
 
     return TOPOLOGIES[name](store, redis)
 
