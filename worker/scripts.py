@@ -15,6 +15,7 @@ from redis import Redis
 from redis.commands.core import Script
 
 _USES = re.compile(r"^-- Uses: (.+)$", re.MULTILINE)
+_FLAGS = re.compile(r"\A#!lua.*\n")
 
 
 @cache
@@ -23,11 +24,20 @@ def _source(name: str) -> str:
 
 
 def whole(name: str) -> str:
-    """What Redis is given as the script ``name.lua``: with those that it uses."""
-    text = _source(name)
+    """What Redis is given as the script ``name.lua``: its own flags, those that it uses, and itself."""
+    return "".join(_flags(name)) + _body(name)
+
+
+def _flags(name: str) -> list[str]:
+    """The first line of a script, if it says there how Redis is to run it."""
+    return _FLAGS.findall(_source(name))
+
+
+def _body(name: str) -> str:
+    text = _FLAGS.sub("", _source(name))
     used = _USES.search(text)
     others = [other.strip() for other in used[1].split(",")] if used is not None else []
-    return "".join(f"local function {other}(KEYS, ARGV)\n{whole(other)}\nend\n" for other in others) + text
+    return "".join(f"local function {other}(KEYS, ARGV)\n{_body(other)}\nend\n" for other in others) + text
 
 
 def script(client: Redis, name: str) -> Script:

@@ -11,6 +11,7 @@ import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
+import redis
 import redis.exceptions
 from kombu.transport import TRANSPORT_ALIASES, virtual
 from kombu.transport.redis import Channel as RedisChannel
@@ -28,6 +29,7 @@ from worker.scripts import script
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from redis.client import Pipeline
     from redis.commands.core import Script
 
 log = Log(__name__)
@@ -67,7 +69,7 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
             if requeue:
                 self.channel.give_back([delivery_tag])
             else:
-                self._remove_from_indices(delivery_tag).execute()
+                self.channel.acknowledge(delivery_tag)
         finally:
             virtual.QoS.ack(self, delivery_tag)
 
@@ -97,6 +99,14 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
     @property
     def _timeout(self) -> float:
         return float(self.channel.visibility_timeout)
+
+
+class Client(redis.Redis):
+    """A client whose pipelines are no transactions, unless that is asked for: kombu asks for sizes, and empties queues,
+    in MULTI, and a Redis 7 that is full refuses every command there, those too that make room."""
+
+    def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
+        return super().pipeline(transaction, shard_hint)
 
 
 class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
@@ -144,6 +154,10 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         raw["properties"]["delivery_info"].update(exchange="", routing_key=queue)
         to = self._q_for_pri(queue, self._get_message_priority(raw, reverse=False))
         self._run("readdress", [self.unacked_key], [message.delivery_tag, to, dumps(raw)])
+
+    def acknowledge(self, tag: str) -> None:
+        """Says that a message is done with, also to a Redis that is full: kombu does so in MULTI."""
+        self._run("acknowledge", [self.unacked_key, self.unacked_index_key], [tag])
 
     def give_back(self, tags: list[str]) -> None:
         """Gives back what is in hand, the first of ``tags`` first; what is given back later goes before it."""
@@ -255,11 +269,11 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
                 # it can be no check: nobody who speaks kombu's language put it there
                 what = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
                 log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - its text could quote the message
-                self.qos._remove_from_indices(tag).execute()
+                self.acknowledge(tag)
                 continue
             if queue in self._no_ack:
                 # else it would be given out again when its time is over, to nobody
-                self.qos._remove_from_indices(tag).execute()
+                self.acknowledge(tag)
             yield queue, raw
 
     def _lists(self, queues: list[str]) -> list[tuple[str, str]]:
@@ -286,6 +300,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     def _load(self, name: str) -> Any:
         with self.conn_or_acquire() as client:
             return client.script_load(self._script(name).script)
+
+    def _get_client(self) -> type[redis.Redis]:
+        return Client
 
     def _create_client(self, asynchronous: bool = False) -> Any:
         if self.connection is None or self.connection.client is None:

@@ -242,6 +242,21 @@ def test_they_go_when_their_days_are_over(store: redis.Redis) -> None:
     assert store.hkeys(keys.DEAD_LETTERS) == ["new"]
 
 
+def test_they_make_room_in_a_redis_that_is_full(store: redis.Redis) -> None:
+    for name in ("old", "dropped", "replayed"):
+        bury(store, name)
+    store.zadd(keys.DEAD, {"old": time.time() - 7 * DAY - 1})
+    letters = DeadLetters(store, 7, with_content=True)
+    store.config_set("maxmemory", 1)
+    try:
+        letters.decay()
+        assert letters.drop("dropped")
+        assert letters.replay("replayed")
+    finally:
+        store.config_set("maxmemory", 0)
+    assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
+
+
 def test_without_content_a_check_is_listed_and_not_replayed(store: redis.Redis) -> None:
     letters = DeadLetters(store, 7, with_content=False)
     bury(store, "task", size=100, letters=letters)

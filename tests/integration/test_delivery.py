@@ -372,19 +372,60 @@ def test_what_is_no_message_is_dropped_and_told_and_the_next_one_comes(
     assert f"message_dropped queue={QUEUE}: {len(garbage)} bytes" in caplog.text
 
 
-def test_messages_come_out_of_a_redis_that_is_full(system: System, store: redis.Redis, workers: Any) -> None:
-    publish(system, "a")
-    worker = workers()
-    worker.receive_next().requeue()
+@contextlib.contextmanager
+def full(store: redis.Redis) -> Iterator[None]:
     before = store.config_get("maxmemory")
     store.config_set("maxmemory", 1)
     try:
-        message = worker.receive_next()
-        message.requeue()
-        worker.receive_next().ack()
+        yield
     finally:
         store.config_set("maxmemory", before["maxmemory"])
-    assert (queued(store, QUEUE), unacknowledged(store)) == ([], 0)
+
+
+def test_messages_come_out_of_a_redis_that_is_full(system: System, store: redis.Redis, workers: Any) -> None:
+    publish(system, "a", "b", "c")
+    worker = workers(Transport, 1)
+    worker.receive_next().requeue()
+    with full(store):
+        worker.receive_next().requeue()
+        worker.receive_next().ack()
+        worker.receive_next().reject()
+        worker.receive_next().reject(requeue=True)
+        assert worker.receive_next().headers["id"] == "c"
+    outlast(store, VISIBILITY_TIMEOUT + 1)
+    with full(store):
+        worker.channel.qos.restore_visible()
+        worker.channel.qos.restore_unacked()
+        assert workers().receive_next().headers["id"] == "c"
+    assert (queued(store, QUEUE), unacknowledged(store)) == ([], 1)
+
+
+def test_what_is_no_message_and_what_nobody_acknowledges_comes_out_of_a_redis_that_is_full(
+    system: System, store: redis.Redis, workers: Any
+) -> None:
+    store.lpush(QUEUE, "no JSON")
+    worker = workers()
+    replies: list[Message] = []
+    Consumer(
+        worker.channel, [queue_named("replies")], no_ack=True, on_message=replies.append, auto_declare=False
+    ).consume()
+    publish(system, "a reply", queue="replies")
+    with full(store):
+        eventually(lambda: worker.receive(0.05) or replies, "the reply comes")
+        eventually(lambda: worker.receive(0.05) or not store.exists(QUEUE), "what is no message is dropped")
+        assert unacknowledged(store) == 0
+
+
+def test_a_queue_of_a_redis_that_is_full_is_measured_and_emptied(
+    system: System, store: redis.Redis, workers: Any
+) -> None:
+    publish(system, "a", "b")
+    publish(system, "c", priority=9)
+    channel = workers(Transport, 0, queue_named("elsewhere")).channel
+    with full(store):
+        assert queue_named(QUEUE)(channel).queue_declare(passive=True).message_count == 3
+        assert channel.queue_purge(QUEUE) == 3
+    assert not store.exists(QUEUE)
 
 
 TAKES_NO_WRITES = [

@@ -15,7 +15,7 @@ def test_a_message_that_cannot_be_ended_takes_no_room_any_more(requeue: bool) ->
     channel = Mock()
     qos = QoS(channel, prefetch_count=1)
     qos._on_collect.cancel()
-    channel.give_back = qos._remove_from_indices = Mock(side_effect=TimeoutError)
+    channel.give_back = channel.acknowledge = Mock(side_effect=TimeoutError)
     virtual.QoS.append(qos, Mock(), "tag")
     assert not qos.can_consume()
     with pytest.raises(TimeoutError):

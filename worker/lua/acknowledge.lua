@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Acknowledges a message.
 -- KEYS: 1 unacknowledged  2 its index
 -- ARGV: 1 delivery tag, or '' where it is none of ours to acknowledge

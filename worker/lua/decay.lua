@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Drops dead letters that were kept for long enough.
 -- KEYS: 1 dead, by time  2 letters  3 bytes of the letters
 -- ARGV: 1 seconds to keep one  2 how many at the most
