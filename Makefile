@@ -17,8 +17,10 @@ $(STAMP): requirements-dev.lock pyproject.toml client/pyproject.toml
 demo: setup
 	@$(BIN)/wxcheck demo
 
+# on the redis-server that is on the PATH, else on the embedded Valkey; TESTS_REDIS=valkey or TESTS_REDIS=redis takes that
+# one, and TESTS="tests/integration" these tests alone
 test: lint types
-	$(BIN)/python -m pytest -n 4 --dist worksteal
+	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 # tests that take too long for every change: each scenario of chaos by itself
 test-long: setup

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING
 import pytest
 from hypothesis import settings
 
+from tests.support.redis_choice import choose, described
+
 if TYPE_CHECKING:
     from tests.support.browser import Browser
 
@@ -16,6 +18,18 @@ if TYPE_CHECKING:
 for name in list(os.environ):
     if name.startswith(("WXCHECK_", "CELERY_", "FLOWER_", "PHOTO_APP_")) or name.lower().endswith("_proxy"):
         del os.environ[name]
+
+
+def pytest_configure() -> None:
+    try:
+        choose()
+    except LookupError as error:
+        raise pytest.UsageError(str(error)) from None
+
+
+def pytest_report_header() -> str:
+    return f"redis: {described()}"
+
 
 # an example may take its time on a busy machine
 settings.register_profile("wxcheck", deadline=None)

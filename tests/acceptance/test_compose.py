@@ -51,6 +51,12 @@ class Machine:
         self.programs.mkdir()
         # the command is to be the file's own; only where its program is found is this machine's affair
         (self.programs / "redis-server").symlink_to(find_server())
+        cli = shutil.which("redis-cli")
+        if cli is not None:
+            # in the container of its server it finds that at the default port
+            program = self.programs / "redis-cli"
+            program.write_text(f'#!/bin/sh\nexec {shlex.quote(cli)} -p {self.ports["6379"]} "$@"\n')
+            program.chmod(0o755)
 
     def here(self, service: str, value: str) -> str:
         """``value`` with the hosts, ports and paths of a service's container replaced by those of this machine."""
