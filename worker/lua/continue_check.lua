@@ -2,11 +2,12 @@
 -- Uses: publish
 -- KEYS: 1 check  2 what is kept of its message
 -- ARGV: 1 the list that finishes go to
--- Returns: what is kept, for its finish to be made of and published; '' where it is published; or the error for which it
---          is not
+-- Returns: the rest of its message, for its finish to be made of and published; '' where it is published; or the error
+--          for which it is not
 local kept = redis.call('GET', KEYS[2]) or ''
+-- the check's arguments are on a line of their own
+local continuation = kept:match('^[^\n]*')
 if redis.call('HGET', KEYS[1], 'kept') ~= 'finish' then
-  return kept
+  return continuation
 end
--- its arguments are on a line of their own
-return publish({}, {ARGV[1], kept:match('^[^\n]*')}) or ''
+return publish({}, {ARGV[1], continuation}) or ''
