@@ -6,6 +6,7 @@ troubles         what is wrong, the worst first (:mod:`board.troubles`)
 lanes            of each appId and lane: quota, state, backlog, the last hour by the minute
 queues           messages and workers; messages are None where the broker is away
 waiting          checks that wait for a push, and what became of pushes
+stuck            what should have been brought on and was not (:mod:`board.stuck`)
 verdicts, failures, processes, shelved, dead
 """
 
@@ -21,6 +22,7 @@ from board.lanes import Stored, curve, lane_numbers
 from board.pushes import delays, push_counts
 from board.queues import BrokerAway, Queues
 from board.remedies import remedy
+from board.stuck import Standing, StuckReader
 from board.troubles import Evidence, find_troubles
 from config import keys
 from config.celery import SOCKET_TIMEOUT
@@ -33,6 +35,8 @@ from worker.redis_health import told
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from celery import Celery
 
     from config.settings import MiniProgram, Settings
@@ -62,6 +66,7 @@ class Numbers:
         self._rings = Rings(self._redis)
         self._rates = Rates(self._redis)
         self._queues = Queues(settings, celery_app)
+        self._stuck = StuckReader(self._redis, settings.visibility_timeout)
         self._faults: list[str] = []
         self._look_at = 0.0
 
@@ -77,13 +82,15 @@ class Numbers:
         processes = known(self._redis)
         lengths, broker_fault = self._lengths()
         lanes = self._lanes(counted, lengths, now)
+        queues = _queues(lengths, processes)
         numbers: dict[str, Any] = {
             "at": now,
             "version": version("wxcheck"),
             "stale_seconds": 0,
             "lanes": lanes,
-            "queues": _queues(lengths, processes),
+            "queues": queues,
             "waiting": self._waiting(counted, now),
+            "stuck": self._stuck.read(now, counted.latest, counted.minutes, _workable(queues, lanes, counted.latest)),
             "verdicts": _verdicts(counted),
             "failures": {"classes": _failure_classes(counted), "newest": self._newest_failures()},
             "processes": [_process(process) for process in processes if process.age < 60],
@@ -191,6 +198,17 @@ def _queues(lengths: dict[str, int | None], processes: list[Presence]) -> list[d
         }
         for name, messages in lengths.items()
     ]
+
+
+def _workable(
+    queues: list[dict[str, Any]], lanes: list[dict[str, Any]], latest: dict[str, float]
+) -> Iterator[Standing]:
+    """Queues from which messages should come: those that have workers, and of checks only where every lane is open."""
+    closed = {LANES[lane["lane"]] for lane in lanes if lane["state"] not in ("open", "slowed")}
+    for queue in queues:
+        name = queue["name"]
+        if name in (*LANES.values(), PUSH_QUEUE) and queue["workers"] and name not in closed:
+            yield Standing(name, queue["messages"], latest.get(f"moved|{name}", 0.0))
 
 
 def _verdicts(counted: Counted) -> list[dict[str, Any]]:

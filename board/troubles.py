@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from board import remedies
 from board.endpoint_troubles import refused_pushes
 from board.remedies import Said, stops
+from board.spans import span
+from board.stuck_troubles import stuck_troubles
 from config.names import PUSH_QUEUE
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
@@ -59,6 +61,7 @@ def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
         *_workers(numbers),
         *_endpoint(numbers),
         *refused_pushes(numbers, evidence.latest),
+        *stuck_troubles(numbers),
         *_silence(numbers, evidence),
         *_lanes(numbers),
         *_redis(evidence),
@@ -93,7 +96,7 @@ def _clocks(numbers: dict[str, Any]) -> Iterator[Trouble]:
         off = process["clock_offset_seconds"]
         if abs(off) < CLOCK_DOUBT or process["age_seconds"] > CALL:
             continue
-        amount = _seconds(abs(off))
+        amount = span(abs(off))
         way = ("ahead of", "快") if off > 0 else ("behind", "慢")
         yield _trouble(
             "clock_off",
@@ -197,7 +200,7 @@ def _silence(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
     pushed = max((at for field, at in evidence.latest.items() if field.startswith("request|")), default=0.0)
     if pushed > numbers["at"] - oldest:
         return
-    count, waited = numbers["waiting"]["count"], _seconds(oldest)
+    count, waited = numbers["waiting"]["count"], span(oldest)
     yield _trouble(
         "pushes_silent",
         "bad" if oldest >= SILENT_FAULT else "warn",
@@ -248,7 +251,7 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                 },
             )
         elif (lane["backlog_seconds"] or 0) > LONG_BACKLOG:
-            long = _seconds(lane["backlog_seconds"])
+            long = span(lane["backlog_seconds"])
             yield _trouble(
                 "backlog_long",
                 "warn",
@@ -304,14 +307,6 @@ def _versions(numbers: dict[str, Any]) -> Iterator[Trouble]:
             {"en": f"Processes of several versions run: {listed}.", "zh": f"同时运行着多个版本：{listed}。"},
             {"en": "Start those of the older one again.", "zh": "请重启旧版本的进程。"},
         )
-
-
-def _seconds(seconds: float) -> Said:
-    if seconds < 90:
-        return {"en": f"{seconds:.0f} s", "zh": f"{seconds:.0f} 秒"}
-    if seconds < 5400:
-        return {"en": f"{seconds / 60:.0f} min", "zh": f"{seconds / 60:.0f} 分钟"}
-    return {"en": f"{seconds / 3600:.1f} h", "zh": f"{seconds / 3600:.1f} 小时"}
 
 
 def _clock(at: float) -> str:

@@ -12,6 +12,16 @@ DUE = "wxcheck:due"
 #: sorted set: task id of each check that comes back later, by the time when it goes back to its queue
 SHELF = "wxcheck:shelf"
 
+#: sorted sets: ``appid:trace_id`` of each check whose finish has not run at the first go, by the time since when it
+#: should, and task id of each check that was taken off the shelf, by the time when it was due, until it is back in its
+#: queue. What is over may stay in either until somebody looks (:mod:`board.stuck`)
+HANGING = "wxcheck:hanging"
+LATE = "wxcheck:late"
+
+#: hash: since when a queue has been seen with messages, workers and open lanes and nothing has come out of it, and when
+#: that was seen last (``since@at``), by its name (:mod:`board.stuck`)
+STANDING = "wxcheck:standing"
+
 #: sorted set: task id of each check that can be replayed, by the time when it failed (:mod:`worker.dead_letters`)
 DEAD = "wxcheck:dead"
 #: hash: what it takes to replay it (JSON), by task id; string: bytes of these

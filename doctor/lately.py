@@ -26,9 +26,9 @@ def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) 
     troubles = [
         trouble
         for trouble in Numbers(runtime.settings, celery_app).read()["troubles"]
-        if trouble["key"].startswith(_TOLD)
+        if trouble["key"].startswith(_TOLD) or trouble["key"].endswith("_stuck")
     ]
     for trouble in troubles:
         yield Finding(trouble["level"], "lately", trouble["said"]["en"], trouble["remedy"]["en"])
     if not troubles:
-        yield Finding("ok", "lately", "nothing was refused, and no push is missing")
+        yield Finding("ok", "lately", "nothing was refused, no push is missing, and nothing is stuck")

@@ -15,13 +15,14 @@ from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
 
 from config.logs import Log
+from config.names import FINISH, PUSH_QUEUE
 from config.store import STORE_AWAY
 from worker.backend import passes
 from worker.outbox import Run, current_run, delivery_of, run_begins
 from worker.quota import STORE_PAUSE
 from worker.request import ALONE, HeldBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
-from wxcheck import CheckError
+from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE, CheckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -32,6 +33,8 @@ T = TypeVar("T")
 
 log = Log(__name__)
 
+#: of the tasks that end a check
+QUEUE_OF = {CHECK_TEXT: TEXT_QUEUE, CHECK_MEDIA: MEDIA_QUEUE, FINISH: PUSH_QUEUE}
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back
 STORE_ATTEMPTS = 10
 
@@ -190,12 +193,16 @@ class EndingTask(WxcheckTask):
                 # there is no info of a success
                 ended = traced.info is None or traced.info.state not in IGNORE_STATES
                 if not ended or run.is_committed:
+                    self._count_move(traced.info)
                     return traced
                 if run.is_shelved:
+                    self._count_move()
                     # Celery could not say so, and takes that for a failure
                     return traced._replace(retval=raised(Ignore()), info=TraceInfo(IGNORED))
                 if traced.info is not None and self._fails(run, traced.info.retval, uuid, args, kwargs):
+                    self._count_move()
                     return traced
+                self.runtime.statistics.refused_end()
                 if run.is_broken and not run.is_told:
                     said = "what follows could not be told; tried again"
                     log.warning("end_not_stored", said, task_id=uuid, appid=run.appid)
@@ -209,6 +216,11 @@ class EndingTask(WxcheckTask):
             return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
 
         return traced
+
+    def _count_move(self, info: Any = None) -> None:
+        """Counts that a message has left the task's queue; not one that goes back to it."""
+        if not isinstance(getattr(info, "retval", None), HeldBack | Reject):
+            self.runtime.statistics.moved(QUEUE_OF.get(self.name, PUSH_QUEUE))
 
     def _refused(self, traced: Any, uuid: str) -> Any:
         """Fails a message that Celery cannot run: its arguments are none, for example."""

@@ -9,7 +9,7 @@ from typing import Any
 from celery.exceptions import Ignore
 
 from config.logs import Log
-from config.names import CANCEL, FINISH, RECEIVE_PUSH
+from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
 from config.store import STORE_AWAY
 from tasks.base import EndingTask, WxcheckTask
 from worker.app import app
@@ -33,6 +33,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
         what, parked = self.runtime.parking.push(appid, push, delivery)
     except STORE_AWAY:
         self.give_back()
+    self.runtime.statistics.moved(PUSH_QUEUE)
     trace_id, seconds = push["trace_id"], time.time() - received_at
     task_id = parked.task_id if parked is not None else None
     log.info(f"push_{what}", f"{seconds:.3f} s in the queue", task_id=task_id, trace_id=trace_id, appid=appid)

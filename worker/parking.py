@@ -93,7 +93,7 @@ class Parking:
 
     def __init__(self, redis: Redis, push_timeout: float, lease: float, statistics: Statistics) -> None:
         self._redis = redis
-        self._statistics = statistics
+        self.statistics = statistics
         self._push_timeout = push_timeout
         self._lease = lease
         self._park = script(redis, "park")
@@ -159,11 +159,11 @@ class Parking:
             ],
         )
         note_acknowledged(delivery)
-        self._statistics.push(what)
+        self.statistics.push(what)
         if not found:
             return what, None
         *check, seconds = found
-        self._statistics.delay(float(seconds))
+        self.statistics.delay(float(seconds))
         return what, Parked(appid, trace_id, *check)
 
     def cancel(self, task_id: str) -> Parked | None:
@@ -191,9 +191,10 @@ class Parking:
         timed_out = json.dumps(TIMED_OUT)
         with self._redis.pipeline(transaction=False) as pipe:
             for member in members:
-                check_keys = [keys.check(member), keys.DUE, keys.COUNTERS, keys.kept(member)]
+                check_keys = [keys.check(member), keys.DUE, keys.COUNTERS, keys.kept(member), keys.HANGING]
                 self._overdue(keys=check_keys, args=[member, timed_out, self._lease, PUSH_QUEUE], client=pipe)
             said = pipe.execute(raise_on_error=False)
+        self.statistics.moved("due")
         overdue = []
         for member, what in zip(members, said, strict=True):
             match what:
@@ -202,9 +203,9 @@ class Parking:
                 case ["finishing", task_id, rest, *missing]:
                     overdue.append(Parked(*_parts(member), task_id, rest))
                     if missing:
-                        self._statistics.push("missing")
+                        self.statistics.push("missing")
                 case ["orphaned"]:
-                    self._statistics.push("orphaned")
+                    self.statistics.push("orphaned")
         return overdue
 
     def kept(self, member: str) -> Kept | None:
@@ -225,7 +226,7 @@ class Parking:
         takes the place of what ended it, where no run has claimed it yet."""
         member = member_of(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
-        outcome = self._claim(keys=[keys.check(member), keys.DUE], args=args)
+        outcome = self._claim(keys=[keys.check(member), keys.DUE, keys.HANGING], args=args)
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
     def unclaim(self, appid: str, trace_id: str, run: str) -> None:
@@ -236,7 +237,14 @@ class Parking:
         """Ends a check, its result being stored, and publishes what follows; may be said again. False where another
         run has claimed it since, and then nothing is published."""
         member = member_of(appid, trace_id)
-        check_keys = [keys.check(member), keys.DUE, keys.record(task_id), keys.COUNTERS, keys.kept(member)]
+        check_keys = [
+            keys.check(member),
+            keys.DUE,
+            keys.record(task_id),
+            keys.COUNTERS,
+            keys.kept(member),
+            keys.HANGING,
+        ]
         args: Arguments = [member, run.token, ended, KEEP_ENDED]
         return commit(self._redis, run, self._finished, check_keys, args, keys.record(task_id)) == "ended"
 

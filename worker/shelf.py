@@ -61,7 +61,7 @@ class Shelf:
         each that is back in its queue."""
         due = []
         for task_id in task_ids:
-            found = self._wake(keys=[keys.shelved(task_id), keys.SHELF], args=[task_id, LEASE])
+            found = self._wake(keys=[keys.shelved(task_id), keys.SHELF, keys.LATE], args=[task_id, LEASE])
             if found:
                 message, lease = found
                 due.append(Held(task_id, json.loads(message), lease))
@@ -69,4 +69,4 @@ class Shelf:
 
     def returned(self, held: Held) -> None:
         """Says that the check is back in its queue. It may have been shelved anew since; then it stays here."""
-        self._returned(keys=[keys.shelved(held.task_id), keys.SHELF], args=[held.task_id, held.lease])
+        self._returned(keys=[keys.shelved(held.task_id), keys.SHELF, keys.LATE], args=[held.task_id, held.lease])

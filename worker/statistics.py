@@ -15,6 +15,8 @@ A field is parts joined by ``|``:
     request|OUTCOME             what the endpoints answered (:mod:`callbacks.outcomes`)
     delay|SECONDS               a push that matched came so late at most, or later than all of DELAYS: +Inf
     delay_sum                   milliseconds of all of these
+    moved|PLACE                 something came out of it for good: a queue, the shelf, due (what waits for a push)
+    refused_end                 a check whose end is known could not be ended: it is tried again
 
 Every part has a bound: what is not known is ``other``.
 """
@@ -70,6 +72,12 @@ class Statistics:
 
     def request(self, outcome: str) -> None:
         self._add(f"request|{outcome}")
+
+    def moved(self, place: str) -> None:
+        self._add(f"moved|{place}")
+
+    def refused_end(self) -> None:
+        self._add("refused_end")
 
     def delay(self, seconds: float) -> None:
         """A push has come so long after the platform's answer."""

@@ -59,6 +59,7 @@ def sweep(app: Celery, store: Redis, parking: Parking, shelf: Shelf) -> int:
     for held in due:
         if _bring_on(held.task_id, partial(publish_again, app, held.message)):
             shelf.returned(held)
+            parking.statistics.moved("shelf")
     return len(overdue) + len(due)
 
 

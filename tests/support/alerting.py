@@ -128,6 +128,10 @@ FAULTS = [
     Fault("WxcheckRedisUnsafe", _trouble("redis_unsafe", "bad")),
     Fault("WxcheckTrouble", _trouble("broker_away", "bad")),
     Fault("WxcheckTrouble", _trouble("versions_differ", "warn")),
+    *(
+        Fault("WxcheckStuck", _trouble(f"{what}_stuck", "bad"))
+        for what in ("finishing", "shelf", "due", "ends", "queue")
+    ),
     # behind: the sign does not matter
     Fault("WxcheckClockOffset", lambda numbers: numbers["processes"][0].update(clock_offset_seconds=-3600.0)),
     Fault("WxcheckQuotaHeld", _lane(0, state="held", opens_at=1764158460.0)),

@@ -34,6 +34,13 @@ def numbers() -> dict[str, Any]:
         "queues": [{"name": f"wxcheck.{name}", "messages": 0, "workers": 1} for name in ("text", "media", "push")],
         "waiting": {"count": 0, "oldest_seconds": None, "hour": {"missing": 0}},
         "failures": {"newest": []},
+        "stuck": {
+            "finishing": {"count": 0, "oldest_seconds": None},
+            "shelved": {"count": 0, "oldest_seconds": None},
+            "due": {"count": 0, "oldest_seconds": None},
+            "ends": 0,
+            "queues": {},
+        },
         "processes": [{**process, "name": "w@h", "kind": "worker"}, {**process, "name": "h:1", "kind": "endpoint"}],
     }
 
@@ -174,3 +181,30 @@ def test_what_is_bad_comes_before_what_is_doubtful() -> None:
         ("versions_differ", "warn"),
     ]
     assert told == before
+
+
+@pytest.mark.parametrize(
+    ("stuck", "key", "words"),
+    [
+        ({"finishing": {"count": 3, "oldest_seconds": 200.0}}, "finishing_stuck", ("3 checks", "3 min")),
+        ({"shelved": {"count": 1, "oldest_seconds": 7200.0}}, "shelf_stuck", ("1 checks", "2.0 h")),
+        ({"due": {"count": 5, "oldest_seconds": 200.0}}, "due_stuck", ("5 checks", "3 min")),
+        ({"ends": 3}, "ends_stuck", ("cannot be stored",)),
+        ({"queues": {"wxcheck.push": 200.0}}, "queue_stuck", ("wxcheck.push", "3 min")),
+    ],
+)
+def test_what_is_stuck_is_told_unless_no_worker_runs(stuck: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
+    told = numbers()
+    told["stuck"].update(stuck)
+    found = find_troubles(told, evidence())
+    assert keys(found) == [(key, "bad")]
+    assert all(word in found[0]["said"]["en"] for word in words)
+    for queue in told["queues"]:
+        queue["workers"] = 0
+    assert key not in dict(keys(find_troubles(told, evidence())))
+
+
+def test_an_end_that_could_not_be_stored_for_a_moment_is_no_trouble() -> None:
+    told = numbers()
+    told["stuck"]["ends"] = 2
+    assert find_troubles(told, evidence()) == []

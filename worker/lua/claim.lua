@@ -1,5 +1,5 @@
 -- Claims the finish of a check for one run.
--- KEYS: 1 check  2 due
+-- KEYS: 1 check  2 due  3 hanging
 -- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease  4 run  5 outcome that counts instead where no run has claimed it
 --       yet (JSON), or ''
 -- Returns: the outcome (JSON), or false where it is ended or another run holds it
@@ -7,13 +7,17 @@
 -- dies, due says when another may.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
-local state, task_id, claimed, run, outcome =
-  unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'claimed', 'run', 'outcome'))
+local state, task_id, claimed, run, outcome, pushed =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id', 'claimed', 'run', 'outcome', 'pushed'))
 if state ~= 'finishing' or task_id ~= ARGV[2] or (claimed and run ~= ARGV[4] and tonumber(claimed) > now) then
   return false
 end
 if ARGV[5] ~= '' and not claimed then
   outcome = ARGV[5]
+end
+if claimed and run ~= ARGV[4] then
+  -- a run before this one has not got to its end
+  redis.call('ZADD', KEYS[3], 'NX', pushed or now, ARGV[1])
 end
 redis.call('HSET', KEYS[1], 'claimed', now + ARGV[3], 'run', ARGV[4], 'outcome', outcome)
 redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])

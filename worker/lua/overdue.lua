@@ -1,6 +1,6 @@
 -- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
 -- Uses: continue_check
--- KEYS: 1 check  2 due  3 counters  4 what is kept of its message
+-- KEYS: 1 check  2 due  3 counters  4 what is kept of its message  5 hanging
 -- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease  4 the list that finishes go to
 -- Returns: {'finishing', task id, rest}: where the rest is '' its finish is published, else it is to be; with a fourth
 --          element where its push is missing
@@ -13,6 +13,9 @@ if not due or tonumber(due) > now then
   return {}
 end
 local state, task_id = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id'))
+if state == 'finishing' then
+  redis.call('ZADD', KEYS[5], 'NX', redis.call('HGET', KEYS[1], 'pushed') or now - ARGV[3], ARGV[1])
+end
 local rest = (state == 'waiting' or state == 'finishing') and continue_check({KEYS[1], KEYS[4]}, {ARGV[4]})
 if type(rest) == 'table' then
   return rest

@@ -1,7 +1,8 @@
 -- Takes a check off the shelf that is back in its queue.
--- KEYS: 1 shelved  2 shelf
+-- KEYS: 1 shelved  2 shelf  3 late
 -- ARGV: 1 task id  2 end of the lease, as wake.lua gave it
 -- Returns: 1, or 0 where the check has been shelved anew meanwhile: that entry stays
+redis.call('ZREM', KEYS[3], ARGV[1])
 local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if due ~= ARGV[2] then
   return 0

@@ -1,5 +1,5 @@
 -- Takes a check whose time has come off the shelf, on a lease: who publishes it removes it, else it comes up again.
--- KEYS: 1 shelved  2 shelf
+-- KEYS: 1 shelved  2 shelf  3 late
 -- ARGV: 1 task id  2 seconds of lease
 -- Returns: {message (JSON), end of the lease}, or {} where there is nothing to do
 local clock = redis.call('TIME')
@@ -8,5 +8,6 @@ local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
 if not due or tonumber(due) > now then
   return {}
 end
+redis.call('ZADD', KEYS[3], 'NX', due, ARGV[1])
 redis.call('ZADD', KEYS[2], now + ARGV[2], ARGV[1])
 return {redis.call('GET', KEYS[1]), redis.call('ZSCORE', KEYS[2], ARGV[1])}
