@@ -1,6 +1,7 @@
 """The platform's messages: from the bytes of a body to a dict, and from that to the verdict for the queue. Pure.
 
-JSON and XML are told apart by the first byte; ``Content-Type`` says nothing reliable.
+JSON and XML are told apart by the first byte; ``Content-Type`` says nothing reliable. Strictness is for verdicts: of
+any other message nothing is used, so whatever it holds, it is one (:mod:`callbacks.lenient`).
 Source: "wxa_media_check" in WeChat's documentation of mediaCheckAsync, versions 1 and 2.
 """
 
@@ -15,7 +16,9 @@ from xml.etree.ElementTree import Element, ParseError
 from defusedxml import DefusedXmlException
 from defusedxml.ElementTree import fromstring
 
+from callbacks import lenient
 from callbacks.outcomes import Malformed, NoTraceId
+from config.names import MAX_ERRMSG
 
 Message = dict[str, Any]
 
@@ -24,6 +27,11 @@ MAX_DEPTH = 32
 #: characters; the platform's are 26 and 32
 MAX_TRACE_ID = 128
 
+#: what tells a verdict from other messages
+_KIND = ("MsgType", "Event")
+#: what a result or a detail may suggest, the mildest first
+_STRICTNESS = ("pass", "review", "risky")
+_BLANKS = " \t\r\n"
 #: elements of an XML message that are read here, and so must not be there twice
 _READ_ONCE = {"Encrypt", "MsgType", "Event", "appid", "trace_id", "version"}
 _READ_ONCE |= {"errcode", "errmsg", "result", "isrisky", "status_code"}
@@ -42,15 +50,50 @@ def parse(body: bytes) -> Message:
     return _parsed(_text_of(body))
 
 
-def read(body: bytes) -> Message:
-    """The message in ``body``, :func:`cleaned`.
+def outline(body: bytes) -> Message:
+    """What :func:`parse` returns; of a body that it refuses, the ``Encrypt`` in it, or what :func:`read` returns.
 
     Raises:
-        Malformed: it is none, or one that cannot be cleaned.
+        Malformed: there is neither.
     """
-    text = _text_of(body)
-    message = _parsed(text)
-    return message if _is_clean(text) else cleaned(message)
+    try:
+        return parse(body)
+    except Malformed as refusal:
+        found = lenient.fields(_lenient_text_of(body))
+        encrypted = {value for name, value in found if name == "Encrypt"}
+        if not encrypted:
+            return _other(body, refusal)
+        if len(encrypted) > 1:
+            raise
+        return {"Encrypt": encrypted.pop()}
+
+
+def read(body: bytes) -> Message:
+    """The message in ``body``, :func:`cleaned`; of one that is no verdict and cannot be, its ``MsgType`` and ``Event``.
+
+    Raises:
+        Malformed: it is none; or it is a verdict, or may have been one, and cannot be read as it has to be.
+    """
+    try:
+        text = _text_of(body)
+        message = _parsed(text)
+    except Malformed as refusal:
+        return _other(body, refusal)
+    return message if _is_clean(text) else cleaned_or_other(message)
+
+
+def cleaned_or_other(message: Message) -> Message:
+    """``message``, :func:`cleaned`; of one that is no verdict and cannot be, its ``MsgType`` and ``Event``.
+
+    Raises:
+        Malformed: it is a verdict, and cannot be cleaned.
+    """
+    try:
+        return cleaned(message)
+    except Malformed:
+        if is_verdict(message):
+            raise
+        return {name: _text(value) for name in _KIND if isinstance(value := message.get(name), str)}
 
 
 def cleaned(message: Message) -> Message:
@@ -78,30 +121,55 @@ def media_verdict(message: Message) -> Message | None:
          "detail": [dict, …]}
 
     What is missing or cannot be read is None, and None is never a pass. ``detail`` is as received. ``status_code``
-    and ``errcode`` are signed; the platform writes -1008 as the unsigned 4294966288, too.
+    and ``errcode`` are signed; the platform writes -1008 as the unsigned 4294966288, too. An ``errcode`` that a push
+    leaves out is 0 where result and details agree. Of ``errmsg`` the first ``MAX_ERRMSG`` characters are kept.
 
     Raises:
         NoTraceId: it names no check that it could belong to.
     """
-    if message.get("MsgType") != "event" or message.get("Event") != "wxa_media_check":
+    if not is_verdict(message):
         return None
     verdict: Message = {"trace_id": _trace_id(message.get("trace_id")), "version": _version(message)}
+    detail = _detail(message.get("detail"))
     if verdict["version"] == 2:
-        verdict |= {"errcode": _signed(message.get("errcode")), "result": _result(message.get("result"))}
+        result = _result(message.get("result"))
+        errcode = _signed(message["errcode"]) if "errcode" in message else _implied_errcode(result, detail)
+        verdict |= {"errcode": errcode, "result": result}
     else:
         verdict |= {
             "isrisky": _integer(message.get("isrisky")),
             "status_code": _signed(message.get("status_code")),
         }
     errmsg = message.get("errmsg")
-    return verdict | {"errmsg": errmsg if isinstance(errmsg, str) else "", "detail": _detail(message.get("detail"))}
+    return verdict | {"errmsg": errmsg[:MAX_ERRMSG] if isinstance(errmsg, str) else "", "detail": detail}
+
+
+def is_verdict(message: Message) -> bool:
+    """Whether ``message`` is a ``wxa_media_check``."""
+    return _word(message.get("MsgType")) == "event" and _word(message.get("Event")) == lenient.VERDICT
 
 
 def _text_of(body: bytes) -> str:
     try:
-        return body.decode("utf-8-sig").lstrip(" \t\r\n")
+        return body.decode("utf-8-sig").lstrip(_BLANKS)
     except UnicodeDecodeError:
         raise Malformed("the body is no UTF-8") from None
+
+
+def _lenient_text_of(body: bytes) -> str:
+    return body.decode("utf-8-sig", "replace").lstrip(_BLANKS)
+
+
+def _other(body: bytes, refusal: Malformed) -> Message:
+    """MsgType and Event of a message that is surely no verdict; else ``refusal`` is raised."""
+    text = _lenient_text_of(body)
+    try:
+        found = lenient.fields(text)
+    except Malformed:
+        raise refusal from None
+    if not lenient.says_no_verdict(found, text):
+        raise refusal
+    return {name: _text(value) for name, value in found if name in _KIND and value is not None}
 
 
 def _parsed(text: str) -> Message:
@@ -218,7 +286,13 @@ def _text(value: str) -> str:
     return value.encode("utf-8", "replace").decode()
 
 
+def _word(value: object) -> object:
+    """``value`` without the blanks around it, as laid-out XML has them."""
+    return value.strip() if isinstance(value, str) else value
+
+
 def _trace_id(value: object) -> str:
+    value = _word(value)
     if not isinstance(value, str) or not value:
         raise NoTraceId("the verdict has no trace_id")
     if len(value) > MAX_TRACE_ID:
@@ -249,10 +323,29 @@ def _signed(value: object) -> int | None:
 def _result(value: object) -> Message | None:
     if not isinstance(value, dict):
         return None
-    suggest = value.get("suggest")
+    suggest = _word(value.get("suggest"))
     if not isinstance(suggest, str) or not suggest:
         return None
     return {"suggest": suggest, "label": _integer(value.get("label"))}
+
+
+def _implied_errcode(result: Message | None, detail: list[Message]) -> int | None:
+    """The errcode of a push that says none: 0 where its result is what its details come to, else None.
+
+    A detail counts where it has no errcode other than 0, and says nothing without a ``suggest``. The result has to be
+    the strictest of what those say that count; where none says anything, nothing agrees with it.
+    """
+    if result is None or result["suggest"] not in _STRICTNESS:
+        return None
+    said = [
+        _word(entry["suggest"])
+        for entry in detail
+        if _integer(entry.get("errcode", 0)) == 0 and entry.get("suggest") not in (None, "")
+    ]
+    if not said or any(not isinstance(suggest, str) or suggest not in _STRICTNESS for suggest in said):
+        return None
+    strictest = max(map(_STRICTNESS.index, said))
+    return 0 if _STRICTNESS[strictest] == result["suggest"] else None
 
 
 def _detail(value: object) -> list[Message]:

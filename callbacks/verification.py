@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from urllib.parse import parse_qsl
 
 from callbacks import envelope
-from callbacks.messages import Message, cleaned, parse, read
+from callbacks.messages import Message, cleaned_or_other, is_verdict, outline, read
 from callbacks.outcomes import BadSignature, Malformed, PlainRefused, StaleTimestamp, Undecryptable, WrongAppid
 from config.settings import MiniProgram
 
@@ -73,9 +73,9 @@ def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> 
     Raises:
         BadSignature, StaleTimestamp: it is not the platform's, or not of now (seconds since the epoch).
         PlainRefused: it is not encrypted, although this Mini Program has a key.
-        WrongAppid: it is for another Mini Program.
+        WrongAppid: it is for another Mini Program, or a verdict for one.
         Undecryptable: there is no key that opens it.
-        Malformed: it is neither JSON nor XML.
+        Malformed: it is neither JSON nor XML; or a verdict, or what may have been one, that is neither.
     """
     if len(body) > check_query(program, params, now):
         raise BadSignature(f"the query has no signature, and the body more than {MAX_UNSIGNED} bytes")
@@ -89,11 +89,12 @@ def open_body(program: MiniProgram, params: Params, body: bytes) -> Message:
         what :func:`open_push` does.
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
-    outer = parse(body)
+    outer = outline(body)
     if "Encrypt" in outer:
         encrypted = outer["Encrypt"]
         if not isinstance(encrypted, str):
             raise Malformed("Encrypt is no string")
+        encrypted = encrypted.strip()
         _check_signature(program, _one(params, "msg_signature"), timestamp, nonce, encrypted)
         message = read(_decrypted(program, encrypted))
     else:
@@ -101,10 +102,15 @@ def open_body(program: MiniProgram, params: Params, body: bytes) -> Message:
         _check_signature(program, _one(params, "signature"), timestamp, nonce)
         if program.push_aes_key is not None and not program.push_plain_allowed:
             raise PlainRefused("the push is not encrypted, although an AES key is set")
-        message = cleaned(outer)
-    if message.get("appid", program.appid) != program.appid:
-        raise WrongAppid("the message names another appid")
+        message = cleaned_or_other(outer)
+    if is_verdict(message) and _appid(message, program) != program.appid:
+        raise WrongAppid("the verdict names another appid")
     return message
+
+
+def _appid(message: Message, program: MiniProgram) -> object:
+    named = message.get("appid", program.appid)
+    return named.strip() if isinstance(named, str) else named
 
 
 def _decrypted(program: MiniProgram, encrypted: str) -> bytes:

@@ -10,3 +10,6 @@ RECEIVE_PUSH = "wxcheck.receive_push"
 FINISH = "wxcheck.finish"
 #: cancels a check that waits for its push: ``task_id``
 CANCEL = "wxcheck.cancel"
+
+#: characters of an ``errmsg`` of the platform, of an answer as of a push, that are kept: it goes into logs and results
+MAX_ERRMSG = 300

@@ -7,10 +7,9 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-_RID = re.compile(r"\brid(?::\s*|\s+)([0-9A-Za-z]+(?:-[0-9A-Za-z]+)+)")
+from config.names import MAX_ERRMSG
 
-#: characters of an errmsg that are kept: it goes into logs and results
-MAX_ERRMSG = 300
+_RID = re.compile(r"\brid(?::\s*|\s+)([0-9A-Za-z]+(?:-[0-9A-Za-z]+)+)")
 
 
 class Unanswered(Exception):

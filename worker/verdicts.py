@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, cast
 
+from config.names import MAX_ERRMSG
 from worker.answers import Answer, integer
 from worker.errcodes import OK, RISKY
 from wxcheck import Kind, MediaUnavailable, Suggest, Verdict
@@ -20,6 +21,7 @@ UNKNOWN = -1
 #: as the endpoint takes them
 _TRACE_ID = re.compile(r"[!-~]{1,128}")
 
+_NO_ERRCODE = "the push says no errcode that can be read, and no result that its details agree with"
 #: version 1 pushes a code without a message
 _V1_FAILURES = {-1008: "the file could not be downloaded"}
 
@@ -67,8 +69,10 @@ def media_verdict(push: dict[str, Any], kind: Kind, appid: str) -> Verdict:
     trace_id, detail = str(push["trace_id"]), push.get("detail") or []
     if push.get("version") == 2:
         errcode = push.get("errcode")
+        if errcode is None:
+            raise MediaUnavailable(UNKNOWN, _NO_ERRCODE)
         if errcode != OK:
-            raise MediaUnavailable(UNKNOWN if errcode is None else errcode, push.get("errmsg") or "no errcode")
+            raise MediaUnavailable(errcode, str(push.get("errmsg") or "no errmsg")[:MAX_ERRMSG])
         result = _result(push)
         if result is None:
             raise MediaUnavailable(UNKNOWN, "the push says no result")
@@ -119,9 +123,12 @@ def _result(data: dict[str, Any]) -> tuple[Suggest, int] | None:
 
 def _trace_id(data: dict[str, Any]) -> str | None:
     trace_id = data.get("trace_id")
-    return trace_id if isinstance(trace_id, str) and _TRACE_ID.fullmatch(trace_id) else None
+    if not isinstance(trace_id, str):
+        return None
+    return trace_id.strip() if _TRACE_ID.fullmatch(trace_id.strip()) else None
 
 
 def _detail(data: dict[str, Any]) -> list[dict[str, Any]]:
     detail = data.get("detail")
-    return [entry for entry in detail if isinstance(entry, dict)] if isinstance(detail, list) else []
+    entries = detail if isinstance(detail, list) else [detail]
+    return [entry for entry in entries if isinstance(entry, dict)]

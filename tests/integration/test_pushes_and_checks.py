@@ -11,7 +11,8 @@ from celery import chain
 
 import wxcheck
 from config import keys
-from config.names import PUSH_QUEUE
+from config.names import MAX_ERRMSG, PUSH_QUEUE
+from sandbox.messages import Format
 from tests.support.checks import (
     MEDIA_PATH,
     V2,
@@ -256,3 +257,43 @@ def test_a_plain_push_is_refused_where_a_key_is_set_and_its_check_goes_on_waitin
     result = send_media(system.app, picture())
     eventually(lambda: system.sandbox_stats()["pushes"]["answers"] == {"403": 1}, "the push is refused")
     parked(system, waiting(result))
+
+
+@pytest.mark.parametrize("form", ["json", "xml"])
+@pytest.mark.parametrize("suggest", ["pass", "risky"])
+def test_a_push_without_an_errcode_is_the_verdict_that_its_details_agree_with(
+    system: System, suggest: str, form: Format
+) -> None:
+    result, trace_id = lost(system, **V2)
+    says = {"suggest": suggest, "label": "100" if suggest == "pass" else "20002"}
+    push(system, media_push(trace_id, errcode=None, result=says, detail=[{"errcode": 0, **says}]), form=form)
+    verdict = verdict_of(result)
+    assert (verdict["suggest"], verdict["label"]) == (suggest, int(says["label"]))
+    assert [entry["suggest"] for entry in verdict["detail"]] == [suggest]
+
+
+def test_a_push_without_an_errcode_whose_detail_is_risky_is_no_pass(system: System) -> None:
+    result, trace_id = lost(system, **V2)
+    push(system, media_push(trace_id, errcode=None, detail={"errcode": 0, "suggest": "risky", "label": 20002}))
+    assert isinstance(failure_of(result), wxcheck.MediaUnavailable)
+
+
+def test_a_long_errmsg_of_a_push_is_cut_everywhere(system: System) -> None:
+    result, trace_id = lost(system, **V2)
+    push(system, media_push(trace_id, errcode=-1008, errmsg="x" * 400_000, result=None))
+    failure = failure_of(result)
+    assert failure.args == (-1008, "x" * MAX_ERRMSG)
+    assert len(system.redis.get(f"celery-task-meta-{result.id}") or "") < 5000
+    letter = next(key for key in system.redis.scan_iter("wxcheck:dead*") if result.id in str(dumped(system, key)))
+    assert "x" * (MAX_ERRMSG + 1) not in str(dumped(system, letter))
+    assert not [running.name for running in system.started if "x" * (MAX_ERRMSG + 1) in running.output]
+
+
+def dumped(system: System, key: str) -> Any:
+    """All that is kept under ``key``, whatever its kind."""
+    read = {
+        "hash": system.redis.hgetall,
+        "string": system.redis.get,
+        "zset": lambda key: system.redis.zrange(key, 0, -1),
+    }
+    return read[system.redis.type(key)](key)

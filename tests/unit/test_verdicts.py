@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from config.names import MAX_ERRMSG
 from worker.answers import Answer
 from worker.verdicts import NoVerdict, accepted_trace_id, media_verdict, text_verdict
 from wxcheck import MediaUnavailable
@@ -119,6 +120,27 @@ def test_a_push_without_a_verdict_is_a_failure_that_tells_its_code(push: dict[st
     assert failure.value.args == (errcode, failure.value.errmsg)
     assert failure.value.errmsg
     assert push.get("errmsg") in (None, "", "ok", failure.value.errmsg)
+
+
+def test_a_long_errmsg_of_a_push_is_cut_as_an_answers_is() -> None:
+    with pytest.raises(MediaUnavailable) as failure:
+        media(version=2, errcode=-1008, errmsg="x" * 400_000, result=None)
+    assert failure.value.args == (-1008, "x" * MAX_ERRMSG)
+    assert len(str(failure.value)) < 2 * MAX_ERRMSG
+
+
+def test_a_push_whose_details_contradict_its_result_says_so() -> None:
+    with pytest.raises(MediaUnavailable, match="no errcode") as failure:
+        media(version=2, errcode=None, errmsg="ok", result={"suggest": "pass", "label": 100})
+    assert "details" in failure.value.errmsg
+
+
+def test_one_detail_of_an_answer_is_a_list_of_one() -> None:
+    assert text(2, result={"suggest": "pass"}, detail={"errcode": 0})["detail"] == [{"errcode": 0}]
+
+
+def test_blanks_around_the_trace_id_of_an_answer_are_no_part_of_it() -> None:
+    assert accepted_trace_id(Answer(0, "ok", {"trace_id": " abc\n"})) == "abc"
 
 
 def test_a_push_of_version_1_passes_or_is_risky() -> None:
