@@ -101,6 +101,7 @@ def record(task_id: str) -> str:
     ``ending``    JSON: how it ends, from when that is known until it is done (:mod:`worker.endings`)
     ``member``    ``appid:trace_id`` of one that was parked
     ``ended_at``  of done: when that was
+    ``refused``   how often the store has refused to end it
     ``fresh``     of done, while what else belongs to the end has yet to happen in the same step
     Done is a mark, which expires. Without a state it is of a check that was done, and is replayed
     """

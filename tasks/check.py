@@ -107,7 +107,7 @@ class CheckTask(EndingTask):
     def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
         try:
             self.runtime.records.conclude(task_id, run, encode_ending(retval))
-        except (Over, Lost, *STORE_AWAY) as error:
+        except (Over, Lost) as error:
             log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002

@@ -20,7 +20,7 @@ from celery.states import PENDING
 from kombu.exceptions import OperationalError
 
 from config.store import STORE_AWAY
-from worker.outbox import Also, StoredResult, current_run, ending_run
+from worker.outbox import Also, Run, StoredResult, current_run, ending_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -44,7 +44,9 @@ class Client(redis.Redis):
 
 
 #: the last argument is the run's
-_DELETE = "return redis.call('DEL', unpack(ARGV, 1, #ARGV - 1))"
+_DELETE = "for i = 1, #ARGV - 1 do redis.call('DEL', ARGV[i]) end return #ARGV - 1"
+#: a claim that expired may be another run's by now
+_UNCLAIM = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
 
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
@@ -73,6 +75,12 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         meta["task_id"] = task_id
         return StoredResult(self.get_key_for_task(task_id), self.encode(meta), int(self.expires or 0))
 
+    def give_up_chord(self, run: Run) -> None:
+        """Lets the next run publish the body of a chord that ``run`` could not, before the claim expires."""
+        if run.chord_claim is not None:
+            key, token = run.chord_claim
+            self.client.eval(_UNCLAIM, 1, key, token)
+
     def _is_kept(self, task_id: str | None) -> bool:
         """Whether the result of a task is kept for the end of its check."""
         run = ending_run()
@@ -85,10 +93,9 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         if run is not None and task_id == run.task_id:
             if run.is_failed:
                 return  # it is failed again because an errback could not be published: what was told counts
+            # where it is the publishing of what follows a success that has failed
+            run.fails_instead()
             run.is_failed = True
-            # what was to follow a success, where its publishing has failed
-            run.messages.clear()
-            run.also.clear()
         super().mark_as_failure(task_id, exc, *args, **kwargs)
 
     def chord_error_from_stack(self, callback: Any, exc: Any = None) -> Any:
@@ -131,6 +138,7 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
             if run is None:
                 return clean_up(keys=keys, args=args, client=client)
             run.also.append(Also(clean_up, keys, args))
+            run.chord_claim = keys[0], args[0]
             return 1
 
         return put_off

@@ -19,7 +19,7 @@ from config.keys import UNACKED, UNACKED_INDEX
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from redis import Redis
+    from redis import Redis, RedisError
     from redis.commands.core import Script
 
     Arguments = list[str | int | float]
@@ -116,6 +116,8 @@ class Run:
         self.also: list[Also] = []
         #: whether another run has begun to publish the body of this check's chord, and may not have got to its end
         self.chord_is_claimed = False
+        #: key and token of this run's own claim to publish that body
+        self.chord_claim: tuple[str, str] | None = None
         #: whether a step after the task's own part failed for a reason that passes: the end is tried again
         self.is_broken = False
         #: whether Celery has told that the check failed: its result, chord and errbacks
@@ -126,6 +128,15 @@ class Run:
         self.is_told = False
         #: whether its end is in the store
         self.is_committed = False
+        #: the error for which the store has refused its end; how often it has refused the check's, this time included
+        self.refusal: RedisError | None = None
+        self.refusals = 0
+
+    def fails_instead(self) -> None:
+        """Takes back how it ended, and what was to follow from that: it fails."""
+        self.is_failed = False
+        self.messages.clear()
+        self.also.clear()
 
 
 _local = threading.local()

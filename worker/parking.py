@@ -226,7 +226,8 @@ class Parking:
         takes the place of what ended it, where no run has claimed it yet."""
         member = member_of(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
-        outcome = self._claim(keys=[keys.check(member), keys.DUE, keys.HANGING], args=args)
+        claim_keys = [keys.check(member), keys.DUE, keys.HANGING, keys.kept(member)]
+        outcome = self._claim(keys=claim_keys, args=args)
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
     def unclaim(self, appid: str, trace_id: str, run: str) -> None:

@@ -64,6 +64,7 @@ class Records:
         self._begin = script(redis, "begin")
         self._conclude = script(redis, "conclude")
         self._release = script(redis, "release")
+        self._refused = script(redis, "refused")
         self._end = script(redis, "end")
 
     def look(self, task_id: str) -> State:
@@ -94,6 +95,10 @@ class Records:
     def release(self, task_id: str, run: str) -> None:
         """Says that the check comes back later."""
         self._release(keys=[keys.record(task_id)], args=[run])
+
+    def refused(self, task_id: str) -> int:
+        """Counts that the store has refused to end a check, and says how often that is now."""
+        return int(self._refused(keys=[keys.record(task_id)], args=[KEEP_CONCLUDED]))
 
     def end(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated"]:
         """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.

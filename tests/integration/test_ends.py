@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from celery import chain, chord
+from celery import chain, chord, group
 from celery.result import AsyncResult
 
 import wxcheck
@@ -197,6 +197,87 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     assert system.calls(path) == 2
     assert verdict_of(check)["suggest"] == "risky"
     system.open_lanes()
+
+
+def refused_check(system: System, kind: str, queue: str) -> Any:
+    """A check whose follow-up goes to a queue that was used before, and is another kind of key now; and an errback."""
+
+    def sent() -> Any:
+        check = text(system, words("risky")) if kind == "text" else media(system, picture("risky"))
+        follows = follow_up(system, queue=queue)
+        return chain(check, follows).apply_async(link_error=follow_up(system, "hide")).parent
+
+    sent()
+    eventually(lambda: system.redis.llen(queue) == 1, "the worker knows the queue")
+    system.redis.delete(queue)
+    system.redis.set(queue, "a text, where a list should be")
+    return sent()
+
+
+@pytest.mark.parametrize("kind", ["text", "media"])
+def test_a_check_whose_end_the_store_refuses_each_time_fails_with_that_and_its_errbacks_once(
+    lone_thread: System, kind: str
+) -> None:
+    system, path, queue = lone_thread, TEXT_PATH if kind == "text" else MEDIA_PATH, f"never-{kind}"
+    system.redis.delete("application:runs")
+    before = system.calls(path)
+    check = refused_check(system, kind, queue)
+    with pytest.raises(Exception, match=f"WRONGTYPE {queue} is a string"):
+        ended(check).get()
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    nothing_is_left(system)
+    assert system.calls(path) == before + 2
+    assert system.redis.hget(keys.record(check.id), "state") == "done"
+    assert [run["name"] for run in runs(system)] == ["hide"]
+    log = (system.directory / "worker.log").read_text()
+    assert all(f"attempt {attempt} of 10, then the check fails" in log for attempt in range(1, 11))
+
+
+def test_a_chord_whose_body_the_store_refuses_each_time_fails_with_its_errbacks_once(lone_thread: System) -> None:
+    system, queue = lone_thread, "never-body"
+    system.redis.delete("application:runs")
+
+    def sent() -> Any:
+        body = follow_up(system, "album", queue=queue).on_error(follow_up(system, "hide"))
+        return chord([text(system, words()), text(system, words())])(body)
+
+    sent()
+    eventually(lambda: system.redis.llen(queue) == 1, "the worker knows the queue")
+    system.redis.delete(queue)
+    system.redis.set(queue, "a text, where a list should be")
+    album = sent()
+    eventually(lambda: album.state == "FAILURE", "the body fails")
+    eventually(lambda: runs(system, "hide"), "the body's errback runs")
+    nothing_is_left(system)
+    assert [run["name"] for run in runs(system)] == ["hide"]
+
+
+def test_a_check_whose_record_cannot_be_read_fails(system: System) -> None:
+    result = text(system, words()).on_error(follow_up(system, "hide"))
+    task_id = str(uuid.uuid4())
+    system.redis.set(keys.record(task_id), "a text, where a record should be")
+    failed = result.apply_async(task_id=task_id)
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        ended(failed).get()
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    nothing_is_left(system)
+    assert system.calls(TEXT_PATH) == 0
+
+
+# -- more follows than a script has room for ---------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["text", "media"])
+def test_any_number_of_tasks_may_follow_a_check(system: System, kind: str) -> None:
+    """Lua's ``unpack`` has room for some thousands of values."""
+    queue, many = f"many-{uuid.uuid4().hex}", 4100
+    check = text(system, words()) if kind == "text" else media(system, picture())
+    crowd = group([follow_up(system, item=number, queue=queue) for number in range(many)])
+    crowded = chain(check, crowd).apply_async()
+    assert verdict_of(crowded.parent)["suggest"] == "pass"
+    assert system.redis.llen(queue) == many
+    nothing_is_left(system)
+    system.redis.delete(queue)
 
 
 # -- another run has it ------------------------------------------------------------------------------------------------

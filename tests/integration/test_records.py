@@ -360,6 +360,39 @@ def test_an_end_that_cannot_publish_all_publishes_nothing(
     assert published(store) == []
 
 
+def test_an_end_publishes_twenty_thousand_messages(records: Records, parking: Parking, store: redis.Redis) -> None:
+    many = [str(number) for number in range(20_000)]
+    records.begin("task", "one", 5)
+    assert records.end("task", run_named("one", *many)) == "ended"
+    store.delete(RECORD)
+    finishing(records, parking, "two")
+    assert parking.finished(APPID, "t1", "task", "done", run_named("two", *many))
+    assert published(store) == many + many
+
+
+def test_a_finish_that_has_much_to_publish_is_claimed_for_longer(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    pushed(records, parking)
+    store.set(keys.kept(f"{APPID}:t1"), "x" * 12_000_000)
+    parking.claim(APPID, "t1", "task", "one")
+    claimed = float(store.hget(keys.check(f"{APPID}:t1"), "claimed") or 0)
+    assert claimed - parking.now() > 60 + 100
+
+
+def test_refusals_of_an_end_are_counted_over_runs_that_give_the_check_back(
+    records: Records, store: redis.Redis
+) -> None:
+    records.begin("task", "one", 5)
+    assert records.refused("task") == 1
+    records.release("task", "one")
+    assert records.begin("task", "two", 5).state == "go"
+    assert records.refused("task") == 2
+    assert 0 < store.ttl(RECORD) <= KEEP_SENDING
+    assert records.end("task", run_named("two")) == "ended"
+    assert not store.hexists(RECORD, "refused")
+
+
 def pushed(records: Records, parking: Parking) -> None:
     records.begin("task", "sender", 5)
     parking.park(APPID, "t1", "task", Kept("{}"), "sender")

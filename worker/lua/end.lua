@@ -1,5 +1,5 @@
 -- Ends a check that is not parked: its result, what follows and its message with it.
--- Uses: settle
+-- Uses: settle, rest
 -- KEYS: 1 record  2 shelved  3 shelf  4… as settle.lua's
 -- ARGV: 1 run  2 seconds to keep the mark  3 task id  4 whether it has begun ('1' or '0')  5… as settle.lua's
 -- Returns: 'ended' | 'lost' (another run has it, or nobody knows of it any more) | 'repeated' (it ended, or waits, by
@@ -20,7 +20,7 @@ end
 if run ~= ARGV[1] and (ARGV[4] == '1' or state and (ending or tonumber(lease) > now)) then
   return 'lost'
 end
-local refused = settle({unpack(KEYS, 4)}, {unpack(ARGV, 5)})
+local refused = settle(rest(KEYS, {4}), rest(ARGV, {5}))
 if refused then
   return refused
 end

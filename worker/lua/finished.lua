@@ -1,6 +1,6 @@
 -- Ends a parked check, its result, what follows and its message with it: its record goes, marks stay for a while, by which
 -- messages and pushes that come again are known.
--- Uses: settle
+-- Uses: settle, rest
 -- KEYS: 1 check  2 due  3 record  4 counters  5 what is kept of its message  6 hanging  7… as settle.lua's
 -- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks  5… as settle.lua's
 -- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
@@ -14,7 +14,7 @@ end
 if state ~= 'finishing' or run ~= ARGV[2] then
   return 'repeated'
 end
-local refused = settle({unpack(KEYS, 7)}, {unpack(ARGV, 5)})
+local refused = settle(rest(KEYS, {7}), rest(ARGV, {5}))
 if refused then
   return refused
 end

@@ -1,5 +1,5 @@
 -- Publishes a batch of a submission, and marks it as published.
--- Uses: publish
+-- Uses: publish, rest
 -- KEYS: 1 submission
 -- ARGV: 1 owner  2 number of the batch before  3 number of this one  4 seconds to keep the mark
 --       5… pairs of a broker's list and a message
@@ -19,7 +19,7 @@ end
 if batch ~= ARGV[2] then
   return 'lost'
 end
-local refused = publish({}, {unpack(ARGV, 5)})
+local refused = publish({}, rest(ARGV, {5}))
 if refused then
   return refused
 end
