@@ -19,6 +19,11 @@ _NOT_AUTHORISED: Said = {
     "en": "The appId may not call this API: see its permissions at mp.weixin.qq.com.",
     "zh": "该 appId 无权调用此接口：请在 mp.weixin.qq.com 查看接口权限。",
 }
+_API_SECURITY: Said = {
+    "en": "The appId wants its calls signed and encrypted, which wxcheck does not do: turn API security off for it in "
+    "the development settings at mp.weixin.qq.com.",
+    "zh": "该 appId 要求调用签名并加密，wxcheck 不支持：请在 mp.weixin.qq.com 的开发设置中为它关闭“API 安全”。",
+}
 _FROZEN: Said = {
     "en": "WeChat has frozen or limited this account: log in at mp.weixin.qq.com, where it says why.",
     "zh": "微信已冻结或限制该账号：请登录 mp.weixin.qq.com 查看原因。",
@@ -42,6 +47,8 @@ _BY_ERRCODE: dict[int, Said] = {
     **dict.fromkeys((50002, 50004, 50007), _FROZEN),
     48001: _NOT_AUTHORISED,
     61007: _NOT_AUTHORISED,
+    40234: _API_SECURITY,
+    40235: _API_SECURITY,
     61010: {
         "en": "The user was not active within the last 2 hours: check again when the user is back.",
         "zh": "用户近两小时内未访问小程序：待用户回来后再检测。",
@@ -52,6 +59,12 @@ _BY_ERRCODE: dict[int, Said] = {
         "en": "The same file was submitted too often: keep its verdict.",
         "zh": "同一文件提交过于频繁：请保存已有的结果。",
     },
+}
+#: in a push, which a call that was taken is followed by
+_PUSHED_43104: Said = {
+    "en": "The appId has no permission for this API (see its permissions at mp.weixin.qq.com), or the openid is not "
+    "one of its users.",
+    "zh": "该 appId 没有此接口的权限（请在 mp.weixin.qq.com 查看接口权限），或 openid 与该 appId 不匹配。",
 }
 _BY_CLASS: dict[str, Said] = {
     "InvalidCheck": {
@@ -94,7 +107,7 @@ def remedy(name: str, errcode: int | None) -> Said:
         if stops(errcode):
             return _SECRET
     if errcode == 43104:
-        return _BY_ERRCODE[errcode]
+        return _PUSHED_43104
     return _BY_CLASS.get(name, _OTHER)
 
 

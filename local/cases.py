@@ -13,8 +13,9 @@ from wxcheck import check_media, check_text
 
 #: a user who was just active, as the sandbox believes of every well-formed openid
 OPENID = "oDemoUser0000000000000000000"
-#: WeChat's own test paragraph: risky under version 1
+#: WeChat's own test paragraph, as its documentation prints it in Chinese and in English: risky under version 1
 RISKY_PARAGRAPH = "特3456书yuuo莞6543李zxcz蒜7782法fgnv级"
+RISKY_PARAGRAPH_IN_ENGLISH = "Special 3456 book yuuo guan 6543 li zxcz garlic 7782 fa fgnv grade"
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ def cases() -> list[Case]:
         _text("an innocent text, version 1", "pass", 1, content="今天天气真好"),
         _text("an innocent text, version 2", "pass", 2, content="今天天气真好", openid=OPENID, scene=2),
         _text("WeChat's own risky paragraph, version 1", "risky", 1, content=RISKY_PARAGRAPH),
+        _text("the same in English, version 1", "risky", 1, content=RISKY_PARAGRAPH_IN_ENGLISH),
         _text("a risky text, version 2", "risky", 2, content="sandbox:risky", openid=OPENID, scene=3),
         _photo("a picture", "pass", "holiday.jpg"),
         _photo("a picture, version 1", "pass", "old.jpg", version=1),

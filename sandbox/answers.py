@@ -25,6 +25,8 @@ ERRMSGS = {
     40125: "invalid appsecret",
     40129: "invalid scene",
     40164: "invalid ip {ip} ipv6 ::ffff:{ip}, not in whitelist",
+    40234: "api must be called with signature and encryption",
+    40235: "api must be called with signature and encryption",
     41001: "access_token missing",
     41002: "appid missing",
     41004: "appsecret missing",

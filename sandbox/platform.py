@@ -18,8 +18,14 @@ from sandbox.scenarios import NOTHING, Scenario, of_text, of_url
 V1_TEXT_BYTES = 512_000
 #: characters; a longer v2 text is answered 45002
 V2_TEXT_CHARACTERS = 2_500
-#: WeChat's own test paragraphs: 87014 under version 1, pass under version 2
-TEST_PARAGRAPHS = ("特3456书yuuo莞6543李zxcz蒜7782法fgnv级", "完2347全dfji试3726测asad感3847知qwez到")
+#: WeChat's own test paragraphs, as its documentation prints them in Chinese and in English: 87014 under version 1, pass
+#: under version 2
+TEST_PARAGRAPHS = (
+    "特3456书yuuo莞6543李zxcz蒜7782法fgnv级",
+    "完2347全dfji试3726测asad感3847知qwez到",
+    "Special 3456 book yuuo guan 6543 li zxcz garlic 7782 fa fgnv grade",
+    "Finished 2347 all dfji test 3726 test asad feeling 3847 know qwez to",
+)
 
 KINDS = {1: "audio", 2: "image"}
 

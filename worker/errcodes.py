@@ -44,8 +44,8 @@ _MEANINGS = {
     **dict.fromkeys((87020, 61010, 40003, 43104), Meaning.REFUSE),
     # a bad request
     **dict.fromkeys((40129, 40004, 43002, 43302, 44002, 47001, 40033), Meaning.REFUSE),
-    # not authorised; IP not listed; appId or secret refused
-    **dict.fromkeys((48001, 61007, 40164), Meaning.STOP),
+    # not authorised; IP not listed; calls have to be signed and encrypted; appId or secret refused
+    **dict.fromkeys((48001, 61007, 40164, 40234, 40235), Meaning.STOP),
     **dict.fromkeys((40013, 40125, 40243, 41002, 41004, 50004, 50007, 89503, 89506, 89507), Meaning.STOP),
 }
 

@@ -23,7 +23,7 @@ _TRACE_ID = re.compile(r"[!-~]{1,128}")
 
 _NO_ERRCODE = "the push says no errcode that can be read, and no result that its details agree with"
 #: version 1 pushes a code without a message
-_V1_FAILURES = {-1008: "the file could not be downloaded"}
+_V1_FAILURES = {-1008: "the file could not be downloaded", 43104: "appid not match with openid"}
 
 
 class NoVerdict(Exception):

@@ -157,6 +157,7 @@ class MediaUnavailable(CheckError):
     """The platform could not fetch the file, or not judge it. Is its URL public, its format one that WeChat reads?
 
     Pictures: jpg, jpeg, png, bmp, gif; sound: mp3, aac, ac3, wma, flac, vorbis, opus, wav; up to 10 MB.
+    43104: the appId has no permission for this API, or the openid is not one of its users.
     """
 
     def __init__(self, errcode: int, errmsg: str) -> None:
@@ -165,7 +166,10 @@ class MediaUnavailable(CheckError):
         self.errmsg = errmsg
 
     def __str__(self) -> str:
-        return f"the platform could not judge the file: {self.errcode} {self.errmsg}"
+        said = f"the platform could not judge the file: {self.errcode} {self.errmsg}"
+        if self.errcode == 43104:
+            said += " (no permission for this API, or the openid is not one of this appId's users)"
+        return said
 
 
 class PushTimeout(CheckError):

@@ -22,6 +22,7 @@ ROWS = [
     ("an innocent text, version 1", "pass", "publish_post: shown"),
     ("an innocent text, version 2", "pass", "publish_post: shown"),
     ("WeChat's own risky paragraph, version 1", "risky", "publish_post: not shown"),
+    ("the same in English, version 1", "risky", "publish_post: not shown"),
     ("a risky text, version 2", "risky", "publish_post: not shown"),
     ("a picture", "pass", "publish_photo: shown"),
     ("a picture, version 1", "pass", "publish_photo: shown"),

@@ -237,6 +237,7 @@ def test_labels_and_numbers_that_come_as_strings_are_read(system: System) -> Non
 
 
 PERMANENT = [87020, 61010, 40003, 43104, 40129, 40004, 43002, 43302, 44002, 47001, 40033, 48001, 61007, 40164]
+PERMANENT += [40234, 40235]
 PERMANENT += [40013, 40125, 40243, 41002, 41004, 50004, 50007, 89503, 89506, 89507, 99999, -2, 1]
 
 
@@ -266,8 +267,9 @@ def test_a_refused_token_is_renewed_once_and_the_call_made_once_more(system: Sys
     assert (system.calls(TEXT_PATH), system.calls(MEDIA_PATH)) == (4, 2)
 
 
-def test_the_code_that_stopped_an_appid_fails_its_next_checks_without_a_call(system: System) -> None:
-    first = failure_of(send_text(system.app, words("48001")))
+@pytest.mark.parametrize("errcode", [48001, 40234, 40235])
+def test_the_code_that_stopped_an_appid_fails_its_next_checks_without_a_call(system: System, errcode: int) -> None:
+    first = failure_of(send_text(system.app, words(str(errcode))))
     others = [ended(send_media(system.app, picture())), ended(send_text(system.app, words()))]
     assert [failure_of(result).args for result in others] == [first.args] * 2
     assert (system.calls(TEXT_PATH), system.calls(MEDIA_PATH)) == (1, 0)

@@ -25,6 +25,7 @@ FAILURES: list[wxcheck.CheckError] = [
     wxcheck.PlatformUnavailable(-1),
     wxcheck.PlatformUnavailable("HTTP 502"),
     wxcheck.MediaUnavailable(-1008, "下载错误"),
+    wxcheck.MediaUnavailable(43104, "appid not match with openid"),
     wxcheck.PushTimeout("65f0-1-2"),
     wxcheck.CheckCancelled(),
 ]

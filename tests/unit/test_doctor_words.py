@@ -15,6 +15,7 @@ import requests
 import urllib3.exceptions
 from click.testing import CliRunner
 
+from board.remedies import remedy
 from callbacks.outcomes import Refusal
 from cli.exits import COULD_NOT, WELL
 from cli.main import main
@@ -29,7 +30,7 @@ from doctor.settings import doubts, faults
 from doctor.side_by_side import side_by_side
 from worker.platform import PlatformQuota
 from worker.presence import Presence
-from wxcheck import CheckRefused
+from wxcheck import CheckRefused, MediaUnavailable
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
 #: 20:00 in Shanghai
@@ -289,6 +290,8 @@ def test_the_address_to_put_on_the_ip_list_is_named() -> None:
         (89503, "confirm this machine's IP"),
         (50002, "frozen or limited"),
         (48001, "permissions"),
+        (40234, "API security"),
+        (40235, "API security"),
         (-1, "busy"),
     ],
 )
@@ -296,6 +299,15 @@ def test_each_way_to_refuse_an_appid_has_its_remedy(errcode: int, remedy: str) -
     finding = refused("wx1 token", CheckRefused(errcode, "said so", None))
     assert str(errcode) in finding.said
     assert remedy in finding.remedy
+
+
+def test_43104_in_a_push_may_also_mean_that_the_appid_has_no_permission() -> None:
+    pushed, answered = remedy("MediaUnavailable", 43104), remedy("CheckRefused", 43104)
+    assert "no permission" in pushed["en"]
+    assert "权限" in pushed["zh"]
+    assert all("openid" in said for said in (*pushed.values(), *answered.values()))
+    assert "permission" not in answered["en"]
+    assert "no permission" in str(MediaUnavailable(43104, "appid not match with openid"))
 
 
 @pytest.mark.parametrize(

@@ -118,11 +118,11 @@ def test_an_album_is_complete_when_each_of_its_pictures_has_its_verdict() -> Non
 
 def test_the_platform_must_have_been_called_and_have_pushed_as_often_as_the_cases_ask_for() -> None:
     every = cases()
-    texts = 4
+    texts = 5
     media = sum(len(case.checks) for case in every) - texts - 1  # one is refused before any call
     repeated = 2
     assert PlatformStats(texts, media, media + repeated, 0).faults(every) == []
     assert PlatformStats(texts + 1, media, media + repeated, 0).faults(every) == [
-        "the platform was asked for 5 texts, expected 4"
+        "the platform was asked for 6 texts, expected 5"
     ]
     assert len(PlatformStats(texts, media + 1, media, 0).faults(every)) == 2

@@ -4,9 +4,11 @@ import json
 import re
 from pathlib import Path
 
+from local.cases import cases
 from sandbox import control, scenarios
 from sandbox.credentials import DEMO_ENVIRONMENT
 from sandbox.options import Options
+from sandbox.platform import TEST_PARAGRAPHS
 
 DOCUMENT = (Path(__file__).parents[2] / "docs" / "sandbox.md").read_text(encoding="utf-8")
 
@@ -21,6 +23,17 @@ def test_every_directive_is_documented_as_in_the_docstring() -> None:
     listed = re.findall(r"^\| `(\S+)` \| (both|media) \|", DOCUMENT, re.MULTILINE)
     assert listed == found
     assert len(found) >= 20
+
+
+def test_a_test_paragraph_in_chinese_and_one_in_english_are_shown_and_sent_by_the_demo() -> None:
+    sent = [case.checks[0].kwargs.get("content") for case in cases()]
+    root = Path(__file__).parents[2]
+    texts = [(root / name).read_text(encoding="utf-8") for name in ("docs/sandbox.md", "README.md", "README.zh-CN.md")]
+    for is_english in (False, True):
+        paragraphs = [paragraph for paragraph in TEST_PARAGRAPHS if paragraph.isascii() == is_english]
+        assert any(paragraph in sent for paragraph in paragraphs)
+        for text in texts:
+            assert any(f"`{paragraph}`" in text for paragraph in paragraphs)
 
 
 def test_every_call_of_the_control_api_is_documented() -> None:

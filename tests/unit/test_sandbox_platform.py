@@ -44,7 +44,16 @@ def test_escaped_ascii_and_escaped_backslashes_hide_nothing(body: bytes) -> None
     assert not read_body(body)[1]
 
 
-@pytest.mark.parametrize("paragraph", TEST_PARAGRAPHS)
+#: as WeChat's documentation prints them, in Chinese and in English
+PARAGRAPHS = [
+    "特3456书yuuo莞6543李zxcz蒜7782法fgnv级",
+    "完2347全dfji试3726测asad感3847知qwez到",
+    "Special 3456 book yuuo guan 6543 li zxcz garlic 7782 fa fgnv grade",
+    "Finished 2347 all dfji test 3726 test asad feeling 3847 know qwez to",
+]
+
+
+@pytest.mark.parametrize("paragraph", PARAGRAPHS)
 def test_the_test_paragraphs_are_risky_under_version_1_only(paragraph: str) -> None:
     assert read_text(raw({"content": f"x{paragraph}x"})).scenario.suggest == "risky"
     assert read_text(raw({"content": paragraph, **V2})).scenario.suggest is None

@@ -67,7 +67,16 @@ def test_a_system_that_is_well_has_no_trouble() -> None:
     assert find_troubles(numbers(), evidence()) == []
 
 
-@pytest.mark.parametrize(("errcode", "remedy"), [(40125, "WXCHECK_SECRET"), (40164, "IP list"), (48001, "permissions")])
+@pytest.mark.parametrize(
+    ("errcode", "remedy"),
+    [
+        (40125, "WXCHECK_SECRET"),
+        (40164, "IP list"),
+        (48001, "permissions"),
+        (40234, "API security"),
+        (40235, "API security"),
+    ],
+)
 def test_an_appid_that_the_platform_refuses_is_told_with_what_to_do(errcode: int, remedy: str) -> None:
     told = numbers()
     told["failures"]["newest"] = [refused(errcode)]
