@@ -6,6 +6,7 @@ troubles         what is wrong, the worst first (:mod:`board.troubles`)
 lanes            of each appId and lane: quota, state, backlog, the last hour by the minute
 queues           messages and workers; messages are None where the broker is away
 waiting          checks that wait for a push, and what became of pushes
+follow_ups       queues with follow-ups of checks that nobody consumes (:mod:`board.follow_ups`)
 stuck            what should have been brought on and was not (:mod:`board.stuck`)
 verdicts, failures, processes, shelved, dead
 """
@@ -18,6 +19,7 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 from board.counted import Counted, Rings
+from board.follow_ups import FollowUpQueues
 from board.lanes import Stored, curve, lane_numbers
 from board.pushes import delays, push_counts
 from board.queues import BrokerAway, Queues
@@ -66,6 +68,7 @@ class Numbers:
         self._rings = Rings(self._redis)
         self._rates = Rates(self._redis)
         self._queues = Queues(settings, celery_app)
+        self._follow_ups = FollowUpQueues(self._redis, self._queues, celery_app)
         self._stuck = StuckReader(self._redis, settings.visibility_timeout)
         self._faults: list[str] = []
         self._look_at = 0.0
@@ -91,6 +94,7 @@ class Numbers:
             "queues": queues,
             "waiting": self._waiting(counted, now),
             "stuck": self._stuck.read(now, counted.latest, counted.minutes, _workable(queues, lanes, counted.latest)),
+            "follow_ups": self._unconsumed() if broker_fault is None else [],
             "verdicts": _verdicts(counted),
             "failures": {"classes": _failure_classes(counted), "newest": self._newest_failures()},
             "processes": [_process(process) for process in processes if process.age < 60],
@@ -118,6 +122,12 @@ class Numbers:
             return {**self._queues.lengths(names)}, None
         except BrokerAway as away:
             return dict.fromkeys(names), str(away)
+
+    def _unconsumed(self) -> list[dict[str, Any]]:
+        try:
+            return [found._asdict() for found in self._follow_ups.unconsumed()]
+        except BrokerAway:
+            return []  # it went away since
 
     def _lanes(self, counted: Counted, lengths: dict[str, int | None], now: float) -> list[dict[str, Any]]:
         programs = list(self._settings.programs.values())

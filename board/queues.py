@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from kombu.exceptions import ChannelError
 from kombu.transport.redis import Channel
@@ -23,6 +23,16 @@ class BrokerAway(Exception):
     """The broker does not answer; the message says where it is, without its password, and why."""
 
 
+class Head(NamedTuple):
+    """A queue as it is now."""
+
+    messages: int
+    #: those who consume it; None where the broker does not say
+    consumers: int | None
+    #: the message that will be taken next, where the broker shows it; else ''
+    first: str = ""
+
+
 class Queues:
     """Asks the broker of ``settings``, each time within seconds."""
 
@@ -38,15 +48,23 @@ class Queues:
         Raises:
             BrokerAway.
         """
+        return {name: head.messages for name, head in self.heads(names, first=False).items()}
+
+    def heads(self, names: Iterable[str], *, first: bool = True) -> dict[str, Head]:
+        """The queues; an empty one where there is none. ``first``: with the message that will be taken next.
+
+        Raises:
+            BrokerAway.
+        """
         asked = list(names)
         try:
-            return self._lists(asked) if self._redis is not None else self._declared(asked)
+            return self._lists(asked, show=first) if self._redis is not None else self._declared(asked)
         except Exception as error:
             self._connection = None
             url = self._app.connection_for_read().as_uri()
             raise BrokerAway(f"{url}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
 
-    def _lists(self, names: list[str]) -> dict[str, int]:
+    def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
         """A queue of kombu's is a list for each step of priority."""
         assert self._redis is not None  # noqa: S101
         steps = [f"{Channel.sep}{step}" if step else "" for step in Channel.priority_steps]
@@ -54,18 +72,35 @@ class Queues:
             for name in names:
                 for step in steps:
                     pipe.llen(name + step)
-            found = iter(pipe.execute())
-        return {name: sum(next(found) for _ in steps) for name in names}
+                    # nothing of it where it is not asked for: it may be long
+                    pipe.lrange(name + step, *((-1, -1) if show else (1, 0)))
+            found = iter(pipe.execute(raise_on_error=False))
+        heads = {}
+        for name in names:
+            messages, first = 0, ""
+            for _ in steps:
+                length, next_one = next(found), next(found)
+                for said in (length, next_one):
+                    # a key of that name may be something else, of whom ever
+                    if isinstance(said, Exception) and not str(said).startswith("WRONGTYPE"):
+                        raise said
+                if isinstance(length, int) and length:
+                    messages, first = messages + length, first or "".join(next_one)
+            heads[name] = Head(messages, None, first)
+        return heads
 
-    def _declared(self, names: list[str]) -> dict[str, int]:
+    def _declared(self, names: list[str]) -> dict[str, Head]:
         if self._connection is None:
             self._connection = self._app.connection_for_read(connect_timeout=CONNECT_TIMEOUT)
             self._connection.ensure_connection(max_retries=0)
-        lengths = {}
+        # a transport that only acts like one makes the number up
+        counts = self._connection.transport.driver_type == "amqp"
+        heads = {}
         for name in names:
             try:
                 with self._connection.channel() as channel:
-                    lengths[name] = int(channel.queue_declare(name, passive=True).message_count)
+                    said = channel.queue_declare(name, passive=True)
+                heads[name] = Head(int(said.message_count), int(said.consumer_count) if counts else None)
             except ChannelError:
-                lengths[name] = 0  # nobody has declared it yet
-        return lengths
+                heads[name] = Head(0, None)  # nobody has declared it yet
+        return heads

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from board import remedies
 from board.endpoint_troubles import refused_pushes
+from board.follow_ups import follow_up_troubles
 from board.remedies import Said, stops
 from board.spans import span
 from board.stuck_troubles import stuck_troubles
@@ -62,6 +63,7 @@ def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
         *_endpoint(numbers),
         *refused_pushes(numbers, evidence.latest),
         *stuck_troubles(numbers),
+        *follow_up_troubles(numbers),
         *_silence(numbers, evidence),
         *_lanes(numbers),
         *_redis(evidence),

@@ -17,6 +17,8 @@ from worker.messages import Kept, decode_half
 from wxcheck import MEDIA_QUEUE, SENT_AT_HEADER, TEXT_QUEUE, CheckError
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from celery import Celery
     from redis import Redis
 
@@ -45,6 +47,15 @@ class Message(NamedTuple):
     retries: int = 0
     #: of one in a queue: how many will be taken before it
     before: int = 0
+
+
+class FollowUp(NamedTuple):
+    """A queue that nobody consumes, in which follow-ups wait."""
+
+    queue: str
+    messages: int
+    #: whether one of them follows this check; None where the broker does not show them
+    own: bool | None
 
 
 class Facts(NamedTuple):
@@ -76,6 +87,8 @@ class Facts(NamedTuple):
     queued: Message | None
     #: the processes that say that they have it
     processes: list[str]
+    #: of a check that ended
+    follow_ups: list[FollowUp]
 
 
 def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
@@ -122,6 +135,7 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
         in_hand=in_hand,
         queued=queued,
         processes=_processes(app, task_id) if busy and check.get("state") != "waiting" else [],
+        follow_ups=_follow_ups(runtime, app, store, task_id) if ended else [],
     )
 
 
@@ -234,6 +248,49 @@ def _queued(runtime: Runtime, broker: Redis, task_id: str) -> Message | None:
                     break
             before += broker.llen(name)
     return None
+
+
+def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> list[FollowUp]:
+    """Queues that nobody consumes, in which what follows the check waits, or may wait."""
+    from board.follow_ups import FollowUpQueues
+    from board.queues import BrokerAway, Queues
+
+    settings = runtime.settings
+    try:
+        found = FollowUpQueues(store, Queues(settings, app), app).unconsumed()
+    except BrokerAway:
+        return []  # what is known of the check is worth having
+    if not settings.broker.startswith(("redis:", "rediss:")):
+        return [FollowUp(queue.queue, queue.messages, None) for queue in found]
+    with connect(settings.broker, TIMEOUT, retries=1) as broker:
+        return [
+            FollowUp(queue.queue, queue.messages, own=True)
+            for queue in found
+            if any(_follows(raw, task_id) for raw in _messages(broker, queue.queue))
+        ]
+
+
+def _messages(broker: Redis, queue: str) -> Iterator[str]:
+    """The messages of a queue, the next one first; the first so many."""
+    from kombu.transport.redis import Channel
+
+    for step in Channel.priority_steps:
+        name = f"{queue}{Channel.sep}{step}" if step else queue
+        for offset in range(0, DEEPEST, BATCH):
+            raws = cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1))
+            yield from reversed(raws)
+            if len(raws) < BATCH:
+                break
+
+
+def _follows(raw: str, task_id: str) -> bool:
+    if task_id not in raw:
+        return False
+    try:
+        headers = json.loads(raw)["headers"]
+        return task_id in (headers.get("parent_id"), headers.get("root_id"))
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return False
 
 
 def _read(raw: str, queue: str, task_id: str) -> Message | None:

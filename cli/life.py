@@ -52,6 +52,8 @@ class Life(NamedTuple):
     verdict: dict[str, Any] | None
     #: name, errcode, rid, said, remedy
     failure: dict[str, Any] | None
+    #: queue, messages, own: queues that nobody consumes, in which its follow-up waits, or may wait (own: null)
+    follow_ups: list[dict[str, Any]]
 
 
 def life_of(facts: Facts) -> Life:
@@ -75,6 +77,7 @@ def life_of(facts: Facts) -> Life:
         times=_times(facts, state, is_over=is_over),
         verdict=verdict,
         failure=_failure(facts) if is_over or facts.state == "RETRY" else None,
+        follow_ups=[follow_up._asdict() for follow_up in facts.follow_ups],
     )
 
 

@@ -79,3 +79,9 @@ def _fields(life: Life) -> Iterator[tuple[str, str]]:
         yield "failure", told if not rid or rid in told else f"{told} (rid {rid})"
         if life.failure["remedy"]:
             yield "remedy", life.failure["remedy"]
+    for follow_up in life.follow_ups:
+        queue, count = follow_up["queue"], f"{follow_up['messages']:,}"
+        if follow_up["own"]:
+            yield "follow-up", f"waits in {queue}, which no worker consumes; {count} wait there"
+        else:
+            yield "follow-up", f"{count} wait in {queue}, which no worker consumes; its own may be among them"

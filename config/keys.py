@@ -45,6 +45,11 @@ STATISTICS = "wxcheck:{statistics}"
 LATEST = "wxcheck:{statistics}:latest"
 FAILURES = "wxcheck:{statistics}:failures"
 
+#: sorted set: the queues that follow-ups of checks go to, by the time when one last did (:mod:`worker.follow_ups`), and
+#: hash: since when nobody was seen to take the first message of one (:mod:`board.follow_ups`)
+FOLLOW_UPS = "wxcheck:follow_ups"
+FOLLOW_UPS_SEEN = "wxcheck:follow_ups:seen"
+
 #: hash: the processes that run (JSON, :mod:`worker.presence`), by name
 PROCESSES = "wxcheck:processes"
 

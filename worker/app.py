@@ -12,6 +12,7 @@ from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
 from worker.event_pace import EventPace
+from worker.follow_ups import note_follow_ups
 from worker.logs import keep_quiet, use_lines
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
@@ -53,6 +54,7 @@ use_rate_command()
 def check_settings(**_: Any) -> None:
     """A worker that cannot work stops at once, and says all that it lacks."""
     load_settings("worker")
+    note_follow_ups()
 
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery ships no types

@@ -18,6 +18,7 @@ from config.store import connect, connect_store
 from worker.counters import Counters
 from worker.crowds import Crowds
 from worker.dead_letters import DeadLetters
+from worker.follow_ups import FollowUps
 from worker.http import Http
 from worker.messages import Kept, arguments_of_finish, decode_half, publish
 from worker.parking import Parked, Parking
@@ -60,6 +61,7 @@ class Runtime:
     dead_letters: DeadLetters
     platform: Platform
     reporter: Reporter
+    follow_ups: FollowUps
 
     def redises(self) -> list[tuple[str, Redis]]:
         """Each Redis that holds checks, by what it is for."""
@@ -91,7 +93,8 @@ def runtime() -> Runtime:
 
     threading.Thread(target=_keep_time, args=(quota,), name="clock", daemon=True).start()
     statistics = Statistics(connect_store(settings, SOCKET_TIMEOUT, retries=0))
-    reporter = Reporter(statistics)
+    follow_ups = FollowUps(redis)
+    reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
     # a worker's threads and solo pools end so; its processes say when they do (worker.app)
     atexit.register(reporter.stop)
@@ -111,6 +114,7 @@ def runtime() -> Runtime:
         dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
         platform=platform,
         reporter=reporter,
+        follow_ups=follow_ups,
     )
 
 

@@ -20,7 +20,15 @@ VERDICT = {"suggest": "pass", "label": 100, "kind": "image", "version": 2, "appi
 
 def life(**known: Any) -> Life:
     facts = dict.fromkeys(Facts._fields)
-    facts |= {"task_id": "id", "now": NOW, "record": {}, "check": {}, "state": "PENDING", "processes": []}
+    facts |= {
+        "task_id": "id",
+        "now": NOW,
+        "record": {},
+        "check": {},
+        "state": "PENDING",
+        "processes": [],
+        "follow_ups": [],
+    }
     return life_of(Facts(**{**facts, **known}))
 
 

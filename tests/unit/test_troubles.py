@@ -34,6 +34,7 @@ def numbers() -> dict[str, Any]:
         "queues": [{"name": f"wxcheck.{name}", "messages": 0, "workers": 1} for name in ("text", "media", "push")],
         "waiting": {"count": 0, "oldest_seconds": None, "hour": {"missing": 0}},
         "failures": {"newest": []},
+        "follow_ups": [],
         "stuck": {
             "finishing": {"count": 0, "oldest_seconds": None},
             "shelved": {"count": 0, "oldest_seconds": None},
@@ -217,3 +218,13 @@ def test_an_end_that_could_not_be_stored_for_a_moment_is_no_trouble() -> None:
     told = numbers()
     told["stuck"]["ends"] = 2
     assert find_troubles(told, evidence()) == []
+
+
+@pytest.mark.parametrize(("certain", "level"), [(True, "bad"), (False, "warn")])
+def test_follow_ups_that_nobody_consumes_are_told_with_the_queue_and_how_many(certain: bool, level: str) -> None:
+    told = numbers()
+    told["follow_ups"] = [{"queue": "celery", "messages": 12, "certain": certain}]
+    (found,) = find_troubles(told, evidence())
+    assert keys([found]) == [("follow_ups_unconsumed", level)]
+    assert "12 follow-ups of checks wait in celery" in found["said"]["en"]
+    assert "-Q celery" in found["remedy"]["en"]

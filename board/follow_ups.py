@@ -1,0 +1,120 @@
+"""Follow-ups of checks that wait in a queue which nobody consumes.
+
+RabbitMQ says how many consume a queue. Redis does not: there the workers that the broker reaches are asked what they
+consume, an application's too, and a queue that none of them names counts where its first message stays the first.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
+
+from board.queues import BrokerAway
+from config import keys
+from config.celery import CONNECT_TIMEOUT
+from worker.follow_ups import queues_of_follow_ups
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+    from redis import Redis
+
+    from board.queues import Head, Queues
+
+#: seconds in which workers say what they consume, and for which that is believed
+ASK_SECONDS, ASKED = 1.0, 30.0
+#: seconds after which it is certain that a queue is not consumed: a worker may be too busy to answer
+CERTAIN = 60.0
+#: seconds after which what was seen of a queue says nothing any more
+SEEN = 600.0
+
+
+class Unconsumed(NamedTuple):
+    """A queue with follow-ups that nobody takes."""
+
+    queue: str
+    messages: int
+    #: whether it is certain; else no worker has said that it consumes it, and that only just now
+    certain: bool
+
+
+class FollowUpQueues:
+    """Looks at them. Not to be used from several threads at once."""
+
+    def __init__(self, redis: Redis, queues: Queues, celery_app: Celery) -> None:
+        self._redis = redis
+        self._queues = queues
+        self._app = celery_app
+        self._consumed: frozenset[str] = frozenset()
+        self._asked_at = -ASKED
+
+    def unconsumed(self) -> list[Unconsumed]:
+        """Those that wait.
+
+        Raises:
+            BrokerAway; one of STORE_AWAY.
+        """
+        names = queues_of_follow_ups(self._redis)
+        heads = {name: head for name, head in self._queues.heads(names).items() if head.messages} if names else {}
+        told = [Unconsumed(name, head.messages, True) for name, head in heads.items() if head.consumers == 0]
+        unsure = {name: head for name, head in heads.items() if head.consumers is None}
+        if not unsure:
+            self._redis.delete(keys.FOLLOW_UPS_SEEN)
+            return told
+        if not unsure.keys() <= self._consumed and time.monotonic() - self._asked_at >= ASKED:
+            self._consumed, self._asked_at = self._ask(), time.monotonic()
+            now = self._queues.heads(unsure)
+            unsure = {name: now[name] for name, head in unsure.items() if now[name].first == head.first}
+        return told + list(self._standing({name: head for name, head in unsure.items() if name not in self._consumed}))
+
+    def _ask(self) -> frozenset[str]:
+        """The queues that workers say they consume."""
+        try:
+            # a connection of its own: this may be a process that publishes
+            with self._app.connection_for_write(connect_timeout=CONNECT_TIMEOUT) as connection:
+                connection.ensure_connection(max_retries=0)
+                inspect = self._app.control.inspect(timeout=ASK_SECONDS, connection=connection)
+                answers = inspect.active_queues() or {}
+        except Exception as error:
+            raise BrokerAway(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+        return frozenset(queue["name"] for queues in answers.values() for queue in queues)
+
+    def _standing(self, heads: dict[str, Head]) -> Iterator[Unconsumed]:
+        """Notes since when the first message of each is the first."""
+        seen = cast("dict[str, str]", self._redis.hgetall(keys.FOLLOW_UPS_SEEN))
+        now, notes = time.time(), {}
+        for name, head in heads.items():
+            first = hashlib.sha256(head.first.encode()).hexdigest()[:16]
+            since, at, was = (*seen.get(name, "").split("@"), "", "", "")[:3]
+            stays = was == first and now - float(at) <= SEEN
+            notes[name] = f"{since if stays else now}@{now}@{first}"
+            yield Unconsumed(name, head.messages, certain=stays and now - float(since) >= CERTAIN)
+        with self._redis.pipeline(transaction=True) as pipe:
+            pipe.delete(keys.FOLLOW_UPS_SEEN)
+            if notes:
+                pipe.hset(keys.FOLLOW_UPS_SEEN, mapping=cast("dict[Any, Any]", notes))
+            pipe.execute()
+
+
+def follow_up_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """What they come to on the board. Pure."""
+    for found in numbers["follow_ups"]:
+        queue, count = found["queue"], found["messages"]
+        yield {
+            "key": "follow_ups_unconsumed",
+            "level": "bad" if found["certain"] else "warn",
+            "said": {
+                "en": f"{count} follow-ups of checks wait in {queue}, which "
+                + ("no worker consumes." if found["certain"] else "no worker says that it consumes."),
+                "zh": f"{count} 个检测的后续任务在 {queue} 中等待，"
+                + ("没有 worker 消费它。" if found["certain"] else "没有 worker 表示在消费它。"),
+            },
+            "remedy": {
+                "en": f"Start the application's worker on it: celery -A APPLICATION worker -Q {queue}. Or name its "
+                "queue in the signature, .set(queue=…): what names none goes to celery.",
+                "zh": f"请让应用的 worker 消费它：celery -A APPLICATION worker -Q {queue}。或在签名里用 "
+                ".set(queue=…) 指定队列：未指定的进入 celery。",
+            },
+        }
