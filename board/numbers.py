@@ -257,4 +257,5 @@ def _process(process: Presence) -> dict[str, Any]:
         "at": process.at,
         "age_seconds": max(0.0, process.age),
         "clock_offset_seconds": process.clock_offset,
+        "servers": {role: server._asdict() for role, server in process.servers.items()},
     }

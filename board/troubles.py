@@ -17,6 +17,7 @@ from board.remedies import Said, stops
 from board.spans import span
 from board.stuck_troubles import stuck_troubles
 from config.names import PUSH_QUEUE
+from worker.servers import Server, differing
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
@@ -59,6 +60,7 @@ def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
         *_clocks(numbers),
         *_refused_appids(numbers, evidence),
         *_platform(numbers, evidence),
+        *_servers(numbers),
         *_workers(numbers),
         *_endpoint(numbers),
         *refused_pushes(numbers, evidence.latest),
@@ -161,6 +163,33 @@ def _platform(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
                     "因此失败的会保留，可用 wxcheck replay 重发。",
                 },
             )
+
+
+_SERVERS: dict[str, Said] = {
+    "broker": {"en": "brokers", "zh": "消息代理"},
+    "results": {"en": "result backends", "zh": "结果后端"},
+}
+
+
+def _servers(numbers: dict[str, Any]) -> Iterator[Trouble]:
+    having = {
+        process["name"]: {role: Server(**server) for role, server in process["servers"].items()}
+        for process in numbers["processes"]
+        if process["age_seconds"] <= CALL
+    }
+    for role, by_place in differing(having):
+        listed = "; ".join(f"{place}: {', '.join(names)}" for place, names in by_place.items())
+        name = _SERVERS[role]
+        yield _trouble(
+            "servers_differ",
+            "bad",
+            {"en": f"Processes have different {name['en']}: {listed}.", "zh": f"各进程的{name['zh']}不同：{listed}。"},
+            {
+                "en": "Give all processes the same WXCHECK_BROKER_URL and WXCHECK_RESULT_BACKEND, and start those "
+                "again that had another.",
+                "zh": "请让所有进程使用相同的 WXCHECK_BROKER_URL 和 WXCHECK_RESULT_BACKEND，并重启不一致的进程。",
+            },
+        )
 
 
 def _workers(numbers: dict[str, Any]) -> Iterator[Trouble]:

@@ -70,11 +70,14 @@ def main(log_level: str) -> None:
     from worker.counters import Counters
     from worker.presence import beat, leave, own_name
     from worker.reporter import Reporter
+    from worker.servers import Servers
     from worker.statistics import Statistics
 
     store = connect_store(settings, PROBE_SECONDS, retries=0)
     name = own_name()
-    reporter = Reporter(Statistics(store), partial(beat, store, name, "endpoint"), partial(leave, store, name))
+    reporter = Reporter(
+        Statistics(store), partial(beat, store, name, "endpoint", Servers(settings)), partial(leave, store, name)
+    )
     numbers = Numbers(settings, celery_app)
     config = uvicorn.Config(
         create_app(settings, celery_app, partial(cluster_metrics, Counters(store).read, numbers), reporter),

@@ -33,8 +33,11 @@ def board(host: str | None, port: int | None) -> None:
     from worker.app import app
     from worker.presence import beat, leave, own_name
     from worker.reporter import Reporter
+    from worker.servers import Servers
     from worker.statistics import Statistics
 
     store, name = connect_store(settings, STORE_SECONDS, retries=0), own_name()
-    reporter = Reporter(Statistics(store), partial(beat, store, name, "board"), partial(leave, store, name))
+    reporter = Reporter(
+        Statistics(store), partial(beat, store, name, "board", Servers(settings)), partial(leave, store, name)
+    )
     serve(settings, Numbers(settings, app).read, reporter)

@@ -53,6 +53,10 @@ FOLLOW_UPS_SEEN = "wxcheck:follow_ups:seen"
 #: hash: the processes that run (JSON, :mod:`worker.presence`), by name
 PROCESSES = "wxcheck:processes"
 
+#: string: by which processes know whether they have the same database of the same Redis (:mod:`worker.servers`); in the
+#: broker and the result backend too, where these are Redis
+SERVER = "wxcheck:server"
+
 #: hash: the rate of each lane that was set at run time, ``calls a minute@version``
 RATES = "wxcheck:rates"
 

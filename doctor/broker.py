@@ -8,9 +8,10 @@ from redis.exceptions import RedisError
 
 from board.queues import BrokerAway, Queues
 from config.names import PUSH_QUEUE
+from config.places import place
 from config.store import connect
 from doctor import redis
-from doctor.finding import Finding, place, words
+from doctor.finding import Finding, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

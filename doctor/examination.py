@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
 
+from config.places import place
 from config.settings import Settings, SettingsError, load_settings
 from config.store import STORE_AWAY
-from doctor.finding import Finding, place, words
+from doctor.finding import Finding, words
 from doctor.side_by_side import failed, side_by_side
 
 if TYPE_CHECKING:

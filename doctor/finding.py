@@ -28,12 +28,3 @@ class Finding(NamedTuple):
 def words(error: BaseException) -> str:
     """The class and the text of an error, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"
-
-
-def place(url: str) -> str:
-    """Where a server is, or several of them, without user, password and query."""
-    places = []
-    for one in url.split(";"):
-        scheme, separator, rest = one.partition("://")
-        places.append(f"{scheme}{separator}{rest.rpartition('@')[2].partition('?')[0]}")
-    return ";".join(places)

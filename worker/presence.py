@@ -5,15 +5,18 @@ from __future__ import annotations
 import json
 import os
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, cast
 
 from config import keys
+from worker.servers import Server
 
 if TYPE_CHECKING:
     from redis import Redis
+
+    from worker.servers import Servers
 
 #: seconds between two signs of life
 INTERVAL = 2.0
@@ -40,6 +43,8 @@ class Presence:
     at: float
     #: what the process' own clock showed then
     clock: float
+    #: which store, broker and results it has, by :data:`worker.servers.ROLES`
+    servers: dict[str, Server] = field(default_factory=dict)
     #: seconds since
     age: float = 0.0
 
@@ -59,11 +64,18 @@ def own_name() -> str:
 
 
 def beat(
-    redis: Redis, name: str, kind: Kind, queues: list[str] | None = None, pool: str | None = None, slots: int = 0
+    redis: Redis,
+    name: str,
+    kind: Kind,
+    servers: Servers,
+    queues: list[str] | None = None,
+    pool: str | None = None,
+    slots: int = 0,
 ) -> None:
     """Says that a process runs; raises as redis-py does."""
+    had = servers.told()
     now, clock = _now(redis), time.time()
-    told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock)
+    told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock, had)
     redis.hset(keys.PROCESSES, name, json.dumps(asdict(told)))
 
 
@@ -88,6 +100,7 @@ def known(redis: Redis) -> list[Presence]:
         if told["age"] > FORGOTTEN or told["age"] < -FORGOTTEN:
             gone.append(name)
         else:
+            told["servers"] = {role: Server(*server) for role, server in told["servers"].items()}
             found.append(Presence(**told))
     if gone:
         redis.hdel(keys.PROCESSES, *gone)

@@ -21,6 +21,7 @@ from worker.rate_command import show_rates
 from worker.redis_health import told
 from worker.revocations import Revocations
 from worker.runtime import publish_finish, runtime
+from worker.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -81,11 +82,11 @@ def _warn_of_redis() -> None:
             log.warning("redis_unsafe", f"{role}: {fault}")
 
 
-def _beat(worker: Any) -> None:
+def _beat(worker: Any, servers: Servers) -> None:
     """Says that the worker runs, and what it consumes at present."""
     queues = sorted(worker.app.amqp.queues.consume_from)
     pool = type(worker.pool).__module__.rpartition(".")[2]
-    beat(runtime().store, worker.hostname, "worker", queues, pool, worker.concurrency)
+    beat(runtime().store, worker.hostname, "worker", servers, queues, pool, worker.concurrency)
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -119,12 +120,13 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
         warned = False
         heartbeat = runtime().settings.heartbeat_file
         revocations = Revocations()
+        servers = Servers(runtime().settings)
         decay_at = beat_at = 0.0
         while not self._stopped.wait(INTERVAL):
             try:
                 if time.monotonic() > beat_at:
                     beat_at = time.monotonic() + BEAT_INTERVAL
-                    _beat(worker)
+                    _beat(worker, servers)
                 more = True
                 while more and not self._stopped.is_set():
                     more = sweep(app, runtime().store, runtime().parking, runtime().shelf) >= BATCH

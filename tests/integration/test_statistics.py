@@ -11,9 +11,11 @@ from redis.exceptions import ConnectionError as StoreAway
 
 from board.counted import Rings
 from config import keys
+from config.settings import Settings
 from tests.support.ports import free_port
 from tests.support.system import System
 from worker.presence import alive, beat, known, leave
+from worker.servers import Servers
 from worker.statistics import NEWEST, Statistics
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable
 
@@ -112,9 +114,10 @@ def test_delays_are_counted_in_buckets(store: redis.Redis) -> None:
     assert Rings(store).totals() == {"delay|0.5": 2, "delay|5": 1, "delay|+Inf": 1, "delay_sum": 5_003_700}
 
 
-def test_a_process_is_alive_while_it_says_so(store: redis.Redis) -> None:
-    beat(store, "text@host", "worker", ["wxcheck.text"], "threads", 96)
-    beat(store, "host:1", "endpoint")
+def test_a_process_is_alive_while_it_says_so(system: System, store: redis.Redis) -> None:
+    servers = Servers(Settings(_env_file=None, redis_url=system.database_url(9)))
+    beat(store, "text@host", "worker", servers, ["wxcheck.text"], "threads", 96)
+    beat(store, "host:1", "endpoint", servers)
     assert [(found.name, found.queues) for found in alive(store)] == [("host:1", []), ("text@host", ["wxcheck.text"])]
     leave(store, "host:1")
     told = json.loads(store.hget(keys.PROCESSES, "text@host") or "")

@@ -162,7 +162,7 @@ class System:
 
         The permits stay: without them nothing would be sent for more than a minute.
         """
-        kept = ("wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
+        kept = ("wxcheck:server", "wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
         keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept)]
         gone = [key for key in keys if key == FAILURES or (self.redis.type(key) != "list" and key not in QUEUES)]
         if gone:

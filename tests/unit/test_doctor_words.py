@@ -19,10 +19,11 @@ from board.remedies import remedy
 from callbacks.outcomes import Refusal
 from cli.exits import COULD_NOT, WELL
 from cli.main import main
+from config.places import place
 from config.settings import Settings
 from doctor import clock, queues
 from doctor import redis as redis_looks
-from doctor.finding import Finding, place
+from doctor.finding import Finding
 from doctor.network import Step, failed_step
 from doctor.platform import quota_told, refused
 from doctor.push import Heard, misheard, out_of_reach
@@ -202,7 +203,7 @@ EMPTY = dict.fromkeys(ALL, 0)
 
 
 def told_of_queues(*processes: Presence, lengths: dict[str, int], own: dict[str, str]) -> dict[str, Finding]:
-    return {finding.subject: finding for finding in queues.told(list(processes), lengths, own)}
+    return {finding.subject: finding for finding in queues.told(list(processes), lengths, own, {})}
 
 
 def test_each_queue_needs_a_worker_and_pushes_need_an_endpoint() -> None:

@@ -27,7 +27,7 @@ def numbers() -> dict[str, Any]:
         "backlog": 0,
         "backlog_seconds": 0.0,
     }
-    process = {"age_seconds": 1.0, "clock_offset_seconds": 0.01, "version": "1"}
+    process = {"age_seconds": 1.0, "clock_offset_seconds": 0.01, "version": "1", "servers": {}}
     return {
         "at": NOW,
         "lanes": [{**lane, "lane": "text"}, {**lane, "lane": "media"}],
