@@ -164,7 +164,9 @@ class World:
         return clients
 
     def _start_application(self) -> None:
-        arguments = ["-Q", "application", "-n", "application@%h", "-P", "threads", "-c", "8", "--loglevel=INFO"]
+        # Celery's own threads acknowledge on a connection that py-amqp has for one thread only
+        pool = ["-P", "solo"] if self.rabbitmq else ["-P", "threads", "-c", "8"]
+        arguments = ["-Q", "application", "-n", "application@%h", *pool, "--loglevel=INFO"]
         self._application = self.system.run(
             "application",
             ["celery", "-A", "tests.chaos.application", "worker", *arguments],
