@@ -23,8 +23,8 @@ def demo() -> None:
 def up() -> None:
     """Runs everything on this machine until Ctrl-C: worker, endpoint and Flower.
 
-    Against the real platform where WXCHECK_APPID is set, else against the sandbox; with a Redis of its own where
-    WXCHECK_REDIS_URL is not set.
+    Against the real platform where WXCHECK_APPID or WXCHECK_APPS is set, else against the sandbox, and says which at
+    once; with a Redis of its own where WXCHECK_REDIS_URL is not set. .env of this directory is read.
 
     \b
     wxcheck up

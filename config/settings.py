@@ -400,6 +400,18 @@ def origins() -> dict[str, str]:
     return {name: origin for origin, source in sources.items() for name in source() if name in Settings.model_fields}
 
 
+def of_file() -> dict[str, str]:
+    """What ``.env`` of the working directory sets, as variables for a process that runs elsewhere."""
+    found = {}
+    for name, value in DotEnvSettingsSource(Settings).env_vars.items():
+        field = Settings.model_fields.get(name.upper().removeprefix(PREFIX).lower())
+        if not name.upper().startswith(PREFIX) or field is None or not value:
+            continue
+        # a file that is named by its way from here
+        found[name.upper()] = str(Path(value).absolute()) if field.annotation == Path | None else value
+    return found
+
+
 def _names() -> dict[str, dict[str, str | None]]:
     """The names that each source holds, with their values, by the words for it."""
     directory = Settings.model_config.get("secrets_dir")

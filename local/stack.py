@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import requests
 
-from config.settings import PREFIX, Settings
+from config.settings import PREFIX, Settings, of_file
 from config.store import connect, vouch
 from local.errors import PortTaken, RedisSilent
 from local.ports import free_port, is_free
@@ -133,6 +133,9 @@ class Stack:
         inherited = dict(os.environ)
         if self._isolated:
             inherited = {name: value for name, value in inherited.items() if not name.upper().startswith(PREFIX)}
+        else:
+            # what is set to nothing is not set
+            inherited = of_file() | {name: value for name, value in inherited.items() if value or name not in of_file()}
         for name in ("NO_PROXY", "no_proxy"):  # all that is here talks to this machine
             inherited[name] = ",".join(filter(None, [inherited.get(name), HOST, "localhost"]))
         inherited["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
@@ -142,10 +145,9 @@ class Stack:
         return inherited
 
     def _start_process(self, name: str, *arguments: str, stage: int = _OTHERS) -> None:
-        # Elsewhere than in the root of the repository no .env is read.
-        cwd = self.processes.directory if self._isolated else ROOT
+        # a directory with no .env, and with no modules whose names may be those of ours
         command = [sys.executable, "-m", *arguments]
-        self.processes.start(name, command, environment=self.environment, cwd=cwd, stage=stage)
+        self.processes.start(name, command, environment=self.environment, cwd=self.processes.directory, stage=stage)
 
     def _start_redis(self) -> None:
         # a demo must not meet a live system's queues: with an appId configured that is what the settings describe

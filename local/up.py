@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
-import os
 import shlex
 import sys
 import time
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+from urllib.parse import urlsplit
 
 from rich.console import Console
 
 from config.settings import load_settings
 from local.errors import LocalError
 from local.interrupt import Interrupted, interruptible
-from local.processes import ROOT
 from local.stack import Stack, drop_celery_variables
 
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+#: WeChat's own host
+REAL = "api.weixin.qq.com"
 #: seconds between two looks at whether every process still runs
 _LOOK = 0.5
 
@@ -26,7 +31,6 @@ def run_up() -> int:
     The exit code: 0 when it was ended by SIGINT or SIGTERM, 1 when a process failed. Nothing is left behind.
     """
     console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 132)
-    os.chdir(ROOT)  # where every process is started: the .env that is read here must be the one that is read there
     try:
         with interruptible():
             return _run(console)
@@ -42,13 +46,24 @@ def _run(console: Console) -> NoReturn:
     drop_celery_variables()
     settings = load_settings()
     sandbox = not settings.programs
-    console.print("wxcheck up: " + ("with a stand-in for WeChat's platform" if sandbox else settings.api_base))
+    console.print(f"wxcheck up: {_against(settings)}")
     with Stack(settings, sandbox=sandbox, flower=True, tell=lambda step: console.print(f"  {step}")) as stack:
         for line in _overview(stack):
             console.print(line)
         while True:
             stack.check()
             time.sleep(_LOOK)
+
+
+def _against(settings: Settings) -> str:
+    """The platform that the system will call, real or not, and which settings say so."""
+    file = Path(".env").absolute()
+    read = f"the environment and {file}" if file.is_file() else f"the environment; there is no {file}"
+    if not settings.programs:
+        return f"against a stand-in for WeChat's platform, for no appId is set ({read})"
+    is_real = urlsplit(settings.api_base).hostname == REAL
+    which = f"the real platform, {settings.api_base}" if is_real else f"the platform at {settings.api_base}"
+    return f"against {which}, for {', '.join(settings.programs)} ({read})"
 
 
 def _overview(stack: Stack) -> list[str]:

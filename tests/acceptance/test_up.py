@@ -14,6 +14,7 @@ from celery import Celery
 
 from tests.support.local_process import LocalProcess
 from tests.support.ports import free_port
+from tests.support.processes import eventually
 
 UP = ("-m", "local.up")
 
@@ -32,6 +33,8 @@ def test_up_runs_the_system_with_the_sandbox_and_an_application_joins_it(tmp_pat
         urls = dict(re.findall(r"^  (endpoint|flower|redis|sandbox) +(\S+)$", up.printed, re.MULTILINE))
         exported = dict(re.findall(r"^  export (\w+)=(\S+)$", up.printed, re.MULTILINE))
 
+        first = "wxcheck up: against a stand-in for WeChat's platform, for no appId is set ("
+        assert up.printed.startswith(first)
         assert urls["endpoint"] == f"http://127.0.0.1:{port}/wechat/push"
         assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
         assert "Flower" in requests.get(f"{urls['flower']}/workers", timeout=10).text
@@ -55,7 +58,7 @@ def test_up_with_credentials_runs_without_the_sandbox_and_prints_no_secret(tmp_p
     port = free_port()
     with LocalProcess(tmp_path, *UP, WXCHECK_CALLBACK_PORT=str(port), **LIVE) as up:
         up.read_until("Ctrl-C ends it all")
-        assert "wxcheck up: http://127.0.0.1:1\n" in up.printed
+        assert up.printed.startswith("wxcheck up: against the platform at http://127.0.0.1:1, for wxlive (")
         assert not any("-m sandbox" in command for command in up.processes().values())
         assert f"  endpoint   http://127.0.0.1:{port}/wechat/push\n" in up.printed
         assert re.findall(r"export (\w+)=", up.printed) == ["WXCHECK_REDIS_URL"]
@@ -82,3 +85,20 @@ def test_up_with_credentials_needs_the_port_that_the_pushes_come_to(tmp_path: Pa
             assert up.end() == 1
             assert f"wxcheck up: port {port}, where the callback endpoint is to listen, is taken" in up.printed
             assert up.leaves_nothing()
+
+
+def test_up_reads_the_file_of_the_folder_that_it_is_called_in(tmp_path: Path) -> None:
+    port = free_port()
+    lines = [f"{name}={value}\n" for name, value in {**LIVE, "WXCHECK_CALLBACK_PORT": str(port)}.items()]
+    (tmp_path / ".env").write_text("".join([*lines, "WXCHECK_HEARTBEAT_FILE=beats\n"]))
+    # what is here besides must not take the place of a module of the system
+    (tmp_path / "worker.py").write_text("raise SystemExit('not this one')\n")
+    with LocalProcess(tmp_path, "-P", *UP) as up:
+        up.read_until("(")
+        said = f"against the platform at http://127.0.0.1:1, for wxlive (the environment and {tmp_path / '.env'})"
+        assert up.printed == f"wxcheck up: {said}\n"
+        up.read_until("Ctrl-C ends it all")
+        assert f"  endpoint   http://127.0.0.1:{port}/wechat/push\n" in up.printed
+        eventually((tmp_path / "beats").exists, "the worker keeps its heartbeat where the file says")
+        assert up.end(signal.SIGTERM) == 0
+        assert not re.search("live(secret|token)", up.printed + up.errors())
