@@ -61,6 +61,7 @@ def families(numbers: Numbers, totals: Mapping[str, int]) -> Iterator[Metric]:
         [((), waiting.get("oldest_seconds") or 0)] if waiting else [],
     )
     yield counted.push_results()
+    yield counted.unreadable()
     yield counted.push_delay([upper for bucket in delays if (upper := bound(bucket[0])) is not None])
     yield counted.push_requests()
     yield counted.verdicts()

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, NamedTuple
 
 from kombu.exceptions import ChannelError
-from kombu.transport.redis import Channel
 
 from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
 from config.store import connect
+from worker.broker_lists import lists_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -65,20 +65,19 @@ class Queues:
             raise BrokerAway(f"{url}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
 
     def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
-        """A queue of kombu's is a list for each step of priority."""
+        """A queue of kombu's is a list for each priority."""
         assert self._redis is not None  # noqa: S101
-        steps = [f"{Channel.sep}{step}" if step else "" for step in Channel.priority_steps]
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
-                for step in steps:
-                    pipe.llen(name + step)
+                for one in lists_of(name):
+                    pipe.llen(one)
                     # nothing of it where it is not asked for: it may be long
-                    pipe.lrange(name + step, *((-1, -1) if show else (1, 0)))
+                    pipe.lrange(one, *((-1, -1) if show else (1, 0)))
             found = iter(pipe.execute(raise_on_error=False))
         heads = {}
         for name in names:
             messages, first = 0, ""
-            for _ in steps:
+            for _ in lists_of(name):
                 length, next_one = next(found), next(found)
                 for said in (length, next_one):
                     # a key of that name may be something else, of whom ever

@@ -25,8 +25,10 @@ from board.labels import (
     MAX_ERRCODES,
     OTHER,
     PUSH_RESULTS,
+    QUEUES,
     RESULTS,
     SUGGESTS,
+    UNREADABLE,
     bound,
     known,
 )
@@ -56,6 +58,14 @@ class Totals:
     def push_requests(self) -> Metric:
         said = "Requests to the push URLs of all endpoints, by what became of them"
         return _counter("wxcheck_push_requests", said, {"outcome": tuple(Outcome)}, self._named("request", 1))
+
+    def unreadable(self) -> Metric:
+        return _counter(
+            "wxcheck_unreadable_messages",
+            "Messages in the queues that could not be run, by why",
+            {"queue": (*QUEUES, OTHER), "reason": UNREADABLE},
+            self._named("unreadable", 2),
+        )
 
     def verdicts(self) -> Metric:
         counts = (

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from board import remedies
 from board.endpoint_troubles import refused_pushes
 from board.follow_ups import follow_up_troubles
+from board.message_troubles import unreadable_messages
 from board.remedies import Said, stops
 from board.spans import span
 from board.stuck_troubles import stuck_troubles
@@ -70,6 +71,7 @@ def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
         *_lanes(numbers),
         *_redis(evidence),
         *_missing(numbers),
+        *unreadable_messages(numbers["at"], evidence.minutes, evidence.latest),
         *_versions(numbers),
     ]
     return sorted(found, key=lambda trouble: trouble["level"] != "bad")

@@ -228,15 +228,14 @@ def _at_broker(runtime: Runtime, task_id: str, *, known: bool) -> tuple[Message 
 
 
 def _queued(runtime: Runtime, broker: Redis, task_id: str) -> Message | None:
-    from kombu.transport.redis import Channel
-
+    from worker.broker_lists import lists_of
     from worker.crowds import own_queue
 
     shared = (TEXT_QUEUE, MEDIA_QUEUE)
     for queue in (*shared, *(own_queue(queue, appid) for queue in shared for appid in runtime.settings.programs)):
         before = 0
-        for step in Channel.priority_steps:
-            offset, name = 0, f"{queue}{Channel.sep}{step}" if step else queue
+        for name in lists_of(queue):
+            offset = 0
             # what is taken first is at the end
             while raws := cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1)):
                 for number, raw in enumerate(reversed(raws)):
@@ -272,10 +271,9 @@ def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> li
 
 def _messages(broker: Redis, queue: str) -> Iterator[str]:
     """The messages of a queue, the next one first; the first so many."""
-    from kombu.transport.redis import Channel
+    from worker.broker_lists import lists_of
 
-    for step in Channel.priority_steps:
-        name = f"{queue}{Channel.sep}{step}" if step else queue
+    for name in lists_of(queue):
         for offset in range(0, DEEPEST, BATCH):
             raws = cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1))
             yield from reversed(raws)
@@ -296,10 +294,12 @@ def _follows(raw: str, task_id: str) -> bool:
 def _read(raw: str, queue: str, task_id: str) -> Message | None:
     """A message of kombu's, if it is this check's."""
     try:
-        headers = json.loads(raw)["headers"]
-        if headers["id"] != task_id:
+        stored = json.loads(raw)
+        headers = stored.get("headers") or {}
+        # in Celery's first protocol the id is in the body, which may be encoded, and here
+        if task_id not in (headers.get("id"), stored["properties"].get("correlation_id")):
             return None
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, AttributeError):
         return None
     name = queue.partition("\x06")[0]
     return Message(headers.get("task"), name, headers.get(SENT_AT_HEADER), headers.get("retries") or 0)

@@ -26,7 +26,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker,
         "result_backend": settings.backend,
-        "imports": ("tasks.text", "tasks.media", "tasks.push"),
+        "imports": ("tasks.text", "tasks.media", "tasks.push", "tasks.refused"),
         # JSON only: a message that can run code when it is unpickled is none we want to read
         "task_serializer": "json",
         "result_serializer": "json",
@@ -107,6 +107,9 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,
+            # an application chooses which priorities have a list of their own: all that there can be are read, by
+            # workers, and counted by Flower
+            "priority_steps": list(range(10)),
             # what follows the end of a check goes out with it
             "commits_ends": settings.is_one_redis,
         }

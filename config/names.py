@@ -10,6 +10,8 @@ RECEIVE_PUSH = "wxcheck.receive_push"
 FINISH = "wxcheck.finish"
 #: cancels a check that waits for its push: ``task_id``
 CANCEL = "wxcheck.cancel"
+#: ends what cannot be run, under its own id: ``said``
+REFUSE = "wxcheck.refuse"
 
 #: characters of an ``errmsg`` of the platform, of an answer as of a push, that are kept: it goes into logs and results
 MAX_ERRMSG = 300

@@ -49,7 +49,7 @@ def examine(push_url: str | None = None) -> Iterator[Finding]:
 
 def _looks(push_url: str | None) -> Sequence[Look]:
     """What is looked at where there is a store; the order in which it is told."""
-    from doctor import broker, clock, lately, platform, push, queues
+    from doctor import broker, clock, lately, lists, platform, push, queues
     from worker.app import app  # here, where no other thread imports it
     from worker.runtime import runtime
 
@@ -59,6 +59,7 @@ def _looks(push_url: str | None) -> Sequence[Look]:
         ("the broker", lambda: broker.examine(system.settings, app, answers)),
         ("clocks", lambda: clock.examine(system)),
         ("queues", lambda: queues.examine(system, app, answers)),
+        ("lists", lambda: lists.examine(system.settings, answers)),
         ("the platform", lambda: platform.examine(system)),
         ("the push URL", lambda: push.examine(system, push_url)),
         ("lately", lambda: lately.examine(system, app, answers)),

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from worker.runtime import Runtime
 
 #: troubles of the board that are not looked at otherwise
-_TOLD = ("push_", "pushes_", "appid_refused", "platform_away", "lane_", "backlog_long", "follow_ups_")
+_TOLD = ("push_", "pushes_", "appid_refused", "platform_away", "lane_", "backlog_long", "follow_ups_", "messages_")
 
 
 def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) -> Iterator[Finding]:

@@ -28,7 +28,7 @@ from worker.permit import Snooze, Start
 from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
 from worker.records import Lost, Over, Standing, standing
 from worker.request import ALONE, HeldBack
-from wxcheck import SENT_AT_HEADER, CheckRefused, PlatformUnavailable, StaleCheck
+from wxcheck import SENT_AT_HEADER, CheckRefused, InvalidCheck, PlatformUnavailable, StaleCheck
 
 if TYPE_CHECKING:
     from worker.checks import Check
@@ -56,13 +56,16 @@ class CheckTask(EndingTask):
         """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
 
         Raises:
-            StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
+            InvalidCheck, StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
             Ignore, Retry: it comes back later.
             Concluded: a run before this one has its ending.
             HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
         """
         task_id = self.request.id
         self.this_run.appid = check.appid
+        if not task_id:
+            # its record would be that of every check without an id
+            raise InvalidCheck("a check needs a task id: send it with apply_async, several as a group")
         try:
             if (self.request.delivery_info or {}).get("redelivered"):
                 self._look()

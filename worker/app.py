@@ -16,6 +16,7 @@ from worker.follow_ups import note_follow_ups
 from worker.logs import keep_quiet, use_lines
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
+from worker.reading import count_no_message
 from worker.runtime import runtime
 from worker.sweeper import Sweeper
 from worker.threads import use_threads
@@ -41,7 +42,7 @@ app.steps["consumer"].add(Flows)
 app.steps["consumer"].add(EventPace)
 keep_quiet()
 use_lines(settings)
-use_transport()
+use_transport(on_no_message=count_no_message)
 if settings.is_one_redis:
     use_backend(app)
 use_threads()

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
 from celery.app.amqp import AMQP
-from kombu import Consumer
 from kombu.common import ignore_errors
 from kombu.exceptions import OperationalError
 
@@ -18,6 +17,7 @@ from config.store import STORE_AWAY
 from worker.crowds import own_queue
 from worker.flow import Flow
 from worker.messages import publish_again, raw_message
+from worker.reading import ReadingConsumer
 from worker.runtime import runtime
 from worker.sorter import Sorter, sorter
 from worker.transport import Channel as RedisChannel
@@ -49,7 +49,7 @@ CROWD_KEEP = 3.0
 CHANNEL_KEEP = 5.0
 
 
-class TaskConsumer(Consumer):  # type: ignore[misc]  # kombu ships no types
+class TaskConsumer(ReadingConsumer):
     """The worker's consumer, which leaves the queues of checks to their flows, but still lists them."""
 
     flows: Flows | None = None

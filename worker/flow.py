@@ -13,7 +13,6 @@ import random
 import time
 from typing import TYPE_CHECKING, Any
 
-from kombu import Consumer
 from kombu.exceptions import ChannelError
 
 from config.celery import queue_named
@@ -21,6 +20,7 @@ from config.logs import Log
 from config.store import STORE_AWAY
 from worker.messages import appid_of, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
+from worker.reading import ReadingConsumer
 from worker.request import ALONE
 from worker.runtime import runtime
 from worker.transport import Channel as RedisChannel
@@ -74,12 +74,11 @@ class Flow:
         self._told_size = 0
         self.busy_at = time.monotonic()
         self._channel = flows.consumer.connection.channel()
-        self._consumer = Consumer(
+        self._consumer = ReadingConsumer(
             self._channel,
             queues=[queue_named(name)],
             accept=flows.consumer.app.conf.accept_content,
             on_message=self._on_message,
-            on_decode_error=flows.consumer.on_decode_error,
         )
         self.tell_size()
         self._consumer.consume()
@@ -141,11 +140,7 @@ class Flow:
         message.ack = self._watched(message, message.ack)
         message.reject = self._watched(message, message.reject)
         message.requeue = self._watched(message, message.requeue)
-        if "id" not in message.headers:
-            # Celery takes the KeyError that this would be for a lost connection, and would meet the message again
-            log.error("message_dropped", "a message without a task id; it is no check of Celery's", queue=self.name)
-            message.reject_log_error(log.logger, self._flows.consumer.connection_errors)
-        elif not self._sets_aside(message):
+        if not self._sets_aside(message):
             self._flows.handle(message)
 
     def _watched(self, message: Message, end: Callable[..., Any]) -> Callable[..., Any]:
@@ -171,8 +166,6 @@ class Flow:
 
     def _sets_aside(self, message: Message) -> bool:
         """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
-        if message.content_type != "application/json":
-            return False  # Celery says what is wrong with it
         try:
             at = eta_of(message)
             if at is not None and at > time.time() + LOOK_AHEAD:

@@ -153,7 +153,7 @@ def eta_of(message: Message) -> float | None:
 def appid_of(message: Message, default: str | None) -> str | None:
     """The appId that a check is for, as far as its message can be read."""
     try:
-        args, kwargs = json.loads(message.body)[:2]
+        args, kwargs = message.payload[:2]
         appid = kwargs.get("appid")
         position = APPID_POSITION[message.headers["task"]]
         if appid is None and len(args) > position:

@@ -13,8 +13,10 @@ from kombu import Message
 from kombu.transport.redis import Channel
 
 from config.store import connect
+from worker.broker_lists import PRIORITIES, list_of, lists_of
 from worker.crowds import own_queue
 from worker.messages import appid_of
+from worker.reading import Unreadable, as_protocol_2
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -44,12 +46,11 @@ class Sorter:
     def sort(self, queue: str, crowded: set[str]) -> set[str]:
         """Moves the checks of ``crowded`` appIds from ``queue`` to their own queues; the appIds that had some."""
         found: set[str] = set()
-        for step in Channel.priority_steps:
-            suffix = _suffix(step)
+        for priority in PRIORITIES:
             offset = 0
-            while raws := self._redis.lrange(f"{queue}{suffix}", -offset - BATCH, -offset - 1):
+            while raws := self._redis.lrange(list_of(queue, priority), -offset - BATCH, -offset - 1):
                 # what is consumed first is at the end
-                moved = self._move_batch(queue, suffix, reversed(cast("list[str]", raws)), crowded)
+                moved = self._move_batch(queue, priority, reversed(cast("list[str]", raws)), crowded)
                 found |= set(moved)
                 offset += len(raws) - sum(moved.values())
         return found
@@ -59,10 +60,10 @@ class Sorter:
         asked = list(appids)
         with self._redis.pipeline(transaction=False) as pipe:
             for appid in asked:
-                pipe.exists(*[own_queue(queue, appid) + _suffix(step) for step in Channel.priority_steps])
+                pipe.exists(*lists_of(own_queue(queue, appid)))
             return {appid for appid, found in zip(asked, pipe.execute(), strict=True) if found}
 
-    def _move_batch(self, queue: str, suffix: str, raws: Iterable[str], crowded: set[str]) -> dict[str, int]:
+    def _move_batch(self, queue: str, priority: int, raws: Iterable[str], crowded: set[str]) -> dict[str, int]:
         """How many messages of a batch were moved, by appId."""
         pairs: dict[str, list[str]] = {}
         for raw in raws:
@@ -70,7 +71,9 @@ class Sorter:
             if appid in crowded:
                 pairs.setdefault(appid, []).extend((raw, anew))
         return {
-            appid: int(self._move(keys=[queue + suffix, own_queue(queue, appid) + suffix], args=args))
+            appid: int(
+                self._move(keys=[list_of(name, priority) for name in (queue, own_queue(queue, appid))], args=args)
+            )
             for appid, args in pairs.items()
         }
 
@@ -78,21 +81,22 @@ class Sorter:
         """Whose a message is, and how it reads in that appId's own queue; ("", "") where it cannot be read."""
         try:
             stored: dict[str, Any] = json.loads(raw)
-            appid = appid_of(_message(stored), self._default) or ""
+            message = _message(stored)
+            as_protocol_2(message)
+            appid = appid_of(message, self._default) or ""
             own = own_queue(queue, appid)
             stored["properties"]["delivery_info"].update(exchange=own, routing_key=own)
-        except (ValueError, KeyError, TypeError, AttributeError):
+        except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
             return "", ""  # whoever fetches it says what is wrong with it
         return appid, json.dumps(stored)
 
 
-def _suffix(step: int) -> str:
-    """What kombu adds to a queue's name for the list of one step of priority."""
-    return f"{Channel.sep}{step}" if step else ""
-
-
 def _message(stored: dict[str, Any]) -> Message:
-    body = (
-        Channel.codecs["base64"].decode(stored["body"]) if stored["properties"].get("body_encoding") else stored["body"]
+    properties = stored["properties"]
+    body = Channel.codecs["base64"].decode(stored["body"]) if properties.get("body_encoding") else stored["body"]
+    return Message(
+        body=body,
+        headers=stored.get("headers"),
+        content_type=stored.get("content-type"),
+        content_encoding=stored.get("content-encoding"),
     )
-    return Message(body=body, headers=stored["headers"])

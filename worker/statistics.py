@@ -13,6 +13,7 @@ A field is parts joined by ``|``:
     failed|CLASS|ERRCODE        a check failed; without an errcode the last part is empty
     push|WHAT                   matched, early, repeated, late, orphaned, missing
     request|OUTCOME             what the endpoints answered (:mod:`callbacks.outcomes`)
+    unreadable|QUEUE|WHY        a message could not be run (:mod:`worker.reading`, :mod:`worker.transport`)
     delay|SECONDS               a push that matched came so late at most, or later than all of DELAYS: +Inf
     delay_sum                   milliseconds of all of these
     moved|PLACE                 something came out of it for good: a queue, the shelf, due (what waits for a push)
@@ -29,9 +30,10 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal
 
 from config import keys
+from config.names import PUSH_QUEUE
 from worker.errcodes import is_known
 from worker.scripts import script
-from wxcheck import CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE, CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable
 
 if TYPE_CHECKING:
     from redis import Redis
@@ -78,6 +80,13 @@ class Statistics:
 
     def refused_end(self) -> None:
         self._add("refused_end")
+
+    def unreadable(self, queue: str, why: str) -> None:
+        """A message of ``queue`` could not be run; one of an appId's own is counted with that it was split off."""
+        known = (
+            name for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE) if queue == name or queue.startswith(f"{name}.")
+        )
+        self._add(f"unreadable|{next(known, OTHER)}|{why}")
 
     def delay(self, seconds: float) -> None:
         """A push has come so long after the platform's answer."""

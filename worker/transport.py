@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import redis
 import redis.exceptions
@@ -23,11 +23,13 @@ from kombu.utils.json import dumps, loads
 from config import keys
 from config.logs import Log
 from config.store import STORE_AWAY
+from worker.broker_lists import PRIORITIES, published
 from worker.outbox import kept_messages, was_acknowledged
+from worker.raw_message import Message
 from worker.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from redis.client import Pipeline
     from redis.commands.core import Script
@@ -118,8 +120,13 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     """
 
     QoS = QoS
+    Message = Message
+    #: what is to be told of each message that is none, by its queue
+    on_no_message: ClassVar[Callable[[str], None] | None] = None
     #: none: kombu's base64 is for bytes, and JSON, which is all that is sent here, is text. Any kombu reads it
     body_encoding = None
+    #: every list that a publisher can put a message in is read, counted and deleted
+    priority_steps = PRIORITIES
     from_transport_options = (*RedisChannel.from_transport_options, "commits_ends")
     #: whether what follows the end of a check is published in one step with that (worker.outbox)
     commits_ends = False
@@ -227,6 +234,10 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         self._deliver_all(self._read(found, *fetching))
         return True
 
+    def _get_message_priority(self, message: dict[str, Any], reverse: bool = False) -> int:
+        """The list that a message is put in is one that every consumer reads."""
+        return published(int(super()._get_message_priority(message, reverse=reverse)))
+
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
         kept = kept_messages() if self.commits_ends else None
         if kept is None or queue in self._expires:
@@ -265,10 +276,12 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
             try:
                 raw = loads(content.decode())
                 raw["properties"]["delivery_tag"] = tag
-            except (ValueError, TypeError, KeyError) as error:
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
                 # it can be no check: nobody who speaks kombu's language put it there
                 what = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
                 log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - its text could quote the message
+                if (tell := type(self).on_no_message) is not None:
+                    tell(queue)
                 self.acknowledge(tag)
                 continue
             if queue in self._no_ack:
@@ -336,10 +349,12 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
                 return
 
 
-def use_transport() -> None:
-    """Makes this process use it for each Redis broker; to be called before the first connection.
+def use_transport(on_no_message: Callable[[str], None] | None = None) -> None:
+    """Makes this process use it for each Redis broker; to be called before the first connection. ``on_no_message`` is
+    told the queue of each message that is none of kombu's, and is dropped.
 
     By its alias: a transport that is set by name changes the URL of the broker, and Flower's page of it knows no such.
     """
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
+    Channel.on_no_message = on_no_message and staticmethod(on_no_message)

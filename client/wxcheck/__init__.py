@@ -260,6 +260,8 @@ def _signature(task: str, queue: str, **arguments: Any) -> Signature:
         options={
             "queue": queue,
             "priority": NORMAL_PRIORITY,
+            # the workers read nothing else, whatever the application's own default is
+            "serializer": "json",
             # what users wrote stays out of events, logs and Flower
             "argsrepr": "(…)",
             "kwargsrepr": "{…}",

@@ -356,7 +356,7 @@ def test_a_worker_goes_on_when_redis_has_forgotten_its_scripts(
     assert worker.receive_next().headers["id"] == "a"
 
 
-@pytest.mark.parametrize("garbage", ["", "no JSON", "[1]", '{"body": ""}', '"text"', "\xff"])
+@pytest.mark.parametrize("garbage", ["", "no JSON", "[1]", '{"body": ""}', '"text"', "\xff", "[" * 100_000])
 def test_what_is_no_message_is_dropped_and_told_and_the_next_one_comes(
     system: System,
     store: redis.Redis,

@@ -7,8 +7,8 @@ from typing import Any
 
 import redis
 
-#: kombu keeps a list for each step of priority, the first under the queue's bare name
-PRIORITIES = ("", "\x06\x163", "\x06\x166", "\x06\x169")
+#: kombu keeps a list for each priority, the first under the queue's bare name
+PRIORITIES = ("", *(f"\x06\x16{priority}" for priority in range(1, 10)))
 
 
 def queued(store: redis.Redis, queue: str) -> list[str]:

@@ -108,6 +108,16 @@ def test_arguments_are_kept_out_of_what_a_message_shows(check: Signature) -> Non
     assert "hush" in json.dumps(message.payload)
 
 
+def test_a_check_is_json_whatever_its_application_sends_by_itself() -> None:
+    with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
+        app.conf.task_serializer = "pickle"
+        for check in (check_text("a"), check_media("https://a.example/b.jpg")):
+            check._app = app
+            check.apply_async()
+            message = app.amqp.queues[check.options["queue"]](connection.default_channel).get(no_ack=True)
+            assert message.content_type == "application/json"
+
+
 def test_a_check_says_since_when_it_waits() -> None:
     check = check_text("a")
     before = time.time()

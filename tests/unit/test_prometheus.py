@@ -11,7 +11,7 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from board.cluster_metrics import cluster_metrics
-from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES
+from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES, UNREADABLE
 from board.prometheus import families
 from callbacks.metrics import Metrics
 from callbacks.outcomes import Outcome
@@ -177,6 +177,7 @@ def test_labels_stay_within_bounds_whatever_is_counted() -> None:
             f"verdict|text|pass|{strange}": 1,
         }
         totals |= {f"failed|{strange}|": 1, f"failed|CheckRefused|{strange}": 1, f"push|{strange}": 1}
+        totals |= {f"unreadable|{strange}|body": 1, f"unreadable|wxcheck.text|{strange}": 1}
         totals |= {f"request|{strange}": 1, f"delay|{strange}": 1, strange: 1, f"{strange}|a|b": 1}
     numbers = healthy()
     numbers["troubles"] = [{"key": strange, "level": strange} for strange in many]
@@ -200,13 +201,14 @@ def test_labels_stay_within_bounds_whatever_is_counted() -> None:
     assert len(labels_of(samples, "errcode")) <= MAX_ERRCODES + 4
     assert labels_of(samples, "outcome") == {*map(str, Outcome)}
     assert labels_of(samples, "queue") == {"wxcheck.text", "wxcheck.media", "wxcheck.push", "other"}
+    assert labels_of(samples, "reason") == {*UNREADABLE}
     assert labels_of(samples, "state") == {"open", "slowed", "held", "stopped", "paused", "spent"}
     assert labels_of(samples, "level") == {"bad", "warn"}
     assert len(labels_of(samples, "trouble")) <= MAX_TROUBLES + 1
     assert len(labels_of(samples, "le")) <= MAX_BUCKETS
     assert {name for _, labels in samples for name, _ in labels} == {
         *("appid", "lane", "window", "state", "result", "kind", "suggest", "label", "failure", "errcode"),
-        *("outcome", "queue", "trouble", "level", "le"),
+        *("outcome", "queue", "reason", "trouble", "level", "le"),
     }
     # nothing that failed is lost, only its name
     failed = sum(found for (name, _), found in samples.items() if name == "wxcheck_failures_total")

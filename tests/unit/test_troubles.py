@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from board.labels import UNREADABLE
 from board.troubles import Evidence, find_troubles
 from callbacks.outcomes import Outcome, Refusal
 
@@ -228,3 +229,20 @@ def test_follow_ups_that_nobody_consumes_are_told_with_the_queue_and_how_many(ce
     assert keys([found]) == [("follow_ups_unconsumed", level)]
     assert "12 follow-ups of checks wait in celery" in found["said"]["en"]
     assert "-Q celery" in found["remedy"]["en"]
+
+
+def test_messages_that_could_not_be_run_are_told_by_why_with_their_queues_for_an_hour() -> None:
+    counts = {"unreadable|wxcheck.text|content_type": 2, "unreadable|wxcheck.media|content_type": 1}
+    minutes = {int(NOW // 60) - 50: Counter(counts), int(NOW // 60): Counter({"unreadable|other|no_id": 1})}
+    latest = {**dict.fromkeys(counts, NOW - 3000), "unreadable|other|no_id": NOW - 1}
+    found = find_troubles(numbers(), evidence(minutes=minutes, latest=latest))
+    assert keys(found) == [("messages_no_id", "bad"), ("messages_content_type", "warn")]
+    assert found[1]["said"]["en"].startswith("3 messages of the last hour in wxcheck.media, wxcheck.text could not be")
+    assert 'serializer="json"' in found[1]["remedy"]["en"]
+
+
+@pytest.mark.parametrize("reason", UNREADABLE)
+def test_every_reason_for_which_a_message_cannot_be_run_has_its_remedy(reason: str) -> None:
+    field = f"unreadable|wxcheck.push|{reason}"
+    found = find_troubles(numbers(), evidence(minutes={int(NOW // 60): Counter({field: 1})}, latest={field: NOW}))
+    assert keys(found) == [(f"messages_{reason}", "bad")]

@@ -1,0 +1,37 @@
+"""What is no check that could be made: a message that cannot be run, and Celery's ``map``, ``starmap`` and ``chunks``.
+
+They run a task many times in one, without an id for each run: whose call a second run was, and which of them waits for
+which push, nobody could tell.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NoReturn
+
+from config.names import REFUSE
+from tasks.check import CheckTask
+from worker.app import app
+from wxcheck import InvalidCheck
+
+#: Celery's own names of the tasks of ``xmap``, ``xstarmap`` and ``chunks``
+_MAPS = ("celery.map", "celery.starmap", "celery.chunks")
+
+
+@app.task(base=CheckTask, name=REFUSE, bind=True)
+def refuse(self: CheckTask, said: str) -> NoReturn:  # noqa: ARG001 - it is bound
+    """Ends a message that cannot be run (:mod:`worker.reading`), under its own id."""
+    raise InvalidCheck(said)
+
+
+def refuse_map(self: CheckTask, *_: Any, **__: Any) -> NoReturn:
+    """In place of Celery's own task."""
+    what = self.name.partition(".")[2]
+    raise InvalidCheck(
+        f"{what}: each check needs an id of its own, which a {what} gives none; send a group of them: "
+        "group(check_text(text) for text in texts)"
+    )
+
+
+for _name in _MAPS:
+    app.tasks.unregister(_name)
+    app.task(base=CheckTask, name=_name, bind=True, shared=False)(refuse_map)

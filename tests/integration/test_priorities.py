@@ -1,0 +1,124 @@
+"""Priorities on a Redis broker: which of them have a list of their own is each publisher's own choice."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from typing import Any
+
+import kombu.transport
+import pytest
+from celery import Celery
+from kombu import Connection, Consumer, Message
+from kombu.transport.redis import Transport as KombuTransport
+
+import wxcheck
+from board.queues import Queues
+from config.celery import celery_configuration, queue_named
+from config.settings import Settings
+from tests.support.checks import runs, verdict_of, words
+from tests.support.processes import PATIENCE, eventually
+from tests.support.system import System, plain_client
+from worker.transport import Transport
+
+DATABASE = 7
+TEN = list(range(10))
+
+
+@pytest.fixture(autouse=True)
+def kombus_own_transport(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An application has it; this process may have loaded the workers' app, which replaces it."""
+    monkeypatch.setitem(kombu.transport._transport_cache, "redis", KombuTransport)
+
+
+def client(url: str, **options: Any) -> Celery:
+    """An application whose transport has ``options``."""
+    app = plain_client(url)
+    app.conf.broker_transport_options = options
+    return app
+
+
+def send(app: Celery, *priorities: int) -> list[Any]:
+    kwargs = {"queue": wxcheck.TEXT_QUEUE}
+    return [
+        app.send_task(wxcheck.CHECK_TEXT, kwargs={"content": words()}, priority=priority, **kwargs)
+        for priority in priorities
+    ]
+
+
+def process(system: System, *arguments: str) -> list[Any] | dict[str, Any]:
+    """What a command says, as JSON, of the database where no worker is."""
+    environment = {**os.environ, **system.environment, "WXCHECK_REDIS_URL": system.database_url(DATABASE)}
+    command = [sys.executable, "-m", "cli", *arguments, "--json"]
+    ran = subprocess.run(
+        command, cwd=system.directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
+    )
+    assert ran.stdout, ran.stderr
+    said: list[Any] | dict[str, Any] = json.loads(ran.stdout)
+    return said
+
+
+def test_every_priority_of_an_application_that_has_ten_is_checked_and_followed_up(system: System) -> None:
+    with client(system.redis_url, priority_steps=TEN) as app:
+        for result in send(app, *TEN):
+            assert verdict_of(result)["suggest"] == "pass"
+        check = app.signature(wxcheck.CHECK_TEXT, kwargs={"content": words()}, queue=wxcheck.TEXT_QUEUE)
+        # the application's worker reads kombu's four lists, in one of which a follow-up of any priority has to be
+        after = [app.signature("application.publish", queue="application", priority=priority) for priority in TEN]
+        for one in after:
+            check.link(one)
+        check.apply_async(priority=4)
+        eventually(lambda: len(runs(system, "publish")) == len(TEN), "all follow-ups run")
+
+
+def test_ten_priorities_are_read_in_their_order(system: System) -> None:
+    url = system.database_url(DATABASE)
+    with system.database(DATABASE), client(url, priority_steps=TEN) as app:
+        sent = dict(zip((result.id for result in send(app, *reversed(TEN))), reversed(TEN), strict=True))
+        options = celery_configuration(Settings(redis_url=url))["broker_transport_options"]
+        received: list[Message] = []
+        with Connection(url, transport=Transport, transport_options=options) as connection:
+            channel = connection.channel()
+            queues = [queue_named(wxcheck.TEXT_QUEUE)]
+            Consumer(channel, queues=queues, on_message=received.append, auto_declare=False).consume()
+            deadline = time.monotonic() + PATIENCE
+            while len(received) < len(TEN) and time.monotonic() < deadline:
+                connection.drain_events(timeout=PATIENCE)
+            assert [sent[message.headers["id"]] for message in received] == TEN
+            for message in received:
+                message.ack()
+
+
+def test_all_that_waits_is_counted_and_purged(system: System) -> None:
+    url = system.database_url(DATABASE)
+    with system.database(DATABASE) as store, client(url, priority_steps=TEN) as app:
+        send(app, *TEN)
+        settings = Settings(redis_url=url)
+        assert Queues(settings, app).lengths([wxcheck.TEXT_QUEUE]) == {wxcheck.TEXT_QUEUE: 10}
+        numbers = process(system, "status")
+        assert isinstance(numbers, dict)
+        assert {queue["name"]: queue["messages"] for queue in numbers["queues"]}[wxcheck.TEXT_QUEUE] == 10
+        options = celery_configuration(settings)["broker_transport_options"]
+        with Connection(url, transport=Transport, transport_options=options) as connection:
+            assert connection.default_channel.queue_purge(wxcheck.TEXT_QUEUE) == 10
+        assert store.keys(f"{wxcheck.TEXT_QUEUE}*") == []
+
+
+def test_doctor_names_lists_of_its_queues_that_nobody_reads(system: System) -> None:
+    url = system.database_url(DATABASE)
+    with system.database(DATABASE) as store:
+        store.rpush("wxcheck.text.wx0123", "of an appId that has a queue of its own")
+        for options in ({"sep": ":"}, {"global_keyprefix": "shop_"}, {"priority_steps": TEN}):
+            with client(url, **options) as app:
+                send(app, 3, 3, 4)
+        findings = process(system, "doctor")
+        found = [one for one in findings if "nobody reads" in one["said"]]
+        assert [(one["subject"], one["level"], one["said"]) for one in found] == [
+            ("wxcheck.text", "bad", "3 messages wait in the list 'shop_wxcheck.text\\x06\\x163', which nobody reads"),
+            ("wxcheck.text", "bad", "3 messages wait in the list 'wxcheck.text:3', which nobody reads"),
+        ]
+        for one in found:
+            assert "sep or global_keyprefix" in one["remedy"]

@@ -1,0 +1,202 @@
+"""Reads each message once, as it comes: from here on every one is of Celery's second protocol, and can be run.
+
+* A message of the first protocol (``task_protocol = 1``, clients in other languages) becomes one of the second.
+* What cannot be read, or is no task of ours, becomes a message of ``wxcheck.refuse`` under the same id, with the chord
+  and the errbacks that can be read: that ends as each failure does, so who waits for the id is told.
+* What has no id is dropped.
+
+The last two are counted: Celery would drop them, with an entry in a log.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celery import current_app
+from celery.utils.time import maybe_iso8601
+from kombu import Consumer
+from kombu.exceptions import ContentDisallowed
+from kombu.utils import json
+
+from config.logs import Log
+from config.names import REFUSE
+from worker.runtime import runtime
+from wxcheck import CHECK_MEDIA, CHECK_TEXT
+
+if TYPE_CHECKING:
+    from kombu import Message
+
+log = Log(__name__)
+
+JSON, UTF8 = "application/json", "utf-8"
+
+#: what the second protocol has in its headers, and the first in its body
+_IN_HEADERS = (
+    *("lang", "task", "id", "root_id", "parent_id", "group", "shadow", "eta", "expires", "retries"),
+    *("timelimit", "origin", "ignore_result", "group_index"),
+)
+#: of a message that is refused: what ends it as the part of something else, by the type that it must have
+_KEPT: dict[str, type] = {"root_id": str, "parent_id": str, "group": str, "group_index": int, "ignore_result": bool}
+#: what follows a task, by the type that it must have
+_FOLLOWS: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
+#: what looks like the name of a task, a content type or a compression
+_NAME = re.compile(r"[A-Za-z0-9_./+-]{1,80}")
+
+
+class Unreadable(Exception):
+    """A message that cannot be run. ``why``: as it is counted, ``said``: as its failure says, without its content."""
+
+    def __init__(self, why: str, said: str) -> None:
+        super().__init__(why, said)
+        self.why = why
+        self.said = said
+
+
+class Read(NamedTuple):
+    """What a message says."""
+
+    headers: dict[str, Any]
+    #: a list, where the message can be run; so for the others
+    args: Any
+    kwargs: Any
+    #: what follows the task
+    embedded: Any
+
+
+class ReadingConsumer(Consumer):  # type: ignore[misc]  # kombu ships no types
+    """A consumer that hands on what can be run."""
+
+    def _receive_callback(self, message: Any) -> None:
+        to_python = getattr(self.channel, "message_to_python", None)
+        if to_python is not None:
+            message = to_python(message)
+        message.accept = self.accept
+        if read(message, self._queue_of(message)):
+            self.on_message(message)
+
+    def _queue_of(self, message: Message) -> str:
+        names = [queue.name for queue in self.queues]
+        if len(names) == 1:
+            return str(names[0])
+        return str((message.delivery_info or {}).get("routing_key"))
+
+
+def read(message: Message, queue: str) -> bool:
+    """Makes ``message`` one that can be run; False where it has no id, and is dropped."""
+    found: Read | None = None
+    try:
+        found = as_protocol_2(message)
+        _examine(found)
+    except Unreadable as unreadable:
+        return _refuse(message, queue, unreadable, found)
+    return True
+
+
+def as_protocol_2(message: Message) -> Read:
+    """What a message says; one of the first protocol is made one of the second.
+
+    Raises:
+        Unreadable.
+    """
+    body = _decoded(message)
+    headers = dict(message.headers)
+    if isinstance(body, dict) and "task" in {*body, *headers}:
+        # of the first protocol, or with the headers of the second one besides
+        headers = {**{name: body[name] for name in _IN_HEADERS if name in body}, **headers}
+        headers["group"] = headers.get("group") or body.get("taskset")
+        headers["root_id"] = headers.get("root_id") or headers.get("id")
+        embedded = {name: body.get(name) for name in _FOLLOWS}
+        found = Read(headers, body.get("args") or [], body.get("kwargs") or {}, embedded)
+        _rewrite(message, headers, [found.args, found.kwargs, embedded])
+        return found
+    if not isinstance(body, list | tuple) or len(body) != 3:
+        raise Unreadable("body", "its body is none of Celery's protocol 2, nor of protocol 1; send it with Celery")
+    args, kwargs, embedded = body
+    return Read(headers, args, kwargs, embedded or {})
+
+
+def _decoded(message: Message) -> Any:
+    if message.errors:
+        why, said = getattr(message, "fault", None) or (
+            "compression",
+            f"its compression, {_shown(message.headers.get('compression'))}, cannot be undone here; send it without, "
+            'or with compression="gzip"',
+        )
+        raise Unreadable(why, said)
+    try:
+        return message.decode()
+    except ContentDisallowed:
+        said = f"its content type is {_shown(message.content_type)}, and only {JSON} is read; send it with"
+        raise Unreadable("content_type", f'{said} serializer="json"') from None
+    except Exception as error:  # noqa: BLE001 - decoders have errors of their own; the text could quote the message
+        raise Unreadable("body", f"its body is no JSON ({type(error).__name__}); send it with Celery") from None
+
+
+def _examine(found: Read) -> None:
+    """Raises Unreadable where Celery would drop the message, or end for it."""
+    headers, args, kwargs, embedded = found
+    name = headers.get("task")
+    if not isinstance(name, str) or name not in current_app.tasks:
+        said = f"its task, {_shown(name)}, is none of wxcheck's; there are {CHECK_TEXT} and {CHECK_MEDIA}"
+        raise Unreadable("task", f"{said}; a task of the application's needs a queue of its own")
+    if not isinstance(headers.get("id"), str) or not headers["id"]:
+        raise Unreadable("no_id", "it has no task id")
+    if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embedded, dict):
+        said = "its arguments are none of Celery's protocol 2, nor of protocol 1"
+        raise Unreadable("body", f"{said}; args is a list, kwargs an object")
+    for header in ("eta", "expires"):
+        try:
+            if headers.get(header) is not None:
+                maybe_iso8601(headers[header])
+        except (TypeError, ValueError, AttributeError):
+            raise Unreadable("headers", f"its {header} is no time in ISO 8601") from None
+    retries, limit = headers.get("retries"), headers.get("timelimit")
+    if retries is not None and (not isinstance(retries, int) or retries < 0):
+        raise Unreadable("headers", "its retries is no number from 0 on")
+    if limit and not (isinstance(limit, list | tuple) and len(limit) == 2 and all(map(_is_limit, limit))):
+        raise Unreadable("headers", "its timelimit is no pair of seconds")
+
+
+def _is_limit(value: object) -> bool:
+    return value is None or isinstance(value, int | float)
+
+
+def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | None) -> bool:
+    """Makes ``message`` one that fails under its id; False where it has none."""
+    headers = found.headers if found is not None else message.headers
+    task_id = headers.get("id") or message.properties.get("correlation_id")
+    has_id = isinstance(task_id, str) and bool(task_id)
+    runtime().statistics.unreadable(queue, unreadable.why if has_id else "no_id")
+    if not has_id:
+        log.error("message_dropped", f"it has no task id, and {unreadable.said}", queue=queue)
+        message.reject_log_error(log.logger, (Exception,))
+        return False
+    log.warning("message_refused", unreadable.said, queue=queue, task_id=task_id)
+    kept = {name: headers[name] for name, kind in _KEPT.items() if isinstance(headers.get(name), kind)}
+    follows = found.embedded if found is not None and isinstance(found.embedded, dict) else {}
+    embedded = {name: follows[name] for name, kind in _FOLLOWS.items() if isinstance(follows.get(name), kind)}
+    shadow = headers.get("task")
+    shadow = shadow if shadow in (CHECK_TEXT, CHECK_MEDIA) else None
+    anew = {**kept, "lang": "py", "task": REFUSE, "id": task_id, "shadow": shadow, "retries": 0}
+    _rewrite(message, anew, [[f"message: {unreadable.said}"], {}, embedded])
+    return True
+
+
+def count_no_message(queue: str) -> None:
+    """Counts what is no message at all, and was dropped for it."""
+    runtime().statistics.unreadable(queue, "no_message")
+
+
+def _rewrite(message: Message, headers: dict[str, Any], body: list[Any]) -> None:
+    message.headers, message.body = headers, json.dumps(body)
+    message.content_type, message.content_encoding = JSON, UTF8
+    message.errors = []
+    message._decoded_cache = body
+
+
+def _shown(value: object) -> str:
+    """A name as a failure may tell it: where a client mixes things up it could be content."""
+    if isinstance(value, str) and _NAME.fullmatch(value):
+        return repr(value)
+    return f"a name of {len(value)} characters" if isinstance(value, str) else f"a {type(value).__name__}"
