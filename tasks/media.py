@@ -10,7 +10,6 @@ from config.logs import Log
 from config.store import STORE_AWAY
 from tasks.check import CheckTask
 from worker.app import app
-from worker.backend import Backend
 from worker.checks import media_check
 from worker.messages import keep_half
 from worker.outbox import NO_RESULT, StoredResult
@@ -47,8 +46,9 @@ def _shown_waiting(task: CheckTask, waiting: ParkedCheck) -> StoredResult:
     if task.request.ignore_result:
         return NO_RESULT
     try:
-        if isinstance(task.backend, Backend):
-            return task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
+        if task.runtime.settings.is_one_redis:
+            shown: StoredResult = task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
+            return shown
         task.update_state(state=WAITING, meta=waiting.event())
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=waiting.trace_id)

@@ -1,7 +1,8 @@
-"""Celery's Redis result backend, for tasks whose end is one step (:mod:`worker.outbox`).
+"""Celery's Redis result backend, for tasks that end checks.
 
-Celery publishes a chord's body and then removes what it kept of the chord. What is published waits for the check's end,
-so the removal has to as well, or a process that dies between would leave neither.
+Celery publishes a chord's body and then removes what it kept of the chord. Where the end of a check is one step
+(:mod:`worker.outbox`), what is published waits for it, so the removal has to as well, or a process that dies between
+would leave neither.
 
 Celery takes any error after a task's own part for the task's failure: where a connection is lost while a verdict is
 counted for its chord, the chord fails. Here that breaks the run, and the check ends by another one.
@@ -33,6 +34,14 @@ _FOR_GOOD = (redis.exceptions.ResponseError, LookupError, TypeError, ValueError)
 
 
 class Client(redis.Redis):
+    """A client that removes nothing for a run that is broken: the check ends by another run, which needs it."""
+
+    def delete(self, *names: Any) -> Any:
+        run = ending_run()
+        return super().delete(*names) if run is None or not run.is_broken else 0
+
+
+class EndingClient(Client):
     """A client that removes keys with the end of a check, while one is under way."""
 
     def delete(self, *names: Any) -> Any:
@@ -48,12 +57,25 @@ _DELETE = "for i = 1, #ARGV - 1 do redis.call('DEL', ARGV[i]) end return #ARGV -
 #: a claim that expired may be another run's by now
 _UNCLAIM = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
 
+#: gives up the claim of a chord whose body was not published
+_UNCLAIM = """
+if redis.call('GET', KEYS[1]) == ARGV[1] then
+  return redis.call('DEL', KEYS[1])
+end
+return 0
+"""
+
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
-    """A result backend in the same Redis as broker and store."""
+    """A result backend in Redis, that of broker and store or another one."""
+
+    @cached_property
+    def _commits_ends(self) -> bool:
+        """Whether it is in the Redis of broker and store, where what it does can happen in one step with an end."""
+        return bool(self.app.conf.broker_transport_options.get("commits_ends"))
 
     def _get_client(self) -> type[redis.Redis]:
-        return Client
+        return EndingClient if self._commits_ends else Client
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
         """What is asked before a result is stored: one that is stored with its check's end replaces none."""
@@ -135,7 +157,10 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 
         def put_off(*, keys: list[str], args: list[Any], client: redis.Redis) -> Any:
             run = ending_run()
-            if run is None:
+            if run is not None and run.is_broken:
+                # its body was not published: the run that comes does it, and need not wait for the claim to expire
+                return client.register_script(_UNCLAIM)(keys=keys[:1], args=args[:1])
+            if run is None or not self._commits_ends:
                 return clean_up(keys=keys, args=args, client=client)
             run.also.append(Also(clean_up, keys, args))
             run.chord_claim = keys[0], args[0]

@@ -32,9 +32,10 @@ def system(tmp_path: Path) -> Iterator[System]:
     system.close()
 
 
-@pytest.fixture
-def app(system: System) -> Iterator[Celery]:
+@pytest.fixture(params=[True, False], ids=["one Redis", "results apart"])
+def app(request: pytest.FixtureRequest, system: System) -> Iterator[Celery]:
     app = Celery("ending", broker=system.redis_url, backend=system.redis_url, set_as_current=False)
+    app.conf.broker_transport_options = {"commits_ends": request.param}
     use_backend(app)
     assert isinstance(app.backend, Backend)
     app.backend.set_chord_size("album", 2)
@@ -173,3 +174,21 @@ def test_a_chord_with_a_check_that_failed_is_failed(app: Celery, run: Run) -> No
     app.backend.on_chord_part_return(part(app, 1), "FAILURE", ValueError("refused"))
     assert not run.is_broken
     assert app.backend.get_state("body") == "FAILURE"
+
+
+def test_a_chord_whose_body_cannot_be_published_for_a_while_is_published_by_the_run_that_comes(
+    system: System, app: Celery
+) -> None:
+    with Celery("cut off", broker="redis://127.0.0.1:1/0", backend=system.redis_url, set_as_current=False) as cut_off:
+        cut_off.conf.update(
+            broker_transport_options=app.conf.broker_transport_options, task_publish_retry_policy={"max_retries": 0}
+        )
+        use_backend(cut_off)
+        with run_begins() as run:
+            run.is_ending = True
+            for number in (0, 1):
+                cut_off.backend.on_chord_part_return(part(cut_off, number), "SUCCESS", "pass")
+            assert run.is_broken
+    assert not system.redis.exists("celery")
+    app.backend.on_chord_part_return(part(app, 1), "SUCCESS", "pass")
+    assert system.redis.llen("celery") == 1

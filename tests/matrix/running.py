@@ -15,7 +15,9 @@ from tests.matrix.application import QUEUE, RUNS
 from tests.matrix.canvases import CANVASES, SETTINGS, Outcome, faults
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.queues import PRIORITIES
-from tests.support.system import QUEUES, System
+from tests.support.system import APPID, QUEUES, System
+from worker.crowds import own_queue
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 #: an application's environment with the project's own Celery
 OWN_PYTHON = sys.executable
@@ -23,9 +25,11 @@ OWN_PYTHON = sys.executable
 STAYS = (
     "wxcheck:counters",
     "wxcheck:dead",
+    "wxcheck:follow_ups",
     "wxcheck:lanes",
     "wxcheck:processes",
     "wxcheck:quota:",
+    "wxcheck:server",
     "wxcheck:token:",
     "wxcheck:{statistics}",
     "_kombu.binding",
@@ -77,7 +81,7 @@ class Matrix:
 
     def queued(self) -> dict[str, int]:
         """Messages that wait, by queue."""
-        names = [*QUEUES.split(","), QUEUE]
+        names = [*QUEUES.split(","), QUEUE, own_queue(TEXT_QUEUE, APPID), own_queue(MEDIA_QUEUE, APPID)]
         node = self.system.servers.rabbitmq
         if node is not None:
             lengths = {name: node.length(name) for name in names}

@@ -1,0 +1,59 @@
+"""What becomes of a check whose end cannot be told, where the broker is apart from the store."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+from celery import chain, chord
+from celery.canvas import Signature
+
+import wxcheck
+from config import keys
+from tests.support.checks import TEXT_PATH, runs, verdict_of, words
+from tests.support.processes import eventually
+from tests.support.system import KeepingSystem, System
+
+#: seconds for which the broker is away: longer than publishing to a Redis is tried
+AWAY = 4
+
+
+@pytest.fixture(params=["all apart", "RabbitMQ"])
+def apart(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """A system at work whose servers keep what they have when they are killed."""
+    system = KeepingSystem(tmp_path_factory.mktemp("apart"), request.param, VISIBILITY_TIMEOUT="5")
+    try:
+        system.sandbox()
+        system.worker()
+        system.application()
+        yield system
+    finally:
+        system.close()
+
+
+def text(system: System, *directives: str) -> Signature:
+    return system.app.signature(wxcheck.CHECK_TEXT, args=(words(*directives),), queue=wxcheck.TEXT_QUEUE)
+
+
+def follow_up(system: System, name: str) -> Signature:
+    return system.app.signature(f"application.{name}", kwargs={"item": name}, queue="application")
+
+
+def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> None:
+    last = chain(text(apart, "slow=2", "risky"), follow_up(apart, "publish")).apply_async()
+    album = chord([text(apart, "slow=2"), text(apart, "slow=2", "risky")])(follow_up(apart, "album"))
+    eventually(lambda: apart.calls(TEXT_PATH) == 3, "each is sent")
+    broker = apart.servers.broker_server
+    assert broker is not None
+    broker.kill()
+    time.sleep(AWAY)
+    broker.restart()
+    assert verdict_of(last.parent)["suggest"] == "risky"
+    assert verdict_of(last) == {"item": "publish", "shown": False}
+    assert verdict_of(album) == ["pass", "risky"]
+    assert {"publish", "album"} <= {run["name"] for run in runs(apart)}
+    assert apart.calls(TEXT_PATH) == 3
+    for check in (last.parent, *album.parent.results):
+        record = keys.record(check.id)
+        eventually(lambda record=record: apart.redis.hget(record, "state") == "done", "its end is in the store")
