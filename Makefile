@@ -27,7 +27,7 @@ test-long: setup
 	$(BIN)/python -m pytest -n 2 -m long
 
 # kills, hangs and cuts off processes under load, and counts what was lost or done twice: about twenty minutes;
-# CHAOS="--seed 7 --only workers", and python -m tests.chaos --help
+# CHAOS="--seed 7 --only workers --topology RabbitMQ", and python -m tests.chaos --help
 chaos: setup
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
