@@ -54,16 +54,8 @@ class EndingClient(Client):
 
 #: the last argument is the run's
 _DELETE = "for i = 1, #ARGV - 1 do redis.call('DEL', ARGV[i]) end return #ARGV - 1"
-#: a claim that expired may be another run's by now
+#: gives up the claim of a chord whose body was not published; one that expired may be another run's by now
 _UNCLAIM = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
-
-#: gives up the claim of a chord whose body was not published
-_UNCLAIM = """
-if redis.call('GET', KEYS[1]) == ARGV[1] then
-  return redis.call('DEL', KEYS[1])
-end
-return 0
-"""
 
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
