@@ -8,7 +8,7 @@
 :class:`Verdict`. What could not be checked fails with one of::
 
     CheckError
-     ├── InvalidCheck          refused before any call: the arguments are wrong
+     ├── InvalidCheck          refused before any call: the arguments are wrong, or the message cannot be read
      ├── StaleCheck            waited in the queue for too long
      ├── CheckRefused          the platform's permanent refusal
      ├── PlatformUnavailable   the platform did not answer properly, and the retries are used up
@@ -100,7 +100,10 @@ class CheckError(Exception):
 
 
 class InvalidCheck(CheckError):
-    """The check was refused before any call: an argument is wrong. The message says which, and what to do."""
+    """The check was refused before any call: an argument is wrong, or the workers cannot read its message.
+
+    ``message`` says which, and what to do.
+    """
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

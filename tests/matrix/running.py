@@ -56,7 +56,7 @@ class Matrix:
 
     def outcomes(self, *names: str) -> dict[str, Outcome]:
         """Sends the canvases, all or those of these names, and waits until they have ended."""
-        driving = self._run("drive", ["-m", "tests.matrix.drive", *names])
+        driving = self.run("drive", ["-m", "tests.matrix.drive", *names])
         returned = driving.process.wait(4 * PATIENCE)
         assert returned == 0, driving.output + self.log()
         # Celery's results have something to say at the end of their process
@@ -105,11 +105,11 @@ class Matrix:
 
     def _application(self) -> Running:
         arguments = ["-Q", QUEUE, "-n", "matrix@%h", "--pool=threads", "-c", "8", "--loglevel=INFO"]
-        running = self._run("matrix", ["-m", "celery", "-A", "tests.matrix.application", "worker", *arguments])
+        running = self.run("matrix", ["-m", "celery", "-A", "tests.matrix.application", "worker", *arguments])
         running.wait_for(" ready.")
         return running
 
-    def _run(self, name: str, arguments: list[str]) -> Running:
+    def run(self, name: str, arguments: list[str]) -> Running:
         return self.system.run(name, [self._python, *arguments], **self._environment)
 
 
