@@ -49,7 +49,8 @@ def _shown_waiting(task: CheckTask, waiting: ParkedCheck) -> StoredResult:
         if task.runtime.settings.is_one_redis:
             shown: StoredResult = task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
             return shown
-        task.update_state(state=WAITING, meta=waiting.event())
+        if task.runtime.records.has(task.request.id, task.this_run.token):  # else another run may have ended it
+            task.update_state(state=WAITING, meta=waiting.event())
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=waiting.trace_id)
     return NO_RESULT

@@ -92,6 +92,10 @@ class Records:
             raise Over if said == "over" else Lost
         return str(counts[0])
 
+    def has(self, task_id: str, run: str) -> bool:
+        """Whether ``run`` sends the check, and no other one has it since."""
+        return self._redis.hmget(keys.record(task_id), "state", "run") == ["sending", run]
+
     def release(self, task_id: str, run: str) -> None:
         """Says that the check comes back later."""
         self._release(keys=[keys.record(task_id)], args=[run])

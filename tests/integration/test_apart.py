@@ -11,9 +11,12 @@ from celery.canvas import Signature
 
 import wxcheck
 from config import keys
-from tests.support.checks import TEXT_PATH, runs, verdict_of, words
+from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, send_media, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.system import KeepingSystem, System
+
+#: Celery's own call
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 
 #: seconds for which the broker is away: longer than publishing to a Redis is tried
 AWAY = 4
@@ -57,3 +60,15 @@ def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> 
     for check in (last.parent, *album.parent.results):
         record = keys.record(check.id)
         eventually(lambda record=record: apart.redis.hget(record, "state") == "done", "its end is in the store")
+
+
+@pytest.mark.parametrize("apart", ["all apart"], indirect=True)
+def test_a_picture_that_another_run_has_ended_is_not_shown_as_waiting(apart: System) -> None:
+    result = send_media(apart.app, picture("slow=2"))
+    eventually(lambda: apart.calls(MEDIA_PATH) == 1, "it is sent")
+    # the run was taken for dead
+    apart.redis.hset(keys.record(result.id), mapping={"state": "done", "run": "another"})
+    apart.app.backend.store_result(result.id, wxcheck.PushTimeout("of-another-call"), "FAILURE")
+    worker = next(running for running in apart.started if running.name == "worker")
+    worker.wait_for("call_superseded")
+    assert type(failure_of(result)) is wxcheck.PushTimeout
