@@ -29,7 +29,7 @@ from board.troubles import Evidence, find_troubles
 from config import keys
 from config.celery import SOCKET_TIMEOUT
 from config.names import PUSH_QUEUE
-from config.store import connect, connect_store
+from config.store import connect, connect_store, run_id
 from worker.crowds import own_queue
 from worker.presence import Presence, known
 from worker.rates import Rates
@@ -137,7 +137,7 @@ class Numbers:
                 pipe.hmget(keys.quota(program.appid, lane), *_QUOTA)
                 rings.get(keys.ring(program.appid, lane))
             stored = zip(pipe.execute(), rings.execute(), strict=True)
-        run = str(self._redis.info("server")["run_id"])
+        run = run_id(self._redis) or ""
         lanes = []
         for (program, lane), (values, ring) in zip(asked, stored, strict=True):
             quota = {field: value for field, value in zip(_QUOTA, values, strict=True) if value is not None}

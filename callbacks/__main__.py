@@ -20,6 +20,7 @@ from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
+from config.redis_check import check_redis
 from config.settings import load_settings
 from config.store import connect_store
 
@@ -63,6 +64,7 @@ def main(log_level: str) -> None:
     libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
     use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
     logging.getLogger("callbacks").setLevel(log_level.upper())
+    check_redis(settings, "endpoint")
     _allow_files(MAX_CONNECTIONS + OTHER_FILES)
     from board.cluster_metrics import cluster_metrics
     from board.numbers import Numbers

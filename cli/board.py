@@ -27,6 +27,9 @@ def board(host: str | None, port: int | None) -> None:
 
     said = {"board_host": host, "board_port": port}
     settings = load_settings("board", **{name: value for name, value in said.items() if value is not None})
+    from config.redis_check import check_redis
+
+    check_redis(settings, "board")
     from board.numbers import Numbers
     from board.server import serve
     from config.store import connect_store

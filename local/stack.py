@@ -9,12 +9,11 @@ from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-from urllib.parse import urlsplit
 
 import requests
 
 from config.settings import PREFIX, Settings, of_file
-from config.store import connect, vouch
+from config.store import connect, vouch, without_password
 from local.errors import PortTaken, RedisSilent
 from local.ports import free_port, is_free
 from local.processes import ROOT, Processes
@@ -227,13 +226,6 @@ class Stack:
         self.flower_url = f"http://{HOST}:{port}"
         self._start_process("flower", "celery", "-A", "worker", "flower", f"--port={port}", f"--address={HOST}")
         return lambda: _answers_200(f"{self.flower_url}/healthcheck")
-
-
-def without_password(url: str) -> str:
-    """``url`` for people to read: scheme, host, port and database, and none of its secrets."""
-    parts = urlsplit(url)
-    where = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{where}{parts.path}"
 
 
 def _answers_200(url: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -18,7 +19,7 @@ from redis.exceptions import RedisError
 
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
-from config.store import STORE_AWAY
+from config.store import STORE_AWAY, reason
 from worker.backend import Backend, passes
 from worker.outbox import Run, current_run, delivery_of, run_begins
 from worker.quota import STORE_PAUSE
@@ -66,13 +67,14 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             try:
                 return step()
             except STORE_AWAY as error:
-                said = f"{type(error).__name__}; attempt {attempt} of {STORE_ATTEMPTS}, trying on"
+                said = f"{reason(error)}; attempt {attempt} of {STORE_ATTEMPTS}, trying on"
                 log.warning("store_away", said, task_id=self.request.id)
                 time.sleep(STORE_PAUSE)
         return step()
 
     def give_back(self) -> NoReturn:
         """Gives the message back to its queue: the store is away, and without it nothing can be done."""
+        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
         time.sleep(STORE_PAUSE)
         raise Reject("the store is away", requeue=True)
 

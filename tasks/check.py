@@ -10,6 +10,7 @@ Beside a verdict there are three outcomes:
 from __future__ import annotations
 
 import random
+import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -17,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.exceptions import Ignore, Retry
 
 from config.logs import Log
-from config.store import STORE_AWAY
+from config.store import STORE_AWAY, reason
 from tasks.base import Concluded, EndingTask
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.consumer import Flows
@@ -50,6 +51,7 @@ class CheckTask(EndingTask):
 
     def give_back(self) -> NoReturn:
         """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
         self._hold_back("store", STORE_PAUSE)
 
     def ask(self, check: Check) -> Answer:

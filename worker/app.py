@@ -8,6 +8,7 @@ from celery import Celery
 from celery.signals import worker_init, worker_process_shutdown
 
 from config.celery import celery_configuration
+from config.redis_check import check_redis
 from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
@@ -53,7 +54,7 @@ use_rate_command()
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def check_settings(**_: Any) -> None:
     """A worker that cannot work stops at once, and says all that it lacks."""
-    load_settings("worker")
+    check_redis(load_settings("worker"), "worker")
     note_follow_ups()
 
 

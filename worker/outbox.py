@@ -14,7 +14,7 @@ import uuid
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from config.keys import UNACKED, UNACKED_INDEX
+from config.keys import NEVER, UNACKED, UNACKED_INDEX
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -70,7 +70,8 @@ class StoredResult(NamedTuple):
     seconds: int
 
 
-NO_RESULT = StoredResult("", "", 0)
+#: under a key of ours, for an ACL may refuse another one
+NO_RESULT = StoredResult(NEVER, "", 0)
 
 
 #: tags of messages that are acknowledged in the store, which this process' consumer is about to acknowledge

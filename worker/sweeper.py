@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 
 from config.logs import Log
+from config.redis_check import faults_of
+from config.redis_needs import needs
 from config.store import STORE_AWAY
 from worker.due import look
 from worker.messages import publish_again
@@ -76,7 +78,10 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
 
 
 def _warn_of_redis() -> None:
-    """Tells once what is wrong with the Redis that holds checks, with the remedy."""
+    """Tells once what is wrong with the Redis that holds checks, with the remedy; it may have come after the worker."""
+    for url, (setting, access) in needs(runtime().settings, "worker").items():
+        for fault in faults_of(url, setting, access):
+            log.error("redis_refuses", fault)
     for role, client in runtime().redises():
         for fault in told(client):
             log.warning("redis_unsafe", f"{role}: {fault}")

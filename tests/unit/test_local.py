@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
+from config.store import without_password
 from local.cases import cases
 from local.errors import NoFreePort
 from local.interrupt import Interrupted, interruptible
 from local.outcome import Outcome, Run
 from local.platform_stats import PlatformStats
 from local.ports import free_port, is_free
-from local.stack import without_password
 
 TEXT = cases()[0]
 PASSED = {"kind": "text", "suggest": "pass", "version": 1, "label": 100, "appid": "wx1", "trace_id": None, "detail": []}

@@ -22,6 +22,9 @@ if recorded ~= 'sending' or run ~= ARGV[8] then
   return 'lost'
 end
 local is_over = state == 'early' or cancelled
+-- what may be done twice comes first: an ACL may let it pass to here
+redis.call('SET', KEYS[7], ARGV[5] ~= '' and ARGV[4] .. '\n' .. ARGV[5] or ARGV[4])
+store_result({KEYS[8]}, {ARGV[10], ARGV[11]})
 if is_over and ARGV[3] ~= '' then
   local refused = publish({}, {ARGV[3], ARGV[4]})
   if refused then
@@ -34,8 +37,6 @@ redis.call('ZREM', KEYS[6], ARGV[2])
 redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1], 'begun', begun or now)
 redis.call('HSET', KEYS[1], 'state', is_over and 'finishing' or 'waiting', 'task_id', ARGV[2],
   'kept', ARGV[3] ~= '' and 'finish' or 'rest', 'since', now)
-redis.call('SET', KEYS[7], ARGV[5] ~= '' and ARGV[4] .. '\n' .. ARGV[5] or ARGV[4])
-store_result({KEYS[8]}, {ARGV[10], ARGV[11]})
 acknowledge({KEYS[9], KEYS[10]}, {ARGV[12]})
 redis.call('ZADD', KEYS[2], now + ARGV[is_over and 7 or 6], ARGV[1])
 if cancelled then

@@ -1,0 +1,132 @@
+"""What each process asks of Redis, as the rules of an ACL; ``docs/redis.md`` has the whole lines. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+from urllib.parse import urlsplit
+
+from config.settings import PREFIX
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+Asking = Literal["worker", "endpoint", "board", "application"]
+
+
+@dataclass(frozen=True)
+class Access:
+    """What is asked of one Redis: commands, and patterns of keys and channels, as an ACL writes them."""
+
+    commands: frozenset[str] = frozenset()
+    keys: tuple[str, ...] = ()
+    channels: tuple[str, ...] = ()
+
+    def __or__(self, other: Access) -> Access:
+        return Access(
+            self.commands | other.commands,
+            tuple(dict.fromkeys(self.keys + other.keys)),
+            tuple(dict.fromkeys(self.channels + other.channels)),
+        )
+
+    def rules(self) -> str:
+        """The rules of an ACL that grant it."""
+        rules = [f"~{key}" for key in self.keys] + [f"&{channel}" for channel in self.channels]
+        return " ".join(rules + [f"+{command}" for command in sorted(self.commands)])
+
+
+#: what every process does to reach Redis, and to ask what it may do there
+_ALL = "eval multi ping select"
+#: Celery and kombu: queues with their bindings, commands to workers and their answers, events
+_CONSUMES = (
+    "blmove brpop del evalsha exec exists expire get hdel hexists hget hset llen lpush lrange lrem pexpire "
+    "psubscribe publish punsubscribe rpop rpush sadd script|exists script|load set smembers srem subscribe time "
+    "type unsubscribe zadd zrange zrangebyscore zrem"
+)
+#: Celery: results, and the parts of chords
+_RESULTS = (
+    "del evalsha exec exists expire get llen lrange mget publish rpush sadd script|exists script|load set setex "
+    "sismember subscribe time unsubscribe zadd zcount zrange zrem"
+)
+#: the store of a worker
+_WORKS = (
+    "decrby del evalsha exec exists expire get getrange hdel hexists hget hgetall hincrby hmget hset hsetnx "
+    "hstrlen incrby info lpush lrange ltrim mget publish rpush sadd script|load set setrange smembers srem strlen "
+    "time zadd zcard zcount zrange zrem zremrangebyrank zrevrange zscore"
+)
+#: what the board and the endpoint's metrics are made of, and that they say that they run
+_COUNTS = (
+    "del evalsha exec expire get hdel hget hgetall hincrby hmget hset info llen lpush lrange ltrim script|load "
+    "smembers time zcard zcount zrange zrem zrevrange zscore"
+)
+#: a question to the workers, and its answers; what waits in a queue
+_ASKS = (
+    "blmove del evalsha hdel hset lindex llen publish rpop sadd script|exists script|load set smembers srem time zadd "
+    "zrem"
+)
+#: kombu as it is in an application: it gives back, in transactions, what a lost worker had
+_KOMBU = "unwatch watch zrevrangebyscore"
+
+_QUEUES = ("_kombu.binding*", "*.celery.pidbox*", "celeryev.*")
+_RESULT_KEYS = ("celery-task-meta-*", "celery-taskset-meta-*")
+
+
+def _access(commands: str, keys: tuple[str, ...] = (), channels: tuple[str, ...] = ()) -> Access:
+    return Access(frozenset(f"{_ALL} {commands}".split()), keys, channels)
+
+
+def _events(database: str) -> tuple[str, ...]:
+    """Channels of kombu on a database. Who subscribes to a pattern needs that very pattern."""
+    return (f"/{database}.celery.pidbox", f"/{database}.celeryev/*", f"/{database}.celeryev/worker.*")
+
+
+def store_access(process: Asking) -> Access:
+    """What ``process`` asks of the store."""
+    match process:
+        case "worker":
+            return _access(_WORKS, ("wxcheck*",))
+        case "application":
+            return Access()
+        case _:
+            return _access(_COUNTS, ("wxcheck*",))
+
+
+def broker_access(process: Asking, database: str) -> Access:
+    """What ``process`` asks of a broker that is a Redis. The queues of follow-ups, which are an application's, it needs
+    too; they are not known here."""
+    match process:
+        case "worker":
+            return _access(_CONSUMES, ("wxcheck*", *_QUEUES), _events(database))
+        case "endpoint":
+            return _access(f"{_ASKS} lpush", ("wxcheck*", *_QUEUES), _events(database)[:1])
+        case "board":
+            return _access(_ASKS, ("wxcheck*", *_QUEUES), _events(database)[:1])
+        case "application":
+            keys = ("wxcheck.text*", "wxcheck.media*", "unacked*", *_QUEUES)
+            return _access(f"{_CONSUMES} {_KOMBU}", keys, _events(database))
+
+
+def results_access(process: Asking) -> Access:
+    """What ``process`` asks of a result backend that is a Redis."""
+    if process in ("worker", "application"):
+        return _access(_RESULTS, _RESULT_KEYS, ("celery-task-meta-*",))
+    return Access()
+
+
+def needs(settings: Settings, process: Asking) -> dict[str, tuple[str, Access]]:
+    """What ``process`` asks of each Redis, by its URL, with the setting that names it."""
+    found: dict[str, tuple[str, Access]] = {}
+    asked = (
+        ("REDIS_URL", settings.redis_url, store_access(process)),
+        ("BROKER_URL", settings.broker, broker_access(process, _database(settings.broker))),
+        ("RESULT_BACKEND", settings.backend, results_access(process)),
+    )
+    for name, url, access in asked:
+        if access.commands and url.startswith(("redis:", "rediss:")):
+            setting, before = found.get(url, (PREFIX + name, Access()))
+            found[url] = setting, before | access
+    return found
+
+
+def _database(url: str) -> str:
+    return urlsplit(url).path.strip("/") or "0"
