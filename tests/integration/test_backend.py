@@ -133,7 +133,7 @@ PASSING = {
     "the broker is away, says redis-py": (because(OperationalError("away"), AWAY), True),
     "the broker is away, says the system": (because(OperationalError("away"), ConnectionRefusedError()), True),
     "a queue is another kind of key": (because(OperationalError(), redis.exceptions.ResponseError("WRONGTYPE")), False),
-    "no rights": (because(OperationalError(), redis.exceptions.NoPermissionError("NOPERM")), False),
+    "no rights": (because(OperationalError(), redis.exceptions.NoPermissionError("NOPERM")), True),
     "full": (because(OperationalError(), redis.exceptions.OutOfMemoryError("OOM")), True),
     "an unknown compression": (because(OperationalError("'rar'"), KeyError("rar")), False),
     "a fault of ours": (TypeError(), False),
