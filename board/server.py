@@ -15,6 +15,7 @@ import uvicorn
 
 from board.app import create_app
 from board.latest import Read
+from callbacks.bounded_log import bound_lines
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
@@ -25,8 +26,11 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: requests and idle connections at one time; further ones are answered 503
+#: connections at one time; half of them may wait for their client (:mod:`callbacks.protocol`). Beyond, requests are
+#: answered 503
 MAX_CONNECTIONS = 500
+#: connections that the kernel holds ready; the loop takes them all at once
+BACKLOG = 100
 #: seconds for which a connection may stay idle; a page asks each second
 KEEP_ALIVE_SECONDS = 15
 #: seconds that requests under way get at the end
@@ -58,6 +62,7 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
         # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
         signal.signal(number, _end)
     use_lines(settings.log_format, f"board@{socket.gethostname()}", logging.INFO)
+    bound_lines()
     logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it starts and stops is seen
     config = uvicorn.Config(
         create_app(settings, read),
@@ -66,6 +71,7 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
         server_header=False,
         ws="none",
         limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
         http=Protocol,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,

@@ -16,6 +16,7 @@ import uvicorn
 import uvloop
 
 from callbacks.app import create_app
+from callbacks.bounded_log import bound_lines
 from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
@@ -26,8 +27,11 @@ from config.store import connect_store
 
 log = Log("callbacks.main")
 
-#: requests and idle connections at one time; further ones are answered 503
+#: connections at one time; half of them may wait for their client (:mod:`callbacks.protocol`). Beyond, requests are
+#: answered 503
 MAX_CONNECTIONS = 2000
+#: connections that the kernel holds ready; the loop takes them all at once
+BACKLOG = 256
 #: descriptors beside those of connections
 OTHER_FILES = 200
 #: seconds for which a connection may stay idle
@@ -63,9 +67,10 @@ def main(log_level: str) -> None:
     # libraries at DEBUG write what they send and receive
     libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
     use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
+    bound_lines()
     logging.getLogger("callbacks").setLevel(log_level.upper())
     check_redis(settings, "endpoint")
-    _allow_files(MAX_CONNECTIONS + OTHER_FILES)
+    connections = allowed_connections()
     from board.cluster_metrics import cluster_metrics
     from board.numbers import Numbers
     from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
@@ -89,7 +94,8 @@ def main(log_level: str) -> None:
         access_log=False,  # its lines hold the query, and so the signatures
         server_header=False,
         ws="none",
-        limit_concurrency=MAX_CONNECTIONS,
+        limit_concurrency=connections,
+        backlog=BACKLOG,
         http=Protocol,
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=GRACE_SECONDS,
@@ -98,13 +104,21 @@ def main(log_level: str) -> None:
         runner.run(Server(config, settings.log_format).serve())
 
 
-def _allow_files(number: int) -> None:
-    """Lets the process hold so many descriptors, or as many as it may: mostly 1,024 are allowed unless one asks."""
+def allowed_connections() -> int:
+    """``MAX_CONNECTIONS``, or as many as the process may have descriptors for: mostly 1,024 unless one asks."""
+    others = OTHER_FILES + BACKLOG
+    wanted = MAX_CONNECTIONS + others
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     if most != resource.RLIM_INFINITY:
-        number = min(number, most)
-    if allowed != resource.RLIM_INFINITY and allowed < number:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (number, most))
+        wanted = min(wanted, most)
+    if allowed != resource.RLIM_INFINITY and allowed < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, most))
+    if wanted < MAX_CONNECTIONS + others:
+        connections = max(wanted - others, wanted // 4)
+        said = f"{connections} connections at one time, for only {wanted} files may be open (ulimit -n)"
+        log.warning("few_files", said)
+        return connections
+    return MAX_CONNECTIONS
 
 
 def _end(_signal: int, _frame: FrameType | None) -> None:

@@ -38,6 +38,9 @@ ReadCluster = Callable[[], list[Metric]]
 #: the push URL of the default Mini Program; of another one its appId follows
 PATH = "/wechat/push"
 
+#: how often the text of ``/metrics`` is made anew: at once, and each second from then on
+FRESH_AT_ONCE, FRESH_PER_SECOND = 100, 50
+
 log = Log(__name__)
 
 _SUCCESS = b"success"
@@ -77,6 +80,9 @@ class _Endpoint:
         self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
         self._warnings = BoundedLog(log)
+        #: the text of /metrics, and how often it may be made anew before it has to be kept
+        self._text = b""
+        self._fresh, self._filled_at = float(FRESH_AT_ONCE), time.monotonic()
         self._routes = self._router()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -141,7 +147,17 @@ class _Endpoint:
         except Unanswered as error:
             self._warnings.warning("counters_not_read", f"the store does not tell the cluster's numbers: {error}")
             cluster = None
-        return Response(self._metrics.exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
+        return Response(self._exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
+
+    def _exposition(self, cluster: list[Metric] | None) -> bytes:
+        """The text of ``/metrics``, which costs milliseconds: where many ask, some get the one before."""
+        now = time.monotonic()
+        self._fresh = min(FRESH_AT_ONCE, self._fresh + (now - self._filled_at) * FRESH_PER_SECOND)
+        self._filled_at = now
+        if self._fresh >= 1:
+            self._fresh -= 1
+            self._text = self._metrics.exposition(cluster)
+        return self._text
 
     async def _push(self, appid: str | None, scope: Scope, receive: Receive, send: Send) -> None:
         answer: type[PlainTextResponse] = EarlyAnswer  # until the body was read

@@ -48,6 +48,11 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         raise Incomplete(f"the body did not come within {BODY_SECONDS} s") from None
 
 
+#: answers after which a body is thrown away at one time; beyond, the connection is closed at once
+_MAX_LINGERING = 100
+_lingering: set[object] = set()
+
+
 class EarlyAnswer(PlainTextResponse):
     """An answer to a request whose body was not read to its end; the connection is closed after it.
 
@@ -59,10 +64,14 @@ class EarlyAnswer(PlainTextResponse):
         self.headers["connection"] = "close"
         await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
         await send({"type": "http.response.body", "body": self.body, "more_body": True})
-        try:
-            async with asyncio.timeout(_LINGER_SECONDS):
-                while (await receive()).get("more_body"):
-                    pass
-        except TimeoutError:
-            pass  # it goes on sending: that is its own affair now
+        if len(_lingering) < _MAX_LINGERING:
+            _lingering.add(self)
+            try:
+                async with asyncio.timeout(_LINGER_SECONDS):
+                    while (await receive()).get("more_body"):
+                        pass
+            except TimeoutError:
+                pass  # it goes on sending: that is its own affair now
+            finally:
+                _lingering.discard(self)
         await send({"type": "http.response.body", "body": b""})

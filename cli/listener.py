@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import signal
 import socket
 import sys
@@ -15,6 +16,7 @@ from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 
 from callbacks.body import EarlyAnswer, check_announced, read_body
+from callbacks.bounded_log import BoundedLines
 from callbacks.outcomes import Refusal
 from callbacks.protocol import Protocol
 from callbacks.verification import MAX_UNSIGNED, check_query
@@ -66,6 +68,8 @@ class Listener:
         for number in (signal.SIGTERM, signal.SIGINT):
             # uvicorn raises the signal again when it has stopped
             signal.signal(number, lambda *_: sys.exit(0))
+        if logging.lastResort is not None:
+            logging.lastResort.addFilter(BoundedLines())
         asyncio.run(self._serve(sock, seconds))
 
     async def _serve(self, sock: socket.socket, seconds: float | None) -> None:

@@ -705,7 +705,10 @@ def test_hostile_pushes_do_not_flood_the_log(broker: Valkey, caplog: pytest.LogC
 
 
 @contextmanager
-def process(broker: str, *options: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
+def process(
+    broker: str, *options: str, files: int | None = None, **environment: str
+) -> Iterator[subprocess.Popen[str]]:
+    """The endpoint as a process; ``files``: how many it may open."""
     clean = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
     given = {
         "WXCHECK_REDIS_URL": broker,
@@ -715,10 +718,13 @@ def process(broker: str, *options: str, **environment: str) -> Iterator[subproce
         "WXCHECK_CALLBACK_PORT": "0",
         "WXCHECK_LOG_FORMAT": "text",
     }
+    command = [sys.executable, "-m", "callbacks", *options]
+    if files is not None:
+        command = ["sh", "-c", f'ulimit -n {files} && exec "$0" "$@"', *command]
     with ExitStack() as stack:
         running = stack.enter_context(
             subprocess.Popen(
-                [sys.executable, "-m", "callbacks", *options],
+                command,
                 cwd=ROOT,
                 env={**clean, **given, **environment},
                 stdout=subprocess.PIPE,
@@ -812,6 +818,89 @@ def test_a_thousand_connections_left_open_hold_up_no_push_and_are_closed(broker:
                 pass
         with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
             assert client.post("/wechat/push", params=params, json=body).status_code == 200
+
+
+IDLE = {
+    "silent": b"",
+    "half a head": b"POST /wechat/push?",
+    "kept alive": b"GET /livez HTTP/1.1\r\nHost: x\r\n\r\n",
+    "half a body": b"POST /wechat/push HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n{",
+}
+
+
+def allow_files(number: int) -> None:
+    """This process holds the other ends."""
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if most != resource.RLIM_INFINITY and most < number:
+        pytest.skip(f"only {most} files may be open here")
+    resource.setrlimit(resource.RLIMIT_NOFILE, (number, most))
+
+
+def all_taken(url: str, stack: ExitStack, idle: bytes, connections: int) -> None:
+    """Each push is taken while so many connections are open that say no more than ``idle``."""
+    address = "127.0.0.1", urlsplit(url).port or 0
+    params, body = secured(json.dumps(EVENT).encode())
+    for number in range(connections):
+        connection = stack.enter_context(closing(socket.create_connection(address, timeout=20)))
+        with suppress(ConnectionResetError, BrokenPipeError):
+            connection.sendall(idle)
+        if number % 200 == 199:
+            answer = httpx.post(f"{url}/wechat/push", params=params, json=body, timeout=20, trust_env=False)
+            assert answer.text == "success"
+
+
+@pytest.mark.parametrize("kind", IDLE)
+def test_thousands_of_connections_that_say_nothing_hold_up_no_push(broker: Valkey, kind: str) -> None:
+    allow_files(4000)
+    with process(broker.url) as running, ExitStack() as stack:
+        all_taken(listening(running), stack, IDLE[kind], 3000)
+
+
+def test_no_more_connections_are_held_than_files_may_be_open(broker: Valkey) -> None:
+    allow_files(4000)
+    with process(broker.url, files=1024) as running, ExitStack() as stack:
+        all_taken(listening(running), stack, b"", 2000)
+        running.terminate()
+        _, err = running.communicate(timeout=20)
+    assert "few_files" in err
+    assert "Too many open files" not in err
+
+
+@pytest.mark.parametrize(
+    "request_",
+    [
+        b"\x16\x03\x01\r\n\r\n",
+        b"GET /livez HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n\r\n",
+        b"POST /wechat/push HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n",
+    ],
+    ids=["no HTTP", "an upgrade", "no signature"],
+)
+def test_a_stranger_cannot_flood_the_log(broker: Valkey, request_: bytes) -> None:
+    with process(broker.url, WXCHECK_LOG_FORMAT="json") as running:
+        assert running.stderr is not None
+        said = map(json.loads, running.stderr)
+        url = next(line["url"] for line in said if line["event"] == "endpoint_starts")
+        began = time.monotonic()
+
+        def send() -> None:
+            with closing(socket.create_connection(("127.0.0.1", urlsplit(url).port or 0), timeout=20)) as stranger:
+                stranger.sendall(request_)
+                stranger.recv(4096)
+
+        for _ in range(400):
+            send()
+        seconds = time.monotonic() - began
+        time.sleep(1.1)
+        send()
+        running.terminate()
+        _, err = running.communicate(timeout=20)
+    lines = [line for line in map(json.loads, err.splitlines()) if line["level"] == "WARNING"]
+    # of a library's lines, which have no event of their own, each sentence is a kind
+    kinds = {line["message"].partition(" (and ")[0] if line["event"] == "uvicorn" else line["event"] for line in lines}
+    assert lines
+    assert len(lines) <= len(kinds) * (seconds + 3)
+    # each that was not written is counted by a later line of its kind
+    assert sum(1 + line.get("kept_back", 0) for line in lines) == 401 * len(kinds)
 
 
 def test_the_process_starts_without_its_broker_and_ends_while_it_hangs(own_broker: Valkey) -> None:

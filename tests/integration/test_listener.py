@@ -6,7 +6,7 @@ import asyncio
 import socket
 import threading
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from typing import Any
 from unittest.mock import Mock
 
@@ -20,12 +20,18 @@ from tests.support.processes import eventually
 #: seconds for a head here, and for an answer to a request for /late: more
 HEAD_SECONDS = 0.4
 LATE = 3 * HEAD_SECONDS
+#: connections at one time
+LIMIT = 40
 REQUEST = "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/late":
         await asyncio.sleep(LATE)
+    if scope["path"] == "/large":
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(500):  # more than sockets buffer
+            await send({"type": "http.response.body", "body": b"a" * 100_000, "more_body": True})
     if scope["path"] == "/body":
         more = True
         while more:
@@ -37,10 +43,10 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 @pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
-def port(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[int]:
+def server(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Iterator[uvicorn.Server]:
     monkeypatch.setattr(protocol, "HEAD_SECONDS", HEAD_SECONDS)
-    config = uvicorn.Config(app, port=0, http=protocol.Protocol, log_config=None, ws="none", lifespan="off")
-    server = uvicorn.Server(config)
+    options = {"log_config": None, "ws": "none", "lifespan": "off", "limit_concurrency": LIMIT}
+    server = uvicorn.Server(uvicorn.Config(app, port=0, http=protocol.Protocol, **options))  # type: ignore[arg-type]
 
     def serve() -> None:
         with asyncio.Runner(loop_factory=request.param) as runner:
@@ -50,10 +56,16 @@ def port(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> Ite
     thread.start()
     try:
         eventually(lambda: server.started, "it listens")
-        yield server.servers[0].sockets[0].getsockname()[1]
+        yield server
     finally:
         server.should_exit = True
         thread.join()
+
+
+@pytest.fixture
+def port(server: uvicorn.Server) -> int:
+    port: int = server.servers[0].sockets[0].getsockname()[1]
+    return port
 
 
 def said(port: int, *sent: str) -> str:
@@ -72,6 +84,85 @@ def said(port: int, *sent: str) -> str:
 @pytest.mark.parametrize("sent", ["", "GET / HT", "GET / HTTP/1.1\r\nHost: x\r\n"], ids=["silent", "a word", "half"])
 def test_a_connection_on_which_no_whole_head_comes_is_closed(port: int, sent: str) -> None:
     assert said(port, sent) == ""
+
+
+def opened(stack: ExitStack, port: int, sent: str) -> socket.socket:
+    connection = stack.enter_context(closing(socket.create_connection(("127.0.0.1", port), timeout=20)))
+    connection.sendall(sent.encode())
+    return connection
+
+
+SAY_NOTHING = {
+    "silent": "",
+    "half a head": "GET / HT",
+    "kept alive": REQUEST.format(path="/"),
+    "never reads": REQUEST.format(path="/large"),
+}
+
+
+@pytest.mark.parametrize("what", SAY_NOTHING)
+def test_connections_that_wait_take_no_place_from_requests(
+    port: int, what: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However long they may wait."""
+    for bound in ("FIRST_BYTE_SECONDS", "HEAD_SECONDS", "UNREAD_SECONDS"):
+        monkeypatch.setattr(protocol, bound, 60.0)
+    with ExitStack() as stack:
+        for _ in range(5 * LIMIT):
+            opened(stack, port, SAY_NOTHING[what])
+        for _ in range(3):
+            assert said(port, REQUEST.format(path="/").replace("\r\n\r\n", "\r\nConnection: close\r\n\r\n")).count(
+                "done"
+            )
+
+
+def test_a_request_under_way_is_not_closed_for_a_new_connection(port: int) -> None:
+    with ExitStack() as stack:
+        late = opened(stack, port, REQUEST.format(path="/late"))
+        for _ in range(2 * LIMIT):
+            opened(stack, port, "")
+        assert late.recv(1000).endswith(b"done")
+
+
+def test_a_connection_whose_first_byte_does_not_come_is_closed_sooner_than_one_in_a_head(
+    port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "FIRST_BYTE_SECONDS", 0.2)
+    monkeypatch.setattr(protocol, "HEAD_SECONDS", 3600.0)
+    with ExitStack() as stack:
+        in_head = opened(stack, port, "GET / HT")
+        assert said(port, "") == ""
+        in_head.sendall(b"TP/1.1\r\nHost: x\r\n\r\n")
+        assert in_head.recv(1000).endswith(b"done")
+
+
+def test_a_head_that_trickles_in_is_no_head(port: int) -> None:
+    with ExitStack() as stack:
+        trickling = opened(stack, port, "GET / HTTP/1.1\r\nA: ")
+        trickling.settimeout(HEAD_SECONDS / 10)
+        closed = False
+        for _ in range(1000):
+            try:
+                trickling.sendall(b"a")
+                closed = trickling.recv(1000) == b""
+            except TimeoutError:
+                continue
+            except OSError:
+                closed = True
+            if closed:
+                break
+        assert closed
+
+
+@pytest.mark.parametrize("connection", ["keep-alive", "close"])
+def test_a_client_that_never_takes_its_answer_is_let_go(
+    server: uvicorn.Server, port: int, connection: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(protocol, "UNREAD_SECONDS", 0.3)
+    with ExitStack() as stack:
+        opened(stack, port, f"GET /large HTTP/1.1\r\nHost: x\r\nConnection: {connection}\r\n\r\n")
+        eventually(lambda: len(server.server_state.tasks) == 1, "its request is under way")
+        eventually(lambda: not server.server_state.connections, "it is closed")
 
 
 def test_a_connection_on_which_half_a_head_follows_an_answer_is_closed(port: int) -> None:
