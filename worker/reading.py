@@ -11,9 +11,11 @@ The last two are counted: Celery would drop them, with an entry in a log.
 from __future__ import annotations
 
 import re
+from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import current_app
+from celery.app.task import Context
 from celery.utils.time import maybe_iso8601
 from kombu import Consumer
 from kombu.exceptions import ContentDisallowed
@@ -40,6 +42,23 @@ _IN_HEADERS = (
 _KEPT: dict[str, type] = {"root_id": str, "parent_id": str, "group": str, "group_index": int, "ignore_result": bool}
 #: what follows a task, by the type that it must have
 _FOLLOWS: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
+#: headers of the second protocol, by the type that each has where it has a value
+_HEADERS: dict[str, type] = {
+    **dict.fromkeys(("lang", "root_id", "parent_id", "group", "shadow", "origin", "argsrepr", "kwargsrepr"), str),
+    **dict.fromkeys(("group_index", "retries", "replaced_task_nesting"), int),
+    "ignore_result": bool,
+    "timelimit": list,
+    "stamped_headers": list,
+    "stamps": dict,
+    "eta": str,
+}
+#: what Celery itself knows of a run under these names: a header of that name would be taken for it
+_RESERVED = frozenset(name for name in vars(Context) if not name.startswith("_")) - {
+    *_IN_HEADERS,
+    *_HEADERS,
+    "expires",
+}
+
 #: what looks like the name of a task, a content type or a compression
 _NAME = re.compile(r"[A-Za-z0-9_./+-]{1,80}")
 
@@ -100,6 +119,8 @@ def as_protocol_2(message: Message) -> Read:
         Unreadable.
     """
     body = _decoded(message)
+    if not _RESERVED.isdisjoint(message.headers):
+        message.headers = {name: value for name, value in message.headers.items() if name not in _RESERVED}
     headers = dict(message.headers)
     if isinstance(body, dict) and "task" in {*body, *headers}:
         # of the first protocol, or with the headers of the second one besides
@@ -145,21 +166,40 @@ def _examine(found: Read) -> None:
     if not isinstance(args, list | tuple) or not isinstance(kwargs, dict) or not isinstance(embedded, dict):
         said = "its arguments are none of Celery's protocol 2, nor of protocol 1"
         raise Unreadable("body", f"{said}; args is a list, kwargs an object")
+    for follows in _FOLLOWS:
+        if not _is_followed_by(embedded.get(follows), follows):
+            raise Unreadable("body", f"its {follows} is none of Celery's; send it with Celery")
+    for header, kind in _HEADERS.items():
+        value = headers.get(header)
+        if value is not None and (not isinstance(value, kind) or (kind is int and isinstance(value, bool))):
+            raise Unreadable("headers", f"its {header} is a {type(value).__name__}, where Celery has {kind.__name__}")
     for header in ("eta", "expires"):
         try:
-            if headers.get(header) is not None:
-                maybe_iso8601(headers[header])
+            right = headers.get(header) is None or isinstance(maybe_iso8601(headers[header]), datetime)
         except (TypeError, ValueError, AttributeError):
-            raise Unreadable("headers", f"its {header} is no time in ISO 8601") from None
-    retries, limit = headers.get("retries"), headers.get("timelimit")
-    if retries is not None and (not isinstance(retries, int) or retries < 0):
-        raise Unreadable("headers", "its retries is no number from 0 on")
-    if limit and not (isinstance(limit, list | tuple) and len(limit) == 2 and all(map(_is_limit, limit))):
+            right = False
+        if not right:
+            raise Unreadable("headers", f"its {header} is no time in ISO 8601")
+    if (headers.get("retries") or 0) < 0:
+        raise Unreadable("headers", "its retries is less than 0")
+    limit = headers.get("timelimit")
+    if limit and not (len(limit) == 2 and all(map(_is_limit, limit))):
         raise Unreadable("headers", "its timelimit is no pair of seconds")
+    if not all(isinstance(stamp, str) for stamp in headers.get("stamped_headers") or ()):
+        raise Unreadable("headers", "its stamped_headers are no names")
+
+
+def _is_followed_by(value: Any, name: str) -> bool:
+    """Whether a message has ``value`` where Celery has what follows its task: signatures, or one, or nothing."""
+    if not value:
+        return True
+    several = value if isinstance(value, list) else [value]
+    right = isinstance(value, _FOLLOWS[name])
+    return right and all(isinstance(one, dict) and isinstance(one.get("task"), str) for one in several)
 
 
 def _is_limit(value: object) -> bool:
-    return value is None or isinstance(value, int | float)
+    return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
 
 
 def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | None) -> bool:

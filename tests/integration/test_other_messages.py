@@ -263,6 +263,34 @@ def test_what_cannot_be_read_fails_under_its_id_and_is_counted(system: System, q
     assert all(HUSH not in process.output for process in system.started if process.name == "worker")
 
 
+STRANGE: list[Any] = [5, -1.5, "x", "", True, [], [5], [None], {}, {"a": 1}, [{"a": 1}], ["x"]]
+FOLLOWS = ("callbacks", "errbacks", "chain", "chord")
+#: what Celery has in headers, and what it knows of a run by itself
+HEADERS = (
+    *("lang", "shadow", "group", "group_index", "root_id", "parent_id", "origin", "argsrepr", "kwargsrepr", "stamps"),
+    *("stamped_headers", "replaced_task_nesting", "timelimit", "retries", "eta", "expires", "hostname", "get", "tag"),
+    *("args", "kwargs", "headers", "delivery_info", "reply_to", "is_eager", "called_directly"),
+)
+
+
+def test_whatever_stands_where_celery_has_something_else_ends_the_check_and_not_the_worker(system: System) -> None:
+    """A message that ends its worker ends the next one too."""
+    sent = {}
+    for value in STRANGE:
+        for name in (*FOLLOWS, *HEADERS):
+            message = headers() if name in FOLLOWS else headers(**{name: value})
+            embedded = {name: value} if name in FOLLOWS else {}
+            put(system, wxcheck.TEXT_QUEUE, headers=message, body=json.dumps([[words()], {}, embedded]))
+            sent[message["id"]] = (name, value)
+    for task_id, case in sent.items():
+        assert ended(AsyncResult(task_id, app=system.app)).state in ("SUCCESS", "FAILURE"), case
+    eventually(lambda: not unacknowledged(system.redis), "the messages are done with")
+    ends = [AsyncResult(task_id, app=system.app).result for task_id in sent]
+    failed = sum(isinstance(end, wxcheck.InvalidCheck) for end in ends)
+    assert failed > len(STRANGE)
+    eventually(lambda: sum(counted(system).values()) == failed, "what could not be run is counted, each once")
+
+
 def test_a_pickled_check_of_an_application_fails_by_name(system: System) -> None:
     with client(system, task_serializer="pickle", accept_content=["json", "pickle"]) as app:
         result = send_text(app, HUSH)
