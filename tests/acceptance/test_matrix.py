@@ -10,10 +10,23 @@ from tests.matrix.canvases import CANVASES
 from tests.matrix.running import matrix
 from tests.support.topology import NAMES
 
+#: child processes, which run what a worker's threads else run
+PREFORK = ("--pool=prefork", "-c", "4")
+
 
 @pytest.mark.parametrize("topology", NAMES)
 def test_every_canvas_ends_as_it_should_and_leaves_nothing(topology: str, tmp_path: Path) -> None:
-    with matrix(tmp_path, topology) as running:
+    run_all(topology, tmp_path)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("topology", NAMES)
+def test_every_canvas_ends_so_where_child_processes_run_the_checks(topology: str, tmp_path: Path) -> None:
+    run_all(topology, tmp_path, PREFORK)
+
+
+def run_all(topology: str, directory: Path, worker: tuple[str, ...] = ()) -> None:
+    with matrix(directory, topology, worker=worker) as running:
         outcomes = running.outcomes()
         faults = running.faults(outcomes)
         print(running.log())

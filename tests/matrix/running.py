@@ -24,6 +24,7 @@ OWN_PYTHON = sys.executable
 #: keys without an expiry that an idle system has, by how they begin: none of them grows with the number of checks
 STAYS = (
     "wxcheck:counters",
+    "wxcheck:crowded:",
     "wxcheck:dead",
     "wxcheck:follow_ups",
     "wxcheck:lanes",
@@ -38,9 +39,10 @@ STAYS = (
 
 
 class Matrix:
-    """The processes around the canvases. ``python``: the application's own, with its Celery."""
+    """The processes around the canvases. ``python``: the application's own, with its Celery; ``worker``: options of
+    wxcheck's."""
 
-    def __init__(self, system: System, python: str = OWN_PYTHON) -> None:
+    def __init__(self, system: System, python: str = OWN_PYTHON, worker: tuple[str, ...] = ()) -> None:
         self.system = system
         self._python = python
         self._environment = {
@@ -52,7 +54,7 @@ class Matrix:
             "MATRIX_OPERATOR": json.dumps([OWN_PYTHON, "-m", "cli"]),
             "MATRIX_OPERATOR_ENV": json.dumps({**os.environ, "PYTHONPATH": str(ROOT), **system.environment}),
         }
-        self.workers = [system.worker(), self._application()]
+        self.workers = [system.worker("worker", *worker), self._application()]
 
     def outcomes(self, *names: str) -> dict[str, Outcome]:
         """Sends the canvases, all or those of these names, and waits until they have ended."""
@@ -114,12 +116,12 @@ class Matrix:
 
 
 @contextmanager
-def matrix(directory: Path, topology: str, python: str = OWN_PYTHON) -> Iterator[Matrix]:
+def matrix(directory: Path, topology: str, python: str = OWN_PYTHON, worker: tuple[str, ...] = ()) -> Iterator[Matrix]:
     """A system on ``topology`` (:mod:`tests.support.topology`) at work, for as long as the block takes."""
     system = System(directory, topology, **SETTINGS)
     try:
         system.sandbox()
         system.endpoint()
-        yield Matrix(system, python)
+        yield Matrix(system, python, worker)
     finally:
         system.close()
