@@ -109,10 +109,12 @@ def record(task_id: str) -> str:
     ``cancelled`` whether it is to be cancelled when it is parked
     ``ending``    JSON: how it ends, from when that is known until it is done (:mod:`worker.endings`)
     ``member``    ``appid:trace_id`` of one that was parked
+    ``of``        digests of what is checked (:mod:`worker.digest`), the newest first: of this check, and of those that
+                  ended by the same task id
     ``ended_at``  of done: when that was
     ``refused``   how often the store has refused to end it
     ``fresh``     of done, while what else belongs to the end has yet to happen in the same step
-    Done is a mark, which expires. Without a state it is of a check that was done, and is replayed
+    Done is a mark, which expires. Without a state it is of a check on the shelf
     """
     return f"wxcheck:record:{task_id}"
 

@@ -169,6 +169,10 @@ class EndingTask(WxcheckTask):
         """Whether the result is stored with the end; not for a chord, which reads it, and counts its part, before."""
         return self.runtime.settings.is_one_redis and not request.get("chord")
 
+    def digest(self, args: Any, kwargs: Any) -> str:  # noqa: ARG002
+        """What a check with these arguments is known again by, beside its task id; '' where that is enough."""
+        return ""
+
     def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
         """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
         return ended
@@ -193,6 +197,7 @@ class EndingTask(WxcheckTask):
             with run_begins(uuid) as run:
                 request = request or {}
                 run.is_one_step = self.ends_in_one_step(request, kwargs)
+                run.digest = self.digest(args, kwargs)
                 run.delivery = delivery_of(request.get("delivery_info"))
                 traced = self._trace_all(trace, uuid, args, kwargs, request)
                 if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):

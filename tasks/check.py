@@ -16,20 +16,29 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
+from celery.states import FAILURE
 
 from config.logs import Log
 from config.store import STORE_AWAY, reason
 from tasks.base import Concluded, EndingTask
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.consumer import Flows
+from worker.digest import digest_of
 from worker.endings import decode_ending, encode_ending
 from worker.errcodes import OK, Meaning, meaning
 from worker.messages import message_of
 from worker.permit import Snooze, Start
 from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
-from worker.records import Lost, Over, Standing, standing
+from worker.records import Lost, Over, Standing, Taken, standing
 from worker.request import ALONE, HeldBack
-from wxcheck import SENT_AT_HEADER, CheckRefused, InvalidCheck, PlatformUnavailable, StaleCheck
+from wxcheck import (
+    SENT_AT_HEADER,
+    CheckCancelled,
+    CheckRefused,
+    InvalidCheck,
+    PlatformUnavailable,
+    StaleCheck,
+)
 
 if TYPE_CHECKING:
     from worker.checks import Check
@@ -59,6 +68,7 @@ class CheckTask(EndingTask):
 
         Raises:
             InvalidCheck, StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
+            CheckCancelled: it was cancelled while it was being sent, and would be sent again.
             Ignore, Retry: it comes back later.
             Concluded: a run before this one has its ending.
             HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
@@ -74,7 +84,7 @@ class CheckTask(EndingTask):
             self._refuse_stale(check)
             try:
                 sent = partial(Flows.sent, task_id)
-                start = Start(check.appid, task_id, self.this_run.token)
+                start = Start(check.appid, task_id, self.this_run.token, self.this_run.digest)
                 answer = self.runtime.platform.call(check, start, self._admit, sent, low=self._is_low())
             except TokenRefused as refused:
                 answer = refused.answer
@@ -94,12 +104,19 @@ class CheckTask(EndingTask):
     def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         return message_of(self, sent_at=time.time(), retries=0)
 
+    def digest(self, args: Any, kwargs: Any) -> str:
+        return digest_of(self.name, args, kwargs)
+
     def conclude(self, run: Run, ended: Any) -> Any:
         if run.is_one_step:
             return ended  # nothing follows before the end, which says whether this run may end it
         task_id = self.request.id
         try:
-            encoded = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
+            encoded, anew = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
+            if anew:
+                self._forget_result()
+        except Taken:
+            self._refuse_taken()
         except Over:
             self._ignore_repeated()
         except Lost:
@@ -112,7 +129,7 @@ class CheckTask(EndingTask):
     def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
         try:
             self.runtime.records.conclude(task_id, run, encode_ending(retval))
-        except (Over, Lost) as error:
+        except (Over, Lost, Taken) as error:
             log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
 
     def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
@@ -122,9 +139,15 @@ class CheckTask(EndingTask):
                 self.runtime.records.conclude(task_id, run, encode_ending(retval))
             except (Over, Lost) as other:
                 return isinstance(other, Over)
+            except Taken:
+                pass  # its end says so
         said = self.runtime.records.end(task_id, run)
         if said == "repeated":
             log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
+        elif said == "taken":
+            # it failed before it was to be sent; what that sets going goes out, and no result is stored
+            self.runtime.records.refuse(run)
+            self.runtime.statistics.ended(retval, task_id, run.appid)
         elif said == "ended":
             self.runtime.statistics.ended(retval, task_id, run.appid)
         return said != "lost"
@@ -134,9 +157,12 @@ class CheckTask(EndingTask):
 
     def _look(self) -> None:
         """Looks what became of a check whose message comes again, before it costs a permit."""
-        state = self.runtime.records.look(self.request.id)
-        if state == "concluded":
-            self._take_up(self.runtime.records.begin(self.request.id, self.this_run.token, 0), 0)
+        run = self.this_run
+        state = self.runtime.records.look(self.request.id, run.digest)
+        if state in ("concluded", "cancelled"):
+            self._take_up(self.runtime.records.begin(self.request.id, run.token, 0, run.digest), 0)
+        elif state == "taken":
+            self._refuse_taken()
         elif state != "go":
             self._ignore_repeated()
 
@@ -151,12 +177,18 @@ class CheckTask(EndingTask):
             # it may be a run that died; if not, this one finds that it is done
             if self._shelve(time.time() + found.seconds, why="busy") != "free":
                 raise Ignore
-            found = self.runtime.records.begin(self.request.id, run.token, seconds)
+            found = self.runtime.records.begin(self.request.id, run.token, seconds, run.digest)
+        if found.state == "taken":
+            self._refuse_taken()
         if found.state in ("waiting", "done"):
             self._ignore_repeated()
         run.is_recorded = True
         if found.state == "concluded":
             raise Concluded(decode_ending(found.ending))
+        if found.state == "cancelled":
+            raise CheckCancelled
+        if found.state == "anew":
+            self._forget_result()
 
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
@@ -164,6 +196,49 @@ class CheckTask(EndingTask):
         log.warning("check_lost", "another run has it since, or nobody knows of it", **identity)
         time.sleep(STORE_PAUSE)
         self._hold_back(ALONE, STORE_PAUSE)
+
+    def _refuse_taken(self) -> NoReturn:
+        """Fails a check whose task id another one has, with other content, that is under way.
+
+        What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
+        """
+        run, request = self.this_run, self.request
+        log.warning(
+            "task_id_taken", "by a check with other content; this one fails", task_id=request.id, appid=run.appid
+        )
+        failure = InvalidCheck(
+            "task_id: a check with other content is under way by the same one; give each check a task id of its own"
+        )
+        run.is_ending = True
+        try:
+            if request.chord:
+                self.backend.on_chord_part_return(request, FAILURE, failure)
+            self.backend._fail_chain(request.chain, failure)
+            if request.errbacks:
+                self.backend._call_task_errbacks(request, failure, None)
+            self.insist(partial(self.runtime.records.refuse, run))
+        except STORE_AWAY:
+            run.is_ending = False
+            self.give_back()
+        except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
+            # what is for good: there is nobody else to tell
+            log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
+        self.runtime.statistics.ended(failure, request.id, run.appid)
+        raise Ignore
+
+    def _forget_result(self) -> None:
+        """Removes the result of a check with other content that ended by the same task id.
+
+        It is no verdict of this one, and Celery overwrites no success.
+        """
+        try:
+            self.backend.forget(self.request.id)
+        except STORE_AWAY:
+            raise
+        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+            log.warning(
+                "result_not_forgotten", type(error).__name__, task_id=self.request.id, appid=self.this_run.appid
+            )
 
     def _ignore_repeated(self) -> NoReturn:
         log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=self.this_run.appid)
@@ -217,8 +292,8 @@ class CheckTask(EndingTask):
 
     def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
         try:
-            if self.this_run.is_recorded:
-                self.runtime.records.release(self.request.id, self.this_run.token)
+            if self.this_run.is_recorded and self.runtime.records.release(self.request.id, self.this_run.token):
+                raise CheckCancelled
         except STORE_AWAY as error:
             said = f"{type(error).__name__}; its lease ends"
             log.info("not_released", said, task_id=self.request.id, appid=appid)
@@ -230,8 +305,12 @@ class CheckTask(EndingTask):
     def _shelve(self, until: float, why: Why, retries: int = 0) -> str:
         run = self.this_run
         message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
-        said = self.runtime.shelf.put(self.request.id, message, until, run.token, why)
+        said = self.runtime.shelf.put(self.request.id, message, until, run.token, why, run.digest)
         run.is_shelved = said == "shelved"
+        if said == "cancelled":
+            raise CheckCancelled
+        if said == "taken":
+            self._refuse_taken()
         return said
 
     def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:

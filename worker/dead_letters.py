@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 from kombu.utils import json
 
 from config import keys
+from worker.digest import digest_of
 from worker.errcodes import Meaning, meaning
 from worker.messages import OF_THIS_RUN
 from worker.outbox import Also
@@ -116,7 +117,8 @@ class DeadLetters:
         return bool(self._drop(keys=[keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES], args=[task_id]))
 
     def replay(self, task_id: str) -> bool:
-        """Runs a check again with its whole continuation; False where it is none of them, or without its content."""
+        """Runs a check again with its whole continuation; False where it is none of them, without its content,
+        or a check with other content is under way by its task id."""
         text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
         message = json.loads(text)["message"] if text is not None else {}
         if "rest" not in message:
@@ -125,7 +127,9 @@ class DeadLetters:
         message["rest"].setdefault("headers", {})[SENT_AT_HEADER] = time.time()
         script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
         script_keys += [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
-        return bool(self._replay(keys=script_keys, args=[task_id, cast("str", text), json.dumps(message)]))
+        digest = digest_of(message["name"], message["args"], message["kwargs"])
+        args = [task_id, cast("str", text), json.dumps(message), digest]
+        return bool(self._replay(keys=script_keys, args=args))
 
     def decay(self) -> None:
         """Drops those that were kept for long enough."""

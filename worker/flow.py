@@ -18,7 +18,7 @@ from kombu.exceptions import ChannelError
 from config.celery import queue_named
 from config.logs import Log
 from config.store import STORE_AWAY
-from worker.messages import appid_of, eta_of, raw_message
+from worker.messages import appid_of, digest_in, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
 from worker.reading import ReadingConsumer
 from worker.request import ALONE
@@ -170,7 +170,11 @@ class Flow:
             at = eta_of(message)
             if at is not None and at > time.time() + LOOK_AHEAD:
                 queue = self.name.removesuffix(f".{self._appid}")
-                runtime().shelf.put(message.headers["id"], raw_message(message, queue), at)
+                task_id, digest = message.headers["id"], digest_in(message)
+                if runtime().shelf.put(task_id, raw_message(message, queue), at, digest=digest) == "taken":
+                    # the task says what is wrong with it, and at once
+                    del message.headers["eta"]
+                    return False
             elif self._appid is not None:
                 return False
             else:

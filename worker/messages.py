@@ -14,6 +14,7 @@ from kombu.utils import json
 
 from config.celery import queue_named
 from config.names import FINISH, PUSH_QUEUE
+from worker.digest import digest_of
 from worker.outbox import set_aside
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, SENT_AT_HEADER
 
@@ -161,6 +162,15 @@ def appid_of(message: Message, default: str | None) -> str | None:
     except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task says what is wrong with it
         return default
     return appid if isinstance(appid, str) else default
+
+
+def digest_in(message: Message) -> str:
+    """What the check of a message is known again by; '' where it cannot be read."""
+    try:
+        args, kwargs = json.loads(message.body)[:2]
+        return digest_of(message.headers["task"], args, kwargs)
+    except Exception:  # noqa: BLE001 - as above
+        return ""
 
 
 def raw_message(message: Message, queue: str) -> dict[str, Any]:

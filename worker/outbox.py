@@ -99,6 +99,8 @@ class Run:
         self.task_id = task_id
         #: by it the store knows the run again
         self.token = uuid.uuid4().hex
+        #: what the check is known again by, beside its task id (:mod:`worker.digest`)
+        self.digest = ""
         #: whose check it is, once that is known
         self.appid: str | None = None
         #: whether the check's record is this run's
@@ -202,3 +204,14 @@ def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], 
     if said == "ended":
         note_acknowledged(run.delivery)
     return str(said)
+
+
+def settle(redis: Redis, run: Run, script: Script) -> None:
+    """Publishes what ``run`` leaves and acknowledges its message (``refuse.lua``), with what else happens in the same
+    step; what may be said again."""
+    with redis.pipeline(transaction=True) as pipe:
+        script(keys=[UNACKED, UNACKED_INDEX], args=[tag_of(run.delivery), *run.messages], client=pipe)
+        for also in run.also:
+            also.script(keys=[*also.keys, UNACKED], args=[*also.args, run.token], client=pipe)
+        pipe.execute()
+    note_acknowledged(run.delivery)

@@ -49,6 +49,8 @@ class Start:
     task_id: str
     #: the run that is to send the check
     run: str
+    #: what the check is known again by
+    digest: str = ""
     #: seconds that a renewal of the shared token may take; None where the call is signed in another way
     token_lease: float | None = None
     #: as token_take.lua says

@@ -305,6 +305,7 @@ class Quota:
                 start.run,
                 self._timeout + MARGIN,
                 KEEP_SENDING,
+                start.digest,
             ]
             run, args = partial(self._start, keys=[token, *lane_keys, record]), [*of_call, *args]
         try:

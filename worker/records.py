@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from config import keys
-from worker.outbox import commit
+from worker.outbox import commit, settle
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -33,13 +33,15 @@ KEEP_CONCLUDED = 2 * 86_400
 #: seconds beyond the end of a call in which its answer is dealt with, and beyond its ending in which that is stored
 MARGIN = 10.0
 
-State = Literal["go", "busy", "concluded", "waiting", "done"]
+State = Literal["go", "anew", "busy", "concluded", "cancelled", "waiting", "done", "taken"]
 
 
 class Standing(NamedTuple):
     """What a run that is about to send a check finds."""
 
-    #: go (send it) | busy (another run is sending it) | concluded (one that died has its ending) | waiting | done
+    #: go (send it) | anew (send it; one with other content ended by its task id, whose result may be stored yet)
+    #: | busy (another run is sending it) | concluded (one that died has its ending) | cancelled | waiting | done
+    #: | taken (a check with other content is under way by its task id)
     state: State
     #: of busy: for how long the other run's lease lasts
     seconds: float = 0.0
@@ -49,6 +51,10 @@ class Standing(NamedTuple):
 
 class Over(Exception):
     """The check ended, or waits, by another run."""
+
+
+class Taken(Exception):
+    """A check with other content is under way by this task id."""
 
 
 class Lost(Exception):
@@ -65,55 +71,75 @@ class Records:
         self._conclude = script(redis, "conclude")
         self._release = script(redis, "release")
         self._refused = script(redis, "refused")
+        self._refuse = script(redis, "refuse")
         self._end = script(redis, "end")
 
-    def look(self, task_id: str) -> State:
-        """How a check stands, as far as can be told without taking it; go: nothing is known that keeps it from being
-        sent."""
-        state, ending = cast("list[str | None]", self._redis.hmget(keys.record(task_id), "state", "ending"))
+    def look(self, task_id: str, digest: str = "") -> State:
+        """How a check stands whose message comes again, as far as can be told without taking it; go: nothing is known
+        that keeps it from being sent. ``digest``: of its content (:mod:`worker.digest`)."""
+        said = self._redis.hmget(keys.record(task_id), "state", "ending", "cancelled", "of")
+        state, ending, cancelled, of = cast("list[str | None]", said)
+        digests = (of or digest).split()
+        if digest and digests[0] != digest:
+            if digest in digests:
+                return "done"
+            return "go" if state == "done" else "taken"
         if state in ("waiting", "done"):
             return cast("State", state)
-        return "concluded" if ending else "go"
+        return "concluded" if ending else "cancelled" if cancelled else "go"
 
-    def begin(self, task_id: str, run: str, seconds: float) -> Standing:
+    def begin(self, task_id: str, run: str, seconds: float, digest: str = "") -> Standing:
         """To be asked right before a call that is over after ``seconds``."""
-        return standing(self._begin(keys=[keys.record(task_id)], args=[run, seconds + MARGIN, KEEP_SENDING]))
+        args: Arguments = [run, seconds + MARGIN, KEEP_SENDING, digest]
+        return standing(self._begin(keys=[keys.record(task_id)], args=args))
 
-    def conclude(self, task_id: str, run: Run, ending: str) -> str:
+    def conclude(self, task_id: str, run: Run, ending: str) -> tuple[str, bool]:
         """Notes the ending of a check (:mod:`worker.endings`) before anything follows from it; the one that counts, for
-        a run before this one may have noted another.
+        a run before this one may have noted another, and whether the result of a check with other content may be stored
+        yet.
 
         Raises:
-            Over, Lost: nothing may follow from it.
+            Over, Lost, Taken: nothing may follow from it.
         """
-        args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_CONCLUDED]
+        args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_CONCLUDED, run.digest]
         said, *counts = self._conclude(keys=[keys.record(task_id)], args=args)
-        if said != "concluded":
-            raise Over if said == "over" else Lost
-        return str(counts[0])
+        match said:
+            case "concluded" | "anew":
+                return str(counts[0]), said == "anew"
+            case "over":
+                raise Over
+            case "taken":
+                raise Taken
+        raise Lost
 
     def has(self, task_id: str, run: str) -> bool:
         """Whether ``run`` sends the check, and no other one has it since."""
         return self._redis.hmget(keys.record(task_id), "state", "run") == ["sending", run]
 
-    def release(self, task_id: str, run: str) -> None:
-        """Says that the check comes back later."""
-        self._release(keys=[keys.record(task_id)], args=[run])
+    def release(self, task_id: str, run: str) -> bool:
+        """Says that the check comes back later; True where it does not, for it has been cancelled since: ``run`` has it
+        still, and ends it."""
+        return bool(self._release(keys=[keys.record(task_id)], args=[run]))
+
+    def refuse(self, run: Run) -> None:
+        """Ends a message that is of no check of its own: what follows is published, and no result is stored."""
+        settle(self._redis, run, self._refuse)
 
     def refused(self, task_id: str) -> int:
         """Counts that the store has refused to end a check, and says how often that is now."""
         return int(self._refused(keys=[keys.record(task_id)], args=[KEEP_CONCLUDED]))
 
-    def end(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated"]:
+    def end(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated", "taken"]:
         """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
 
-        lost: this run has it no more, repeated: it ended or waits by another run; then nothing is published.
+        lost: this run has it no more, repeated: it ended or waits by another run, taken: a check with other content is
+        under way by its task id; then nothing is published.
         """
         record = keys.record(task_id)
         end_keys = [record, keys.shelved(task_id), keys.SHELF]
-        args: Arguments = [run.token, self._keep_done, task_id, int(run.is_recorded)]
+        args: Arguments = [run.token, self._keep_done, task_id, int(run.is_recorded), run.digest]
         said = commit(self._redis, run, self._end, end_keys, args, record)
-        return cast("Literal['ended', 'lost', 'repeated']", said)
+        return cast("Literal['ended', 'lost', 'repeated', 'taken']", said)
 
 
 def standing(said: list[str]) -> Standing:

@@ -19,10 +19,13 @@ if TYPE_CHECKING:
 
 #: seconds in which a check that was taken off must be back in its queue
 LEASE = 60
+#: seconds beyond the time when a check goes back for which its task id is no other check's
+KEEP = 3600
 
 
 #: why a check is laid there: its run has sent it in vain | another run is sending it | neither
 Why = Literal["sent", "busy", "later"]
+Said = Literal["shelved", "over", "lost", "free", "cancelled", "taken"]
 
 
 class Held(NamedTuple):
@@ -44,17 +47,25 @@ class Shelf:
         self._returned = script(redis, "returned")
 
     def put(
-        self, task_id: str, message: dict[str, Any], until: float, run: str = "", why: Why = "later"
-    ) -> Literal["shelved", "over", "lost", "free"]:
+        self,
+        task_id: str,
+        message: dict[str, Any],
+        until: float,
+        run: str = "",
+        why: Why = "later",
+        digest: str = "",
+    ) -> Said:
         """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch). ``run`` has sent the
-        check, or was about to, and does not any more.
+        check, or was about to, and does not any more. ``digest``: of its content (:mod:`worker.digest`).
 
         Where it is not shelved: over (the check ended, waits, or is on the shelf), lost (another run has sent it since,
-        or nobody knows of it any more), free (it is busy no longer).
+        or nobody knows of it any more), free (it is busy no longer), cancelled (since ``run`` has begun to send it, and
+        ``run`` ends it), taken (a check with other content is under way by this task id).
         """
         check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
-        said = self._shelve(keys=check_keys, args=[task_id, json.dumps(message), until, run, why])
-        return cast("Literal['shelved', 'over', 'lost', 'free']", said)
+        args = [task_id, json.dumps(message), until, run, why, digest, KEEP]
+        said = self._shelve(keys=check_keys, args=args)
+        return cast("Said", said)
 
     def due(self, task_ids: list[str]) -> list[Held]:
         """Of checks that are due (:meth:`worker.sweeper.look`), those that are taken off here; say :meth:`returned` of

@@ -201,7 +201,7 @@ def test_a_run_that_comes_when_the_check_is_done_parks_nothing(records: Records,
 def concluded(records: Records, run: str, ending: str, *, begun: bool) -> str:
     concluding = run_named(run)
     concluding.is_recorded = begun
-    return records.conclude("task", concluding, ending)
+    return records.conclude("task", concluding, ending)[0]
 
 
 def test_a_run_that_comes_after_takes_the_ending_of_the_one_that_died(records: Records, store: redis.Redis) -> None:

@@ -7,7 +7,7 @@
 -- Always: a check is ended by one run, once, however often that one asks.
 local state, run, task_id, since, pushed =
   unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id', 'since', 'pushed'))
-local begun = redis.call('HGET', KEYS[3], 'begun')
+local begun, of = unpack(redis.call('HMGET', KEYS[3], 'begun', 'of'))
 if state == 'ended' and run == ARGV[2] then
   return 'ended'
 end
@@ -30,7 +30,7 @@ if pushed then
 end
 redis.call('EXPIRE', KEYS[1], ARGV[4])
 redis.call('HSET', KEYS[3], 'state', 'done', 'run', run, 'member', ARGV[1], 'begun', begun or now,
-  'ended_at', now, 'fresh', 1)
+  'ended_at', now, 'fresh', 1, 'of', of or '')
 redis.call('EXPIRE', KEYS[3], ARGV[4])
 redis.call('ZREM', KEYS[2], ARGV[1])
 redis.call('ZREM', KEYS[6], ARGV[1])

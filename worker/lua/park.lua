@@ -17,7 +17,8 @@ local state, owner = unpack(redis.call('HMGET', KEYS[1], 'state', 'task_id'))
 if state and state ~= 'early' then
   return owner == ARGV[2] and state or 'taken'
 end
-local recorded, run, cancelled, begun = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled', 'begun'))
+local recorded, run, cancelled, begun, of =
+  unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled', 'begun', 'of'))
 if recorded ~= 'sending' or run ~= ARGV[8] then
   return 'lost'
 end
@@ -34,7 +35,7 @@ end
 -- a copy of its message, shelved while this run sent it, has nothing to do any more
 redis.call('DEL', KEYS[3], KEYS[5])
 redis.call('ZREM', KEYS[6], ARGV[2])
-redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1], 'begun', begun or now)
+redis.call('HSET', KEYS[3], 'state', 'waiting', 'member', ARGV[1], 'begun', begun or now, 'of', of or '')
 redis.call('HSET', KEYS[1], 'state', is_over and 'finishing' or 'waiting', 'task_id', ARGV[2],
   'kept', ARGV[3] ~= '' and 'finish' or 'rest', 'since', now)
 acknowledge({KEYS[9], KEYS[10]}, {ARGV[12]})
