@@ -91,7 +91,6 @@ class Quota:
         self._start = script(redis, "start")
         self._hold = script(redis, "quota_hold")
         self._stop = script(redis, "quota_stop")
-        self._birth = script(redis, "quota_birth")
 
     @property
     def pause(self) -> float:
@@ -238,7 +237,7 @@ class Quota:
                 *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
                 *(latest, steady, epoch, day, used, fresh),
             ]
-            lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane)]
+            lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane), keys.LANES]
             try:
                 before, answer = self._run_take(lane_keys, args, settled, before, start)
             except STORE_AWAY:
@@ -268,6 +267,9 @@ class Quota:
         if said == "stop":
             raise CheckRefused(*json.loads(last_word))
         if said == "wait":
+            if last_word == "pause" and fresh > 0:
+                told = f"what was sent lately is not known; nothing is sent for {wait / 1e6:.0f} s"
+                log.warning("quota_unknown", told, appid=appid, lane=lane)
             if last_word == "minute":
                 # it may be sooner: answers come in, a rate is raised
                 known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
@@ -307,7 +309,8 @@ class Quota:
                 KEEP_SENDING,
                 start.digest,
             ]
-            run, args = partial(self._start, keys=[token, *lane_keys, record]), [*of_call, *args]
+            quota, ring, lanes = lane_keys
+            run, args = partial(self._start, keys=[token, quota, ring, record, lanes]), [*of_call, *args]
         try:
             reply = run(args=[*args, *settled])
         except redis.exceptions.ConnectionError:
@@ -322,20 +325,8 @@ class Quota:
 
     def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
         """For how long a lane without state must pause, in microseconds."""
-        pause = _micro(self.pause)
-        told = int(self._birth(keys=[keys.LANES], args=[f"{appid}:{lane}", pause]))
-        fresh = pause if lost else told
-        if fresh and not lost and self._unused_today(appid, lane):
-            # the platform itself says that nothing was sent
-            fresh = 0
-        if fresh:
-            log.warning(
-                "quota_unknown",
-                f"what was sent lately is not known; nothing is sent for {fresh / 1e6:.0f} s",
-                appid=appid,
-                lane=lane,
-            )
-        return fresh
+        # 0: the platform itself says that nothing was sent
+        return 0 if not lost and self._unused_today(appid, lane) else _micro(self.pause)
 
     def _unused_today(self, appid: str, lane: Lane) -> bool:
         since_midnight = (time.time() + SHANGHAI) % DAY

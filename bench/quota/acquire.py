@@ -8,7 +8,6 @@ window is a minute of Redis' own clock; here the clock is a key that the bench m
 from __future__ import annotations
 
 import os
-from importlib.resources import files
 from typing import Any, NamedTuple
 
 from redis import Redis
@@ -20,6 +19,7 @@ from local.ports import free_port
 from local.processes import Processes
 from local.redis_server import embedded_redis
 from worker.quota import LOOK_AHEAD, START, WINDOW
+from worker.scripts import whole
 
 N, PER_DAY = 4_000, 2_000_000
 CALL_TIMEOUT = 10.0
@@ -111,7 +111,7 @@ class Lane:
         #: bucket, when its answer comes, day
         self.under_way: list[tuple[int, int, int]] = []
         vouch(client, appid)
-        text = (files("worker.lua") / "quota_take.lua").read_text(encoding="utf-8")
+        text = whole("quota_take")
         self.script = client.register_script(
             text.replace("redis.call('TIME')", f"redis.call('HMGET', '{_CLOCK}', 's', 'us')")
         )
@@ -135,7 +135,7 @@ class Lane:
             *(self.now + 1_000, 0, self.epoch, 0, 0, 0),
         ]
         verdict, wait, _now, self.epoch, day, _used, last, _clock = self.script(
-            keys=[keys.quota(self.appid, "text"), keys.ring(self.appid, "text")], args=args + settled
+            keys=[keys.quota(self.appid, "text"), keys.ring(self.appid, "text"), keys.LANES], args=args + settled
         )
         if verdict == "wait":
             self.now += wait + 1

@@ -1,9 +1,11 @@
 -- A permit for one call of a lane, reserved at its send time; settles permits whose calls have ended on the way.
--- KEYS: 1 quota  2 ring
+-- Uses: quota_birth
+-- KEYS: 1 quota  2 ring  3 lanes
 -- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 of these, kept back from this caller
 --       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that Redis' clock can show by
 --       the caller's own  10 from when on, by Redis' clock, the caller has seen it go evenly  11 epoch of the permits to
---       settle  12 day and 13 calls of it that the caller has seen  14 pause where there is no state, or -1
+--       settle  12 day and 13 calls of it that the caller has seen  14 pause where there is no state and
+--       the caller knows that calls may have been sent, 0 where he knows that none were, else -1
 --       from 15 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
 -- Times are integers, in microseconds.
 -- Returns, each but the last with what Redis' clock shows as its last element:
@@ -11,7 +13,7 @@
 --        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve held pause
 --        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
 --        | {'again', 0, now, epoch, day, used, 0}: the caller knows another state than this, and may have more to say
---        | {'absent'}: no state, and ARGV 14 is -1
+--        | {'absent'}: no state, ARGV 14 is -1, and nobody here can tell that nothing was sent
 -- Always: at the send time of each permit at most N permits count, itself included, where a permit counts until one
 -- window after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
 -- never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
@@ -135,9 +137,18 @@ if not whole then
     if held > wall then
       return {'wait', held - wall, 0, 0, 0, 0, 'held', wall}
     end
-    pause = tonumber(ARGV[14])
-    if pause < 0 then
-      return {'absent'}
+    if tonumber(ARGV[14]) >= 0 then
+      pause = tonumber(ARGV[14])
+    else
+      -- in the step that makes the state, so that of many who ask at once none finds it neither new nor made. Who has
+      -- used the lane knows that it is not new
+      if want == 'look' or ARGV[11] ~= '0' then
+        return {'absent'}
+      end
+      pause = quota_birth({KEYS[3]}, {string.match(hash, '{(.*)}'), pause})
+      if pause > 0 then
+        return {'absent'}
+      end
     end
   end
   redis.call('SET', ring, string.rep('\0', SIZE))
@@ -234,6 +245,11 @@ end
 
 if stopped > wall then
   return leave('stop', 0, refusal)
+end
+if now < opens and ARGV[14] == '0' and sum == 0 and used == 0 then
+  -- it was closed by somebody who could not tell that nothing was sent
+  opens = now
+  redis.call('HSET', hash, 'opens', string.format('%.0f', opens))
 end
 if now < opens then
   return leave('wait', opens - now, 'pause')

@@ -1,6 +1,6 @@
 -- What a check needs for its call, in one step: the access token, a permit, and a record that says that it is sent now.
 -- Uses: token_take, quota_take, begin, rest
--- KEYS: 1 token  2 quota  3 ring  4 record
+-- KEYS: 1 token  2 quota  3 ring  4 record  5 lanes
 -- ARGV: 1 seconds that a renewal of the token may take, or '' where the call needs none  2 run  3 seconds that a call may
 --       take from its permit's send time, and some for what follows from its answer  4 seconds to keep the record, should
 --       nobody end it  5 digest of the check  6… as quota_take.lua's
@@ -14,7 +14,7 @@ if ARGV[1] ~= '' then
     return {token}
   end
 end
-local permit = quota_take({KEYS[2], KEYS[3]}, rest(ARGV, {6}))
+local permit = quota_take({KEYS[2], KEYS[3], KEYS[5]}, rest(ARGV, {6}))
 if permit[1] ~= 'send' then
   return {token, permit}
 end
