@@ -210,14 +210,30 @@ class Parking:
 
     def kept(self, member: str) -> Kept | None:
         """What is kept of the message of a check (``appid:trace_id``) that is not ended."""
+        (kept,) = self._kept([member])
+        return kept
+
+    def each_kept(self, cursor: int, number: int) -> tuple[int | None, list[Kept]]:
+        """What is kept of the messages of about ``number`` checks that are not ended, from ``cursor`` on (0: the first
+        time), and where the next ones begin; None: these were the last."""
+        cursor, entries = cast("tuple[int, list[tuple[str, float]]]", self._redis.zscan(keys.DUE, cursor, count=number))
+        members = iter([member for member, _ in entries])
+        found: list[Kept] = []
+        while batch := list(islice(members, BATCH)):
+            found += [kept for kept in self._kept(batch) if kept is not None]
+        return cursor or None, found
+
+    def _kept(self, members: list[str]) -> list[Kept | None]:
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.hget(keys.check(member), "kept")
-            pipe.get(keys.kept(member))
-            form, text = cast("list[str | None]", pipe.execute())
-        if text is None:
-            return None
-        message, _, arguments = text.partition("\n")
-        return Kept(message, arguments, is_message=form == "finish")
+            for member in members:
+                pipe.hget(keys.check(member), "kept")
+                pipe.get(keys.kept(member))
+            said = cast("list[str | None]", pipe.execute())
+        every: list[Kept | None] = []
+        for form, text in zip(said[::2], said[1::2], strict=True):
+            message, _, arguments = (text or "").partition("\n")
+            every.append(None if text is None else Kept(message, arguments, is_message=form == "finish"))
+        return every
 
     def claim(
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None

@@ -10,6 +10,7 @@ from celery.worker.request import Request
 from celery.worker.state import task_ready
 
 from worker.messages import HIDDEN
+from worker.revocations import is_stamp_revoked
 from worker.tracebacks import Outcome
 from wxcheck import CheckCancelled
 
@@ -102,7 +103,7 @@ class FinishRequest(CheckRequest):
         super().send_event("task-cancelled" if self._is_cancelled and event == "task-failed" else event, **fields)
 
     def revoked(self) -> bool:
-        if self.id in _revoked_tasks():
+        if self.id in _revoked_tasks() or (self.stamped_headers and is_stamp_revoked(self.stamps)):
             self._request_dict["wxcheck_revoked"] = True
         return False
 
