@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 from celery import Celery
-from celery.signals import worker_init, worker_process_shutdown
+from celery.signals import celeryd_init, worker_init, worker_process_shutdown
 
 from config.celery import celery_configuration
 from config.redis_check import check_redis
@@ -15,6 +16,7 @@ from worker.consumer import Flows, LaneAMQP
 from worker.event_pace import EventPace
 from worker.follow_ups import note_follow_ups
 from worker.logs import keep_quiet, use_lines
+from worker.options import refuse
 from worker.prefork import use_prefork
 from worker.rate_command import use_rate_command
 from worker.reading import count_no_message
@@ -49,6 +51,12 @@ use_threads()
 use_prefork()
 use_brief_tracebacks()
 use_rate_command()
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def check_options(conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """A worker that cannot do what its options ask for stops at once."""
+    refuse(options, sys.argv, conf.worker_pool, conf.worker_concurrency)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types

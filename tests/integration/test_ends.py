@@ -39,7 +39,7 @@ def follow_up(system: System, name: str = "publish", **options: Any) -> Any:
 @pytest.fixture(scope="module")
 def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system whose worker runs checks in child processes."""
-    with working(tmp_path_factory.mktemp("children"), "--pool=prefork", "-c", "2") as system:
+    with working(tmp_path_factory.mktemp("children"), "--pool=processes", "-c", "2") as system:
         yield system
 
 
