@@ -167,7 +167,7 @@ def appid_of(message: Message, default: str | None) -> str | None:
 def digest_in(message: Message) -> str:
     """What the check of a message is known again by; '' where it cannot be read."""
     try:
-        args, kwargs = json.loads(message.body)[:2]
+        args, kwargs = message.payload[:2]
         return digest_of(message.headers["task"], args, kwargs)
     except Exception:  # noqa: BLE001 - as above
         return ""
