@@ -75,7 +75,7 @@ def _parse() -> argparse.Namespace:
     parser.add_argument("--only", default=",".join(known), help=f"figures, with commas between: {', '.join(known)}")
     parser.add_argument("--rounds", type=int, help="turns of each side, in place of the scale's")
     parser.add_argument("--checks", type=int, help="checks of one turn, and before the first, in place of the scale's")
-    parser.add_argument("--pool", help="of the workers of both sides: threads, prefork, …")
+    parser.add_argument("--pool", help="of the workers of both sides: threads, processes, …")
     parser.add_argument("--concurrency", type=int, help="of the workers of both sides")
     parser.add_argument("--json", type=Path, help="write the results to this file, too")
     parser.add_argument("--plots", type=Path, help="draw plots into this directory")

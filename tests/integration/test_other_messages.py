@@ -334,7 +334,7 @@ def test_on_rabbitmq_they_end_by_name_too(tmp_path: Path) -> None:
     try:
         system.sandbox()
         # what is refused runs in another process than the one that has read it
-        system.worker("worker", "--pool=prefork", "-c", "2", queues=wxcheck.TEXT_QUEUE)
+        system.worker("worker", "--pool=processes", "-c", "2", queues=wxcheck.TEXT_QUEUE)
         url = system.servers.broker
         with plain_client(url, system.redis_url) as old, Connection(url) as connection:
             old.conf.task_protocol = 1
