@@ -52,7 +52,7 @@ _RESULTS = (
 _WORKS = (
     "decrby del evalsha exec exists expire get getrange hdel hexists hget hgetall hincrby hmget hset hsetnx "
     "hstrlen incrby info lpush lrange ltrim mget publish rpush sadd script|load set setrange smembers srem strlen "
-    "time zadd zcard zcount zrange zrem zremrangebyrank zrevrange zscore"
+    "time zadd zcard zcount zrange zrem zremrangebyrank zrevrange zscan zscore"
 )
 #: what the board and the endpoint's metrics are made of, and that they say that they run
 _COUNTS = (
