@@ -8,6 +8,7 @@ from kombu import Exchange, Queue
 
 from config import keys
 from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
+from config.redis_url import tls_options
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 
@@ -117,6 +118,7 @@ def _sockets(settings: Settings) -> dict[str, Any]:
         # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it
         transport = {"read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT, "confirm_publish": True}
     return {
+        "broker_use_ssl": tls_options(settings.broker) or False,
         "broker_transport_options": transport,
         "broker_connection_timeout": CONNECT_TIMEOUT,
         "redis_socket_timeout": SOCKET_TIMEOUT,

@@ -6,6 +6,7 @@ What a process may do is asked within a MULTI that is never executed: Redis look
 
 from __future__ import annotations
 
+import socket
 import ssl
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote, urlsplit
@@ -63,6 +64,10 @@ def faults_of(url: str, setting: str, access: Access) -> list[str]:
         return [f"{where} refuses user and password: {error}. Set them in the URL: redis://user:password@host:port/0"]
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
         refused = certificate_fault(error)
+        if refused is None and _is_plain(url):
+            refused = (
+                "it speaks no TLS at that port: name its TLS port, or say redis:// where nobody listens in between"
+            )
         return [f"{where}: {refused}"] if refused else []
 
 
@@ -106,6 +111,20 @@ def certificate_fault(error: BaseException | None) -> str | None:
             return f"TLS fails: {error.reason or error}. Does a TLS port answer there, and does it want a certificate?"
         error = error.__cause__ or error.__context__
     return None
+
+
+def _is_plain(url: str) -> bool:
+    """Whether a Redis that is to be reached by TLS answers without it. No user or password is sent."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return False
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), PATIENCE) as plain:
+            plain.settimeout(PATIENCE)
+            plain.sendall(b"PING\r\n")
+            return plain.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
 
 
 #: how each command is asked for, where a key alone would be no such command

@@ -37,6 +37,7 @@ from pydantic_settings import (
 from pydantic_settings import SettingsError as SourceError
 
 from config.misspelt import meant, misspelt
+from config.redis_url import is_redis, plain
 
 PREFIX = "WXCHECK_"
 
@@ -81,15 +82,15 @@ def http_url(value: str) -> str:
 
 
 def _redis_url(value: str) -> str:
-    if urlsplit(value).scheme not in ("redis", "rediss"):
+    if not is_redis(value):
         raise ValueError("must be a redis:// or rediss:// URL")
-    return value
+    return plain(value)
 
 
 def _broker_url(value: str) -> str:
     if value and urlsplit(value).scheme.split("+")[0] not in TRANSPORT_ALIASES:
         raise ValueError("must be the URL of a broker that kombu speaks: redis://…, amqp://…")
-    return value
+    return plain(value)
 
 
 def _password(value: SecretStr) -> SecretStr:
@@ -209,7 +210,7 @@ class Settings(BaseSettings):
     redis_url: Annotated[str, AfterValidator(_redis_url)] = Field("redis://127.0.0.1:6379/0", repr=False)
     #: any broker that kombu speaks
     broker_url: Annotated[str, AfterValidator(_broker_url)] = Field("", repr=False)
-    result_backend: str = Field("", repr=False)
+    result_backend: Annotated[str, AfterValidator(plain)] = Field("", repr=False)
     #: where the platform answers
     api_base: HttpUrl = "https://api.weixin.qq.com"
 

@@ -1,0 +1,66 @@
+"""URLs of Redis, spelt so that redis-py, kombu, Celery and Flower all read the same out of them. Pure, but that files
+are looked for.
+
+Of ``rediss://`` alone each makes something else: kombu speaks without TLS, and waits for ever; Celery refuses it;
+redis-py asks for a certificate, but does not know ``CERT_REQUIRED``.
+"""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+SCHEMES = ("redis", "rediss")
+
+#: how a certificate is asked for, in the spellings of redis-py and of Python's own
+_SPELLINGS = {
+    "required": ssl.CERT_REQUIRED,
+    "optional": ssl.CERT_OPTIONAL,
+    "none": ssl.CERT_NONE,
+}
+_FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
+
+
+def is_redis(url: str) -> bool:
+    """Whether ``url`` leads to a single Redis."""
+    return urlsplit(url).scheme in SCHEMES
+
+
+def plain(url: str) -> str:
+    """``url``, where it leads to Redis by TLS with its options spelt out; the certificate is asked for unless it says
+    otherwise.
+
+    Raises:
+        ValueError: an option is none, or names a file that is not there.
+    """
+    parts = urlsplit(url)
+    if parts.scheme not in SCHEMES:
+        return url
+    options = dict(parse_qsl(parts.query, keep_blank_values=True))
+    said = {name: value for name, value in options.items() if name.startswith("ssl_")}
+    if parts.scheme == "redis":
+        if said:
+            raise ValueError(f"{', '.join(said)} belongs to a rediss:// URL: redis:// has no TLS")
+        return url
+    asked = said.get("ssl_cert_reqs", "required")
+    spelt = asked.lower().removeprefix("cert_")
+    if spelt not in _SPELLINGS:
+        raise ValueError(f"ssl_cert_reqs must be required, optional or none, not {asked!r}")
+    for name in _FILES:
+        if name in said and not Path(said[name]).is_file():
+            raise ValueError(f"{name}: there is no file {said[name]}")
+    return urlunsplit(parts._replace(query=urlencode({**options, "ssl_cert_reqs": spelt}, safe="/")))
+
+
+def tls_options(url: str) -> dict[str, Any] | None:
+    """What a plain ``url`` says of TLS, as Celery's ``broker_use_ssl`` has it, which is all that Flower reads; None
+    where it has none."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return None
+    said: dict[str, Any] = {name: value for name, value in parse_qsl(parts.query) if name.startswith("ssl_")}
+    if "ssl_check_hostname" in said:
+        said["ssl_check_hostname"] = said["ssl_check_hostname"].lower() not in ("false", "0", "no")
+    return {**said, "ssl_cert_reqs": _SPELLINGS[said["ssl_cert_reqs"]]}
