@@ -53,8 +53,6 @@ PUSH_RESULTS = ("matched", "early", "repeated", "late", "orphaned", "missing")
 PROCESS_KINDS = ("worker", "endpoint", "board")
 #: further ones are an appId's own: ``wxcheck.text.<appid>``
 QUEUES = (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)
-#: why a message could not be run (:mod:`worker.reading`)
-UNREADABLE = ("content_type", "compression", "encoding", "body", "headers", "task", "no_id", "no_message")
 LEVELS = ("bad", "warn")
 #: troubles that are told apart at most
 MAX_TROUBLES = 64

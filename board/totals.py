@@ -28,11 +28,11 @@ from board.labels import (
     QUEUES,
     RESULTS,
     SUGGESTS,
-    UNREADABLE,
     bound,
     known,
 )
 from callbacks.outcomes import Outcome
+from config.names import UNREADABLE
 
 _Counts = Iterable[tuple[tuple[str, ...], int]]
 

@@ -10,8 +10,11 @@ RECEIVE_PUSH = "wxcheck.receive_push"
 FINISH = "wxcheck.finish"
 #: cancels a check that waits for its push: ``task_id``
 CANCEL = "wxcheck.cancel"
-#: ends what cannot be run, under its own id: ``said``
+#: ends what cannot be run, under its own id: ``said``, and what it is counted by: ``queue``, ``why``
 REFUSE = "wxcheck.refuse"
+
+#: why a message could not be run (:mod:`worker.reading`; the last one: :mod:`worker.transport`)
+UNREADABLE = ("content_type", "compression", "encoding", "body", "headers", "task", "no_id", "no_message")
 
 #: characters of an ``errmsg`` of the platform, of an answer as of a push, that are kept: it goes into logs and results
 MAX_ERRMSG = 300

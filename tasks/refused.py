@@ -18,8 +18,9 @@ _MAPS = ("celery.map", "celery.starmap", "celery.chunks")
 
 
 @app.task(base=CheckTask, name=REFUSE, bind=True)
-def refuse(self: CheckTask, said: str) -> NoReturn:  # noqa: ARG001 - it is bound
-    """Ends a message that cannot be run (:mod:`worker.reading`), under its own id."""
+def refuse(self: CheckTask, said: str, queue: str, why: str) -> NoReturn:
+    """Ends a message that cannot be run (:mod:`worker.reading`), under its own id, and counts it."""
+    self.runtime.statistics.unreadable(queue, why)
     raise InvalidCheck(said)
 
 

@@ -17,6 +17,7 @@ from kombu.exceptions import ChannelError
 
 from config.celery import queue_named
 from config.logs import Log
+from config.names import REFUSE
 from config.store import STORE_AWAY
 from worker.messages import appid_of, digest_in, eta_of, raw_message
 from worker.quota import LOOK_AHEAD
@@ -166,6 +167,8 @@ class Flow:
 
     def _sets_aside(self, message: Message) -> bool:
         """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
+        if message.headers.get("task") == REFUSE:
+            return False  # it is of no appId, and sends nothing
         try:
             at = eta_of(message)
             if at is not None and at > time.time() + LOOK_AHEAD:

@@ -207,8 +207,8 @@ def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | 
     headers = found.headers if found is not None else message.headers
     task_id = headers.get("id") or message.properties.get("correlation_id")
     has_id = isinstance(task_id, str) and bool(task_id)
-    runtime().statistics.unreadable(queue, unreadable.why if has_id else "no_id")
     if not has_id:
+        runtime().statistics.unreadable(queue, "no_id")
         log.error("message_dropped", f"it has no task id, and {unreadable.said}", queue=queue)
         message.reject_log_error(log.logger, (Exception,))
         return False
@@ -219,7 +219,7 @@ def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | 
     shadow = headers.get("task")
     shadow = shadow if shadow in (CHECK_TEXT, CHECK_MEDIA) else None
     anew = {**kept, "lang": "py", "task": REFUSE, "id": task_id, "shadow": shadow, "retries": 0}
-    _rewrite(message, anew, [[f"message: {unreadable.said}"], {}, embedded])
+    _rewrite(message, anew, [[f"message: {unreadable.said}", queue, unreadable.why], {}, embedded])
     return True
 
 

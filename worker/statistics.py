@@ -30,7 +30,7 @@ from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal
 
 from config import keys
-from config.names import PUSH_QUEUE
+from config.names import PUSH_QUEUE, UNREADABLE
 from worker.errcodes import is_known
 from worker.scripts import script
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE, CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable
@@ -83,10 +83,9 @@ class Statistics:
 
     def unreadable(self, queue: str, why: str) -> None:
         """A message of ``queue`` could not be run; one of an appId's own is counted with that it was split off."""
-        known = (
-            name for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE) if queue == name or queue.startswith(f"{name}.")
-        )
-        self._add(f"unreadable|{next(known, OTHER)}|{why}")
+        ours = (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)
+        of = next((name for name in ours if queue == name or queue.startswith(f"{name}.")), OTHER)
+        self._add(f"unreadable|{of}|{why if why in UNREADABLE else OTHER}")
 
     def delay(self, seconds: float) -> None:
         """A push has come so long after the platform's answer."""

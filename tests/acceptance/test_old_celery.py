@@ -78,5 +78,8 @@ def test_what_is_tried_is_what_the_client_says_that_it_supports() -> None:
     assert own == [f"{newest}.{int(beyond) - 1}"]
     tried = [f"5.{number}" for number in range(int(VERSIONS[0].split(".")[1]), int(beyond))]
     assert [*VERSIONS, *own] == tried
+    guarantees = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
+    for version in VERSIONS:
+        assert f"\n| {' | '.join(pinned(version))} | ✓ |" in guarantees, version
     for document in ("README.md", "README.zh-CN.md", "client/README.md"):
         assert f"{tried[0]}–{tried[-1]}" in (ROOT / document).read_text(encoding="utf-8"), document

@@ -11,10 +11,11 @@ from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from board.cluster_metrics import cluster_metrics
-from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES, UNREADABLE
+from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES
 from board.prometheus import families
 from callbacks.metrics import Metrics
 from callbacks.outcomes import Outcome
+from config.names import UNREADABLE
 from tests.support.alerting import APPID, OTHER_APPID, healthy, program
 from tests.support.processes import ROOT
 from wxcheck import CheckError
