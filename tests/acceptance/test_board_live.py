@@ -133,6 +133,8 @@ def test_the_page_says_that_the_broker_is_away_and_recovers(system: System, brow
         window.go("/")
         first = window.page.locator("#first")
         expect(first).to_have_attribute("data-level", "well")
+        verdict_of(send_text(system.app, words()))
+        eventually(lambda: counted(window.page, "Text", "Pass") > 0, "it is counted")
         system.server.kill()
         expect(first).to_have_attribute("data-level", "bad")
         expect(first).to_contain_text("does not answer")

@@ -8,9 +8,12 @@ import re
 import signal
 import sys
 import textwrap
+import threading
 import time
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +22,8 @@ import redis
 import requests
 from click.testing import CliRunner
 
+from board.access import COOKIE
+from board.guesses import FREE, PATIENCE, SECONDS
 from board.server import serve
 from cli.board import board as command
 from config.settings import Settings
@@ -131,6 +136,67 @@ def test_a_wrong_password_opens_nothing(closed: Board, header: str, caplog: pyte
     answer = requests.get(f"{closed.url}/numbers.json", headers={"Authorization": header}, timeout=20)
     assert answer.status_code == 401
     assert PASSWORD not in caplog.text + answer.text
+
+
+@contextmanager
+def guessing(url: str, threads: int = 8) -> Iterator[Counter[int]]:
+    """Strangers who try wrong passwords all the time; counted by how they are answered."""
+    answered: Counter[int] = Counter()
+    over = threading.Event()
+
+    def guess(number: int) -> None:
+        with requests.Session() as session:
+            while not over.is_set():
+                headers = login(f"wrong-{number}")
+                answered[session.get(f"{url}/board.css", headers=headers, timeout=20).status_code] += 1
+
+    with ThreadPoolExecutor(threads) as pool:
+        guesses = [pool.submit(guess, number) for number in range(threads)]
+        try:
+            yield answered
+        finally:
+            over.set()
+            for each in guesses:
+                each.result()
+
+
+def test_wrong_passwords_are_slowed_down_and_whoever_knew_the_right_one_is_not() -> None:
+    with board(board_password=PASSWORD) as running, requests.Session() as known:
+        known.headers.update(login(PASSWORD))
+        assert known.get(running.url, timeout=20).status_code == 200
+        began = time.monotonic()
+        with guessing(running.url) as answered:
+            eventually(lambda: answered[429] >= 8, "some are sent away")
+            for _ in range(50):
+                assert known.get(f"{running.url}/board.css", timeout=20).status_code == 200
+            # it knew the password, and guesses another one
+            assert known.get(running.url, headers=login("wrong"), timeout=20).status_code == 401
+        seconds = time.monotonic() - began
+        assert answered[401] <= FREE + (seconds + PATIENCE) / SECONDS
+        assert set(answered) == {401, 429}
+
+
+def test_the_right_password_is_let_in_soon_after_the_guessing(closed: Board) -> None:
+    with guessing(closed.url) as answered:
+        eventually(lambda: answered[429] >= 8, "some are sent away")
+    answer = requests.get(closed.url, headers=login(PASSWORD), timeout=20)
+    while answer.status_code == 429:
+        time.sleep(int(answer.headers["retry-after"]))
+        answer = requests.get(closed.url, headers=login(PASSWORD), timeout=20)
+    assert answer.status_code == 200
+
+
+def test_what_a_browser_shows_beside_the_password_opens_nothing_by_itself() -> None:
+    with board(board_password=PASSWORD) as running:
+        shown = requests.get(running.url, headers=login(PASSWORD), timeout=20).headers["set-cookie"]
+        assert "HttpOnly; SameSite=Strict" in shown
+        cookie = {"Cookie": shown.partition(";")[0]}
+        assert requests.get(running.url, headers=cookie, timeout=20).status_code == 401
+        assert requests.get(running.url, headers={**cookie, **login("wrong")}, timeout=20).status_code == 401
+        again = requests.get(running.url, headers={**cookie, **login(PASSWORD)}, timeout=20)
+        assert (again.status_code, again.headers.get("set-cookie")) == (200, None)
+        forged = {"Cookie": f"{COOKIE}={'0' * 64}"}
+        assert "set-cookie" in requests.get(running.url, headers={**forged, **login(PASSWORD)}, timeout=20).headers
 
 
 def test_the_numbers_are_read_once_a_second_however_many_look(opened: Board) -> None:
