@@ -19,7 +19,9 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
 
 from config import keys
+from config.logs import Log
 from config.names import PUSH_QUEUE
+from config.store import STORE_AWAY
 from worker.messages import Kept
 from worker.outbox import NO_RESULT, commit, note_acknowledged, tag_of
 from worker.scripts import script
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
 
     from worker.outbox import Arguments, Delivery, Run, StoredResult
     from worker.statistics import Statistics
+
+log = Log(__name__)
 
 #: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
@@ -184,7 +188,8 @@ class Parking:
         """Of checks that are due (:meth:`worker.sweeper.look`), those that waited too long, and whose finishes hang;
         early pushes of nobody are dropped.
 
-        Each is handed to one caller only, until its lease is over.
+        Each is handed to one caller only, until its lease is over. One that the store refuses to deal with comes up
+        again then, and holds up no other.
         """
         if not members:
             return []
@@ -198,8 +203,13 @@ class Parking:
         overdue = []
         for member, what in zip(members, said, strict=True):
             match what:
-                case Exception():
+                case Exception() if isinstance(what, STORE_AWAY):
                     raise what
+                case Exception():
+                    appid, trace_id = _parts(member)
+                    refused = f"{type(what).__name__}: {what}; tried again in {self._lease:.0f} s"
+                    log.error("not_brought_on", refused, trace_id=trace_id, appid=appid)
+                    self._redis.zadd(keys.DUE, {member: self.now() + self._lease}, xx=True)
                 case ["finishing", task_id, rest, *missing]:
                     overdue.append(Parked(*_parts(member), task_id, rest))
                     if missing:

@@ -380,6 +380,19 @@ def test_a_finish_that_has_much_to_publish_is_claimed_for_longer(
     assert claimed - parking.now() > 60 + 100
 
 
+def test_a_check_that_the_store_refuses_to_bring_on_holds_up_no_other(
+    records: Records, parking: Parking, store: redis.Redis
+) -> None:
+    records.begin("task", "one", 5)
+    parking.park(APPID, "t1", "task", Kept("{}"), "one")
+    store.set(keys.check(f"{APPID}:broken"), "a text, where a check should be")
+    store.zadd(keys.DUE, {f"{APPID}:broken": 1, f"{APPID}:t1": 2})
+    assert [parked.task_id for parked in overdue(parking, store, 10)] == ["task"]
+    later = store.zscore(keys.DUE, f"{APPID}:broken")
+    assert later is not None
+    assert later > parking.now() + 50
+
+
 def test_refusals_of_an_end_are_counted_over_runs_that_give_the_check_back(
     records: Records, store: redis.Redis
 ) -> None:

@@ -253,3 +253,32 @@ def test_a_digest_is_of_the_task_and_its_arguments_and_of_nothing_else() -> None
         digest_of("wxcheck.check_text", None, "text"),
     }
     assert len(others | {one}) == 5
+
+
+@pytest.mark.filterwarnings("ignore:Call to deprecated setex")  # Celery's own call
+@pytest.mark.parametrize("topology", ["all apart", "RabbitMQ"])
+def test_where_broker_and_results_are_apart_it_is_the_same(topology: str, tmp_path: Path) -> None:
+    system = System(tmp_path, topology)
+    try:
+        system.sandbox()
+        system.endpoint()
+        system.worker()
+        system.application()
+        task_id = str(uuid.uuid4())
+        first = sent(system, text(system, words("pass")), task_id, "first")
+        assert verdict_of(first)["suggest"] == "pass"
+        second = sent(system, media(system, picture("lost")), task_id, "second")
+        # a result that has been read is not read again
+        eventually(lambda: system.app.AsyncResult(task_id).state == wxcheck.WAITING, "the second one waits")
+        trace_id = str(system.app.AsyncResult(task_id).info["trace_id"])
+        parked(system, trace_id)
+        sent(system, text(system, words("risky")), task_id, "third")
+        eventually(lambda: ("hide", "third") in told(system), "the third one's errback runs")
+        assert system.app.AsyncResult(task_id).state == wxcheck.WAITING
+        push(system, media_push(trace_id))
+        eventually(lambda: ("publish", "second") in told(system), "the second one's follow-up runs")
+        assert verdict_of(system.app.AsyncResult(second.id))["kind"] == "image"
+        assert sorted(told(system)) == [("hide", "third"), ("publish", "first"), ("publish", "second")]
+        assert (system.calls(TEXT_PATH), system.calls(MEDIA_PATH)) == (1, 1)
+    finally:
+        system.close()
