@@ -25,6 +25,10 @@ _LOGIN: Said = {
     "en": "Mend user and password in WXCHECK_REDIS_URL, for every process.",
     "zh": "请在所有进程的 WXCHECK_REDIS_URL 中改正用户名和密码。",
 }
+_PERMISSION: Said = {
+    "en": "Allow it to the user in WXCHECK_REDIS_URL: redis-cli ACL SETUSER.",
+    "zh": "请为 WXCHECK_REDIS_URL 中的用户授权：redis-cli ACL SETUSER。",
+}
 _LOADING: Said = {
     "en": "It reads its data from its disk: wait. If it takes longer than minutes, look into its log.",
     "zh": "它正在从磁盘载入数据，请稍候。如果超过几分钟，请查看它的日志。",
@@ -92,6 +96,8 @@ def store_silent(store: str, seconds: float) -> StoreAway:
 def _remedy(error: Exception) -> Said:
     if isinstance(error, redis.exceptions.AuthenticationError):
         return _LOGIN
+    if isinstance(error, redis.exceptions.NoPermissionError):
+        return _PERMISSION
     if isinstance(error, redis.exceptions.BusyLoadingError):
         return _LOADING
     if isinstance(error, redis.exceptions.ConnectionError | redis.exceptions.TimeoutError):

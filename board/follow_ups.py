@@ -7,6 +7,7 @@ consume, an application's too, and a queue that none of them names counts where 
 from __future__ import annotations
 
 import hashlib
+import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -41,14 +42,20 @@ class Unconsumed(NamedTuple):
 
 
 class FollowUpQueues:
-    """Looks at them. Not to be used from several threads at once."""
+    """Looks at them. Not to be used from several threads at once.
 
-    def __init__(self, redis: Redis, queues: Queues, celery_app: Celery) -> None:
+    ``waits``: for what workers answer; else that is for the next look.
+    """
+
+    def __init__(self, redis: Redis, queues: Queues, celery_app: Celery, *, waits: bool = True) -> None:
         self._redis = redis
         self._queues = queues
         self._app = celery_app
-        self._consumed: frozenset[str] = frozenset()
-        self._asked_at = -ASKED
+        self._waits = waits
+        #: what workers said that they consume, or why they were not reached; None: they were not asked yet
+        self._consumed: frozenset[str] | BrokerAway | None = None
+        self._asked_at = 0.0
+        self._asking: threading.Thread | None = None
 
     def unconsumed(self) -> list[Unconsumed]:
         """Those that wait.
@@ -63,23 +70,43 @@ class FollowUpQueues:
         if not unsure:
             self._redis.delete(keys.FOLLOW_UPS_SEEN)
             return told
-        if not unsure.keys() <= self._consumed and time.monotonic() - self._asked_at >= ASKED:
-            self._consumed, self._asked_at = self._ask(), time.monotonic()
+        consumed = self._ask() if self._is_to_be_asked(unsure) else self._consumed
+        if consumed is None:
+            return told
+        if isinstance(consumed, BrokerAway):
+            raise consumed
+        unsure = {name: head for name, head in unsure.items() if name not in consumed}
+        if self._waits and unsure:
+            # meanwhile somebody may have taken what was the first
             now = self._queues.heads(unsure)
             unsure = {name: now[name] for name, head in unsure.items() if now[name].first == head.first}
-        return told + list(self._standing({name: head for name, head in unsure.items() if name not in self._consumed}))
+        return told + list(self._standing(unsure))
 
-    def _ask(self) -> frozenset[str]:
-        """The queues that workers say they consume."""
+    def _is_to_be_asked(self, unsure: dict[str, Head]) -> bool:
+        if isinstance(self._consumed, frozenset) and unsure.keys() <= self._consumed:
+            return False
+        return self._consumed is None or time.monotonic() - self._asked_at >= ASKED
+
+    def _ask(self) -> frozenset[str] | BrokerAway | None:
+        """Has the workers asked what they consume; what is known of that now."""
+        if self._asking is None or not self._asking.is_alive():
+            self._asked_at = time.monotonic()
+            self._asking = threading.Thread(target=self._take_answers, name="follow-ups", daemon=True)
+            self._asking.start()
+        if self._waits:
+            self._asking.join()
+        return self._consumed
+
+    def _take_answers(self) -> None:
         try:
             # a connection of its own: this may be a process that publishes
             with self._app.connection_for_write(connect_timeout=CONNECT_TIMEOUT) as connection:
                 connection.ensure_connection(max_retries=0)
                 inspect = self._app.control.inspect(timeout=ASK_SECONDS, connection=connection)
                 answers = inspect.active_queues() or {}
-        except Exception as error:
-            raise BrokerAway(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
-        return frozenset(queue["name"] for queues in answers.values() for queue in queues)
+            self._consumed = frozenset(queue["name"] for queues in answers.values() for queue in queues)
+        except Exception as error:  # noqa: BLE001 - each broker has errors of its own; who looks is told
+            self._consumed = BrokerAway(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
     def _standing(self, heads: dict[str, Head]) -> Iterator[Unconsumed]:
         """Notes since when the first message of each is the first."""

@@ -11,9 +11,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any, NamedTuple
 
+from redis.exceptions import RedisError
+
 from board.away import NotReadable, Trouble, store_away, store_silent
 from config.logs import Log
-from config.store import STORE_AWAY
 
 #: seconds for which numbers are new
 FRESH_SECONDS = 1.0
@@ -89,7 +90,7 @@ class Latest:
         if not isinstance(outcome, Exception):
             self._good, self._good_at, self._said = outcome, self._clock(), ""
             self._body = _body(outcome)
-        elif isinstance(outcome, STORE_AWAY):
+        elif isinstance(outcome, RedisError):
             away = store_away(self._store, outcome)
             self._say(f"{away.said['en']} {away.remedy['en']}")
             self._body = _body(self._stale(away.trouble()))

@@ -58,9 +58,12 @@ _QUOTA = (*_TIME, "opens", "held", "why", "stopped", "refusal", "cut", "cut_unti
 
 
 class Numbers:
-    """Reads them, each time anew. Not to be used from several threads at once."""
+    """Reads them, each time anew. Not to be used from several threads at once.
 
-    def __init__(self, settings: Settings, celery_app: Celery) -> None:
+    ``waits``: for answers of workers, a second or two, where these are asked for something.
+    """
+
+    def __init__(self, settings: Settings, celery_app: Celery, *, waits: bool = True) -> None:
         self._settings = settings
         self._redis = connect_store(settings, SOCKET_TIMEOUT)
         # the ring of a lane is no text
@@ -68,7 +71,7 @@ class Numbers:
         self._rings = Rings(self._redis)
         self._rates = Rates(self._redis)
         self._queues = Queues(settings, celery_app)
-        self._follow_ups = FollowUpQueues(self._redis, self._queues, celery_app)
+        self._follow_ups = FollowUpQueues(self._redis, self._queues, celery_app, waits=waits)
         self._stuck = StuckReader(self._redis, settings.visibility_timeout)
         self._faults: list[str] = []
         self._look_at = 0.0
@@ -83,7 +86,7 @@ class Numbers:
         now = float(seconds + microseconds / 1e6)
         counted = self._rings.read(now)
         processes = known(self._redis)
-        lengths, broker_fault = self._lengths()
+        lengths, away = self._lengths()
         lanes = self._lanes(counted, lengths, now)
         queues = _queues(lengths, processes)
         numbers: dict[str, Any] = {
@@ -94,14 +97,15 @@ class Numbers:
             "queues": queues,
             "waiting": self._waiting(counted, now),
             "stuck": self._stuck.read(now, counted.latest, counted.minutes, _workable(queues, lanes, counted.latest)),
-            "follow_ups": self._unconsumed() if broker_fault is None else [],
+            "follow_ups": self._unconsumed() if away is None else [],
             "verdicts": _verdicts(counted),
             "failures": {"classes": _failure_classes(counted), "newest": self._newest_failures()},
             "processes": [_process(process) for process in processes if process.age < 60],
             "shelved": self._redis.zcard(keys.SHELF),
             "dead": self._redis.zcard(keys.DEAD),
         }
-        evidence = Evidence(counted.latest, counted.minutes, self._redis_faults(), broker_fault)
+        fault, mend = (str(away), away.remedy) if away is not None else (None, None)
+        evidence = Evidence(counted.latest, counted.minutes, self._redis_faults(), fault, mend)
         return {**numbers, "troubles": find_troubles(numbers, evidence)}
 
     def totals(self) -> dict[str, int]:
@@ -112,7 +116,7 @@ class Numbers:
         """
         return self._rings.totals()
 
-    def _lengths(self) -> tuple[dict[str, int | None], str | None]:
+    def _lengths(self) -> tuple[dict[str, int | None], BrokerAway | None]:
         crowds: dict[Lane, set[str]] = {
             lane: cast("set[str]", self._redis.smembers(keys.crowded(lane))) for lane in LANES
         }
@@ -121,7 +125,7 @@ class Numbers:
         try:
             return {**self._queues.lengths(names)}, None
         except BrokerAway as away:
-            return dict.fromkeys(names), str(away)
+            return dict.fromkeys(names), away
 
     def _unconsumed(self) -> list[dict[str, Any]]:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kombu.exceptions import ChannelError
 
 from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.refusals import origin, remedy
 from config.store import connect
 from worker.broker_lists import lists_of
 
@@ -20,7 +21,14 @@ if TYPE_CHECKING:
 
 
 class BrokerAway(Exception):
-    """The broker does not answer; the message says where it is, without its password, and why."""
+    """The broker does not answer; the message says where it is, without its password, and why.
+
+    ``remedy``: what to do, where it does and refuses.
+    """
+
+    def __init__(self, said: str, remedy: str | None = None) -> None:
+        super().__init__(said)
+        self.remedy = remedy
 
 
 class Head(NamedTuple):
@@ -62,7 +70,9 @@ class Queues:
         except Exception as error:
             self._connection = None
             url = self._app.connection_for_read().as_uri()
-            raise BrokerAway(f"{url}: {type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
+            cause = origin(error)
+            said = f"{url}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+            raise BrokerAway(said, remedy(error, "WXCHECK_BROKER_URL")) from error
 
     def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
         """A queue of kombu's is a list for each priority."""

@@ -17,6 +17,7 @@ from board.app import create_app
 from board.latest import Read
 from callbacks.bounded_log import bound_lines
 from callbacks.protocol import Protocol
+from config.listening import CannotListen, listen
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
 from config.settings import PREFIX, Settings
@@ -87,12 +88,10 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
 
 def _listen(host: str, port: int) -> socket.socket:
     try:
-        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
-        return socket.create_server(address[:2], family=family)
-    except OSError as error:
-        why = error.strerror or type(error).__name__
+        return listen(host, port)
+    except CannotListen as error:
         click.echo(
-            f"wxcheck: the board cannot listen on {host}, port {port}: {why}. "
+            f"wxcheck: the board {error}. "
             f"Is another one running? Choose another place: --port, {PREFIX}BOARD_PORT, {PREFIX}BOARD_HOST",
             err=True,
         )

@@ -52,6 +52,8 @@ class Evidence(NamedTuple):
     redis_faults: list[str]
     #: why the broker does not answer
     broker_fault: str | None
+    #: what to do, where it answers and refuses
+    broker_remedy: str | None = None
 
 
 def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
@@ -82,7 +84,21 @@ def _trouble(key: str, level: str, said: Said, remedy: Said) -> Trouble:
 
 
 def _broker(evidence: Evidence) -> Iterator[Trouble]:
-    if evidence.broker_fault is not None:
+    if evidence.broker_fault is not None and evidence.broker_remedy is not None:
+        mend = evidence.broker_remedy
+        yield _trouble(
+            "broker_away",
+            "bad",
+            {
+                "en": f"The broker refuses: {evidence.broker_fault}.",
+                "zh": f"消息代理拒绝：{evidence.broker_fault}。",
+            },
+            {
+                "en": f"{mend[:1].upper()}{mend[1:]}.",
+                "zh": "请在所有进程的 WXCHECK_BROKER_URL 中改正用户名、密码、数据库或虚拟主机，并检查该用户的权限。",
+            },
+        )
+    elif evidence.broker_fault is not None:
         yield _trouble(
             "broker_away",
             "bad",

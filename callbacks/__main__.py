@@ -19,6 +19,7 @@ from callbacks.app import create_app
 from callbacks.bounded_log import bound_lines
 from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
+from config.listening import CannotListen, listen
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
 from config.redis_check import check_redis
@@ -70,6 +71,12 @@ def main(log_level: str) -> None:
     bound_lines()
     logging.getLogger("callbacks").setLevel(log_level.upper())
     check_redis(settings, "endpoint")
+    try:
+        listening = listen(settings.callback_host, settings.callback_port)
+    except CannotListen as error:
+        mend = "end what listens there, or set WXCHECK_CALLBACK_PORT (or WXCHECK_CALLBACK_HOST) to another"
+        click.echo(f"callbacks: {error}; {mend}", err=True)
+        sys.exit(2)
     connections = allowed_connections()
     from board.cluster_metrics import cluster_metrics
     from board.numbers import Numbers
@@ -85,7 +92,7 @@ def main(log_level: str) -> None:
     reporter = Reporter(
         Statistics(store), partial(beat, store, name, "endpoint", Servers(settings)), partial(leave, store, name)
     )
-    numbers = Numbers(settings, celery_app)
+    numbers = Numbers(settings, celery_app, waits=False)
     config = uvicorn.Config(
         create_app(settings, celery_app, partial(cluster_metrics, Counters(store).read, numbers), reporter),
         host=settings.callback_host,
@@ -101,7 +108,7 @@ def main(log_level: str) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Server(config, settings.log_format).serve())
+        runner.run(Server(config, settings.log_format).serve([listening]))
 
 
 def allowed_connections() -> int:

@@ -22,6 +22,7 @@ from callbacks.outcomes import BrokerUnavailable
 from callbacks.template import arguments
 from callbacks.writers import Fate, Push, Writer, writers_for
 from config.logs import Log
+from config.refusals import remedy
 
 #: the platform waits for five; what is left is for the body's way here
 PUBLISH_SECONDS = 3
@@ -117,7 +118,9 @@ class Publisher:
             try:
                 writer.warm_up()
             except Exception as error:  # noqa: BLE001 - the endpoint starts without its broker, and says so
-                log.warning("broker_away", f"pushes are answered 503 until it answers: {describe(error)}")
+                mend = remedy(error, "WXCHECK_BROKER_URL")
+                said = f"pushes are answered 503 until it answers: {describe(error)}"
+                log.warning("broker_away", f"{said}; {mend}" if mend else said)
         for batch in self._batches(writer.at_once):
             # nobody waits any more for some, and the platform sends these again
             pushes = [push for push in batch if not push.answer.done()]

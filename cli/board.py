@@ -43,4 +43,4 @@ def board(host: str | None, port: int | None) -> None:
     reporter = Reporter(
         Statistics(store), partial(beat, store, name, "board", Servers(settings)), partial(leave, store, name)
     )
-    serve(settings, Numbers(settings, app).read, reporter)
+    serve(settings, Numbers(settings, app, waits=False).read, reporter)

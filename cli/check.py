@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
-from cli.app import celery_app
+from cli.app import celery_app, program_of
 from cli.exits import COULD_NOT, NO, WELL, broker_answers, fail
 from cli.output import COLOURS, print_json, spinner
 
@@ -60,6 +60,8 @@ def check(
     from config.settings import load_settings
     from wxcheck import CheckError, check_media, check_text
 
+    if appid is not None:
+        program_of(load_settings(), appid)
     celery_app()
     user: dict[str, Any] = {"openid": openid, "scene": int(scene) if scene else None, "appid": appid}
     # also one that WeChat cannot fetch: taken for a text, a mistyped URL would pass

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 import click
 
 from cli import options
+from cli.app import must_exist
 from cli.asking import ask
 from cli.exits import COULD_NOT, WELL, store_answers
 from cli.output import moment, print_json, print_table, progress_of
@@ -20,7 +21,11 @@ if TYPE_CHECKING:
 
     from worker.dead_letters import DeadLetter
 
-_failure = click.option("--failure", metavar="NAME", help="Only those that failed so, by class: PushTimeout.")
+#: classes of failures that are kept, as :func:`worker.dead_letters.can_be_mended` says, which takes Celery to import
+KEPT = ("CheckRefused", "MediaUnavailable", "PlatformUnavailable", "PushTimeout")
+_failure = click.option(
+    "--failure", type=click.Choice(KEPT), metavar="NAME", help="Only those that failed so, by class: PushTimeout."
+)
 _which = [_failure, options.appid, options.older_than, options.newer_than]
 
 
@@ -185,6 +190,7 @@ def _letters(which: Filter) -> Iterator[DeadLetter]:
 
     now, seen = time.time(), set()
     with store_answers():
+        must_exist(which.appid)
         for letter in runtime().dead_letters.letters():
             # one that comes meanwhile moves the others down, so that one of them is read twice
             if letter.task_id not in seen and which.fits(letter, now):

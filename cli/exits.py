@@ -29,7 +29,7 @@ def fail(message: str) -> NoReturn:
 
 @contextmanager
 def store_answers() -> Iterator[None]:
-    """Ends the command with a message where the store does not answer what is asked within."""
+    """Ends the command with a message where the store does not answer what is asked within, or refuses it."""
     from redis import RedisError
 
     try:
@@ -48,12 +48,41 @@ def broker_answers() -> Iterator[None]:
     try:
         yield
     except (OperationalError, RedisError, BackendError, RuntimeError) as error:  # the last two are Celery's
-        fail(f"broker or result backend: {described(error)}")
+        fail(broker_away(error))
+
+
+@contextmanager
+def servers_answer() -> Iterator[None]:
+    """Ends any command so, should an error of a server get out of it."""
+    try:
+        yield
+    except Exception as error:
+        from amqp.exceptions import AMQPError
+        from celery.exceptions import BackendError
+        from kombu.exceptions import OperationalError
+        from redis import RedisError
+
+        if isinstance(error, OperationalError | BackendError | AMQPError):
+            fail(broker_away(error))
+        if isinstance(error, RedisError):
+            fail(store_away(error))
+        raise
 
 
 def store_away(error: BaseException) -> str:
-    """What is said where the store does not answer."""
-    return f"the store: {described(error)}; does WXCHECK_REDIS_URL lead to a Redis that runs?"
+    """What is said where the store does not answer, or refuses."""
+    from config.refusals import remedy
+
+    mend = remedy(error, "WXCHECK_REDIS_URL") or "does WXCHECK_REDIS_URL lead to a Redis that runs?"
+    return f"the store: {described(error)}; {mend}"
+
+
+def broker_away(error: BaseException) -> str:
+    """The same of broker and result backend."""
+    from config.refusals import origin, remedy
+
+    mend = remedy(error, "WXCHECK_BROKER_URL or WXCHECK_RESULT_BACKEND (or WXCHECK_REDIS_URL)")
+    return f"broker or result backend: {described(origin(error))}" + (f"; {mend}" if mend else "")
 
 
 def described(error: BaseException) -> str:

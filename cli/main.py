@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from typing import Any
 
 import click
 
@@ -10,6 +11,7 @@ from cli.board import board
 from cli.check import check
 from cli.dead import dead, replay
 from cli.doctor import doctor
+from cli.exits import servers_answer
 from cli.local import demo, up
 from cli.push import push
 from cli.settings import config
@@ -19,7 +21,15 @@ from cli.submit import submit
 from cli.waiting import cancel, pending
 
 
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+class Commands(click.Group):
+    """Ends every command in a line where a server refuses or is away, whatever it was asked."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        with servers_answer():
+            return super().invoke(ctx)
+
+
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="wxcheck")
 def main() -> None:
     """Checks users' content with WeChat's content-security APIs, on Celery.

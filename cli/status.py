@@ -11,7 +11,7 @@ import click
 
 from cli import options
 from cli.app import celery_app
-from cli.exits import NO, WELL, fail, store_away
+from cli.exits import NO, WELL, store_answers, store_away
 from cli.output import print_json
 from cli.words import lang_of
 
@@ -41,15 +41,11 @@ def status(watch: bool, interval: float, lang: Lang, as_json: bool) -> None:
     wxcheck status --watch --lang zh
     wxcheck status --json | jq -r '.troubles[].said.en'
     """
-    from config.store import STORE_AWAY
-
     read = reader()
     if watch:
         _watch(read, interval, lang, as_json=as_json)
-    try:
+    with store_answers():
         numbers = read()
-    except STORE_AWAY as error:
-        fail(store_away(error))
     if as_json:
         print_json(numbers)
     else:

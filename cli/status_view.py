@@ -105,7 +105,8 @@ def _lanes(numbers: Numbers, lang: Lang) -> Iterator[Text]:
 def _queues(numbers: Numbers, lang: Lang) -> Iterator[Text]:
     width = max((len(queue["name"]) for queue in numbers["queues"]), default=0)
     for queue in numbers["queues"]:
-        said = say(lang, "{} messages, {} workers", f"{queue['messages']:,}", queue["workers"])
+        messages = "–" if queue["messages"] is None else f"{queue['messages']:,}"  # the broker is away
+        said = say(lang, "{} messages, {} workers", messages, queue["workers"])
         yield Text.assemble(f"  {queue['name']:<{width}}  ", (said, "" if queue["workers"] else "red"))
 
 

@@ -268,6 +268,8 @@ def _tell_end(run: Submission, found: Survey, paths: Paths, *, as_json: bool) ->
     code = WELL if counts[End.VERDICT] == found.lines else NO
     if as_json:
         ends = {end.name.lower(): count for end, count in counts.items()}
+        # all that failed, as the rows have it, those that can be mended among them
+        ends["failed"] += ends["mendable"]
         now = dict(sorted(rows.items()))
         print_json({"lines": found.lines, **ends, "left": found.lines - ended, "now": now, "output": str(paths.output)})
         return code

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import click
 
 from cli import options
-from cli.app import celery_app
+from cli.app import celery_app, must_exist
 from cli.asking import ask
 from cli.exits import COULD_NOT, WELL, broker_answers, fail, store_answers
 from cli.output import duration, moment, print_json, print_table, progress_of
@@ -51,6 +51,7 @@ def pending(appid: str | None, older_than: float | None, limit: int, as_json: bo
     wxcheck pending --json | jq -r '.[].task_id'
     """
     with store_answers():
+        must_exist(appid)
         waits = list(islice(_waits(appid, older_than), limit))
     if as_json:
         print_json([_json(wait) for wait in waits])
@@ -104,6 +105,7 @@ def cancel(
     if bool(task_ids) + every + by_filter != 1:
         raise click.UsageError("say which: task ids, --older-than TIME and --appid APPID, or --all")
     with store_answers():
+        must_exist(appid)
         if task_ids:
             chosen = [task_id for task_id in task_ids if _waits_for_push(task_id)] if dry_run else list(task_ids)
         else:

@@ -9,6 +9,7 @@ from redis.exceptions import RedisError
 from board.queues import BrokerAway, Queues
 from config.names import PUSH_QUEUE
 from config.places import place
+from config.refusals import remedy as mend
 from config.store import connect
 from doctor import redis
 from doctor.finding import Finding, words
@@ -44,7 +45,12 @@ def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
         try:
             found = list(redis.look("the broker", settings.broker, "WXCHECK_BROKER_URL"))
         except RedisError as error:
-            yield Finding("bad", "the broker", f"{words(error)} ({place(settings.broker)})", remedy)
+            yield Finding(
+                "bad",
+                "the broker",
+                f"{words(error)} ({place(settings.broker)})",
+                mend(error, "WXCHECK_BROKER_URL") or remedy,
+            )
             return
         answers.set_result(True)
         yield from found
@@ -52,7 +58,7 @@ def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
     try:
         Queues(settings, celery_app).lengths([PUSH_QUEUE])
     except BrokerAway as away:
-        yield Finding("bad", "the broker", str(away), remedy)
+        yield Finding("bad", "the broker", str(away), away.remedy or remedy)
     else:
         answers.set_result(True)
         yield Finding("ok", "the broker", f"{place(settings.broker)} answers")
@@ -67,5 +73,6 @@ def _backend(url: str) -> Finding:
             client.ping()
     except RedisError as error:
         remedy = "start it, or set WXCHECK_RESULT_BACKEND to the one that runs: results and chords wait for it"
-        return Finding("bad", subject, f"{words(error)} ({place(url)})", remedy)
+        said = f"{words(error)} ({place(url)})"
+        return Finding("bad", subject, said, mend(error, "WXCHECK_RESULT_BACKEND") or remedy)
     return Finding("ok", subject, f"{place(url)} answers")

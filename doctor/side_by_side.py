@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from redis.exceptions import RedisError
 
+from config.refusals import remedy
 from config.store import STORE_AWAY
 from doctor.finding import Finding, words
 
@@ -38,8 +39,8 @@ def failed(subject: str, error: BaseException) -> Finding:
     if isinstance(error, STORE_AWAY):
         return Finding("bad", subject, f"Redis went away meanwhile: {words(error)}", "look again: wxcheck doctor")
     if isinstance(error, RedisError):
-        remedy = "see which commands and keys Redis allows this user (ACL), and whether it is a Redis of version 7"
-        return Finding("bad", subject, f"Redis refuses: {words(error)}", remedy)
+        other = "see which commands and keys Redis allows this user (ACL), and whether it is a Redis of version 7"
+        return Finding("bad", subject, f"Redis refuses: {words(error)}", remedy(error, "WXCHECK_REDIS_URL") or other)
     return Finding("bad", subject, f"could not be looked at: {words(error)}", "report it, it is a fault of wxcheck")
 
 

@@ -13,7 +13,9 @@ from config.redis_check import check_redis
 from config.settings import Settings, SettingsError, load_settings
 from worker.backend import use_backend
 from worker.consumer import Flows, LaneAMQP
+from worker.entrance import stop_where_refused
 from worker.event_pace import EventPace
+from worker.flower_port import use_flower
 from worker.follow_ups import note_follow_ups
 from worker.logs import keep_quiet, use_lines
 from worker.options import refuse
@@ -51,6 +53,7 @@ use_threads()
 use_prefork()
 use_brief_tracebacks()
 use_rate_command()
+use_flower()
 
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
@@ -63,6 +66,7 @@ def check_options(conf: Any, options: dict[str, Any], **_: Any) -> None:
 def check_settings(**_: Any) -> None:
     """A worker that cannot work stops at once, and says all that it lacks."""
     check_redis(load_settings("worker"), "worker")
+    stop_where_refused(app)
     note_follow_ups()
 
 

@@ -230,8 +230,15 @@ def test_an_output_is_of_one_file(system: System, run: Run, tmp_path: Path) -> N
 
 def test_what_can_be_mended_is_sent_again_when_that_is_asked_for(system: System, run: Run, tmp_path: Path) -> None:
     path = jsonl(tmp_path / "in.jsonl", words(), picture("unfetchable"), words("errcode=87009"))
-    assert run(str(path), "--yes").exit_code == NO
-    assert run(str(path), "--yes").exit_code == NO
+    done = run(str(path), "--yes")
+    assert done.exit_code == NO
+    assert "MediaUnavailable 1" in done.stderr
+    assert "CheckRefused 1" in done.stderr
+    done = run(str(path), "--yes", "--json")
+    assert done.exit_code == NO
+    told = json.loads(done.stdout)
+    # as many as there are rows of failures
+    assert (told["verdict"], told["failed"], told["mendable"], told["left"]) == (1, 2, 1, 0)
     assert calls(system) == 3
     [letter] = system.redis.zrange(keys.DEAD, 0, -1)
     done = run(str(path), "--yes", "--retry-failed")

@@ -15,11 +15,23 @@ from click.testing import CliRunner
 
 from board import remedies
 from cli import check, options, output
+from cli.dead import KEPT
 from cli.exits import COULD_NOT, NO, WELL
 from cli.main import main
 from cli.settings import masked
 from tests.support.processes import ROOT
-from wxcheck import CheckError, Scene
+from worker.dead_letters import can_be_mended
+from wxcheck import (
+    CheckCancelled,
+    CheckError,
+    CheckRefused,
+    InvalidCheck,
+    MediaUnavailable,
+    PlatformUnavailable,
+    PushTimeout,
+    Scene,
+    StaleCheck,
+)
 
 
 def every(group: click.Group = main, above: str = "") -> Iterator[tuple[str, click.Command]]:
@@ -225,3 +237,17 @@ def test_every_failure_has_a_remedy() -> None:
         assert said != other
     assert "IP" in remedies.remedy("CheckRefused", 40164)["en"]
     assert "WXCHECK_SECRET" in remedies.remedy("CheckRefused", 40125)["zh"]
+
+
+def test_the_failures_that_can_be_named_are_those_that_are_kept() -> None:
+    failures = [
+        CheckRefused(40125, "invalid appsecret", None),
+        MediaUnavailable(-1008, ""),
+        PlatformUnavailable("away"),
+        PushTimeout("trace"),
+        InvalidCheck("empty"),
+        StaleCheck(7000, 6600),
+        CheckCancelled(),
+    ]
+    assert {type(failure) for failure in failures} == set(CheckError.__subclasses__())
+    assert {type(failure).__name__ for failure in failures if can_be_mended(failure)} == set(KEPT)
