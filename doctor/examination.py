@@ -7,8 +7,9 @@ from __future__ import annotations
 from concurrent.futures import Future
 from typing import TYPE_CHECKING
 
-from redis.exceptions import AuthenticationError, BusyLoadingError, RedisError
+from redis.exceptions import BusyLoadingError, RedisError
 
+from config import refusals
 from config.places import place
 from config.settings import Settings, SettingsError, load_settings
 from config.store import STORE_AWAY
@@ -67,10 +68,8 @@ def _looks(push_url: str | None) -> Sequence[Look]:
 
 
 def _store_away(settings: Settings, error: RedisError) -> Finding:
-    remedy = "start Redis, or set WXCHECK_REDIS_URL to the one that runs"
-    if isinstance(error, AuthenticationError):
-        remedy = "set user and password in WXCHECK_REDIS_URL: redis://user:password@host:6379/0"
-    elif isinstance(error, BusyLoadingError):
+    remedy = refusals.remedy(error, "WXCHECK_REDIS_URL") or "start Redis, or set WXCHECK_REDIS_URL to the one that runs"
+    if isinstance(error, BusyLoadingError):
         remedy = "it has been started and reads its data (WXCHECK_REDIS_URL is right): wait"
     said = f"{words(error)} ({place(settings.redis_url)})"
     return Finding("bad", "the store", said, f"{remedy}; nothing further was looked at")

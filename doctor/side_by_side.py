@@ -36,11 +36,12 @@ def side_by_side(looks: Sequence[Look], seconds: float) -> Iterator[Finding]:
 
 def failed(subject: str, error: BaseException) -> Finding:
     """What is said of a look that raised."""
-    if isinstance(error, STORE_AWAY):
+    mend = remedy(error, "WXCHECK_REDIS_URL")
+    if mend is None and isinstance(error, STORE_AWAY):
         return Finding("bad", subject, f"Redis went away meanwhile: {words(error)}", "look again: wxcheck doctor")
     if isinstance(error, RedisError):
         other = "see which commands and keys Redis allows this user (ACL), and whether it is a Redis of version 7"
-        return Finding("bad", subject, f"Redis refuses: {words(error)}", remedy(error, "WXCHECK_REDIS_URL") or other)
+        return Finding("bad", subject, f"Redis refuses: {words(error)}", mend or other)
     return Finding("bad", subject, f"could not be looked at: {words(error)}", "report it, it is a fault of wxcheck")
 
 
