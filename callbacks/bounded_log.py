@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import logging
+import threading
 import time
-from collections.abc import Hashable
+from collections.abc import Callable, Hashable
+from typing import Generic, TypeVar
 
 from config.logs import Log, Value
 
@@ -13,80 +15,107 @@ INTERVAL = 1.0
 #: kinds of libraries' lines that are told apart; all others of a logger and level are one kind
 MAX_KINDS = 64
 
+Line = TypeVar("Line")
 
-class _Pace:
-    """Lets one line of a kind and interval through, and says how many it kept back before."""
 
-    def __init__(self) -> None:
-        self._last: dict[Hashable, float] = {}
-        self._kept_back: dict[Hashable, int] = {}
+class _Pace(Generic[Line]):
+    """Writes a line of a kind at once where none was written for an interval, else the newest one when it is over.
+
+    ``write`` gets the line, and how many were kept back since the one before it; it may run in another thread.
+    """
+
+    def __init__(self, write: Callable[[Line, int], None]) -> None:
+        self._write = write
+        self._lock = threading.Lock()
+        self._written_at: dict[Hashable, float] = {}
+        #: the newest line that waits, and how many before it were kept back
+        self._waiting: dict[Hashable, tuple[Line, int]] = {}
 
     @property
     def kinds(self) -> int:
-        return len(self._last)
+        return len(self._written_at)
 
     def __contains__(self, kind: Hashable) -> bool:
-        return kind in self._last
+        return kind in self._written_at
 
-    def admit(self, kind: Hashable) -> int | None:
-        """How many were kept back since the last line of this kind; None where this one is kept back, too."""
-        now = time.monotonic()
-        if kind in self._last and now - self._last[kind] < INTERVAL:
-            self._kept_back[kind] = self._kept_back.get(kind, 0) + 1
-            return None
-        self._last[kind] = now
-        return self._kept_back.pop(kind, 0)
+    def line(self, kind: Hashable, line: Line) -> None:
+        with self._lock:
+            now = time.monotonic()
+            left = self._written_at.get(kind, now - INTERVAL) + INTERVAL - now
+            waiting = self._waiting.get(kind)
+            if waiting is not None:
+                self._waiting[kind] = line, waiting[1] + 1
+                return
+            if left > 0:
+                self._waiting[kind] = line, 0
+                timer = threading.Timer(left, self._end_of_interval, [kind])
+                timer.daemon = True
+                timer.start()
+                return
+            self._written_at[kind] = now
+        self._write(line, 0)
+
+    def _end_of_interval(self, kind: Hashable) -> None:
+        with self._lock:
+            line, kept_back = self._waiting.pop(kind)
+            self._written_at[kind] = time.monotonic()
+        self._write(line, kept_back)
 
 
 class BoundedLog:
-    """Writes at most one warning of a kind and interval, and with the next one how many it kept back.
+    """Writes at most one warning of a kind and interval, and with it how many it kept back.
 
     A kind is an event and, where it has one, its ``outcome`` or ``server``; both come from fixed sets.
     """
 
     def __init__(self, log: Log) -> None:
         self._log = log
-        self._pace = _Pace()
+        self._pace: _Pace[tuple[str, str, dict[str, Value]]] = _Pace(self._write)
 
     def warning(self, event: str, said: str, /, **fields: Value) -> None:
-        """Writes it as :meth:`config.logs.Log.warning` does."""
-        kept_back = self._pace.admit((event, fields.get("outcome"), fields.get("server")))
-        if kept_back is None:
-            return
+        """Writes it as :meth:`config.logs.Log.warning` does, now or at the end of the interval."""
+        self._pace.line((event, fields.get("outcome"), fields.get("server")), (event, said, fields))
+
+    def _write(self, line: tuple[str, str, dict[str, Value]], kept_back: int) -> None:
+        event, said, fields = line
         more = {"kept_back": kept_back} if kept_back else {}
-        self._log.warning(event, said + _more(kept_back), **more, **fields)
+        self._log.log(logging.WARNING, event, said + _more(kept_back), **more, **fields)
 
 
 class BoundedLines(logging.Filter):
-    """For a handler: bounds what libraries say, uvicorn and asyncio among them, which strangers can make say much.
+    """Bounds what ``handler`` writes of libraries, uvicorn and asyncio among them: strangers can make them say much.
 
     A kind is a logger, a level and how the record's template begins. The project's own events pass: whatever a stranger
     can cause of them is a :class:`BoundedLog`'s.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, handler: logging.Handler) -> None:
         super().__init__()
-        self._pace = _Pace()
+        self._handler = handler
+        self._pace: _Pace[logging.LogRecord] = _Pace(self._write)
 
     def filter(self, record: logging.LogRecord) -> bool:
-        if hasattr(record, "event"):
+        if hasattr(record, "event") or hasattr(record, "paced"):
             return True
         kind: Hashable = (record.name, record.levelno, str(record.msg).partition("\n")[0][:60])
         if kind not in self._pace and self._pace.kinds >= MAX_KINDS:
             kind = (record.name, record.levelno)
-        kept_back = self._pace.admit(kind)
+        self._pace.line(kind, record)
+        return False
+
+    def _write(self, record: logging.LogRecord, kept_back: int) -> None:
+        record.paced = True
         if kept_back:
             # what is appended holds no %, so that the arguments still fit
             record.msg = f"{record.msg}{_more(kept_back)}"
             record.fields = {"kept_back": kept_back}
-        return kept_back is not None
+        self._handler.handle(record)
 
 
 def bound_lines() -> None:
     """Bounds the lines of libraries, wherever this process writes its log."""
-    lines = BoundedLines()
     for handler in logging.getLogger().handlers:
-        handler.addFilter(lines)
+        handler.addFilter(BoundedLines(handler))
 
 
 def _more(kept_back: int) -> str:

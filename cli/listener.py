@@ -69,7 +69,7 @@ class Listener:
             # uvicorn raises the signal again when it has stopped
             signal.signal(number, lambda *_: sys.exit(0))
         if logging.lastResort is not None:
-            logging.lastResort.addFilter(BoundedLines())
+            logging.lastResort.addFilter(BoundedLines(logging.lastResort))
         asyncio.run(self._serve(sock, seconds))
 
     async def _serve(self, sock: socket.socket, seconds: float | None) -> None:
