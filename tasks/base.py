@@ -9,10 +9,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from billiard.einfo import ExceptionInfo
 from celery import Task
-from celery.app.task import Context
 from celery.app.trace import IGNORE_STATES, TraceInfo, report_internal_error, trace_ok_t
-from celery.canvas import maybe_signature
-from celery.exceptions import ChordError, Ignore, Reject, Retry
+from celery.exceptions import Ignore, Reject, Retry
 from celery.states import FAILURE, IGNORED
 from kombu.exceptions import OperationalError
 from redis.exceptions import RedisError
@@ -20,7 +18,8 @@ from redis.exceptions import RedisError
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
 from config.store import STORE_AWAY, reason
-from worker.backend import Backend, passes
+from tasks.giving_up import REFUSALS, give_up, note_refusal
+from worker.backend import passes
 from worker.outbox import Run, current_run, delivery_of, run_begins
 from worker.quota import STORE_PAUSE
 from worker.request import ALONE, HeldBack, raised
@@ -40,8 +39,6 @@ log = Log(__name__)
 QUEUE_OF = {CHECK_TEXT: TEXT_QUEUE, CHECK_MEDIA: MEDIA_QUEUE, FINISH: PUSH_QUEUE}
 #: how often a step is tried that must not be lost, for what came before it cannot be taken back
 STORE_ATTEMPTS = 10
-#: runs whose end the store refuses, for the same reason each time as it seems, before the check fails
-REFUSALS = 10
 
 
 class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
@@ -163,7 +160,7 @@ class EndingTask(WxcheckTask):
                 said = f"{type(error).__name__}: {error}; tried again until the store takes it"
                 log.error("end_not_stored", said, task_id=task_id, appid=run.appid)  # noqa: TRY400
             else:
-                self._note_refusal(run, task_id, retval, error)
+                note_refusal(self, run, task_id, retval, error)
 
     def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:  # noqa: ARG002
         """Whether the result is stored with the end; not for a chord, which reads it, and counts its part, before."""
@@ -215,7 +212,7 @@ class EndingTask(WxcheckTask):
                     self._count_move()
                     return traced
                 if run.refusals >= REFUSALS:
-                    failed = self._give_up(run, uuid, args, kwargs, request)
+                    failed = give_up(self, run, uuid, args, kwargs, request)
                     if failed is not None:
                         self._count_move()
                         return failed
@@ -238,71 +235,6 @@ class EndingTask(WxcheckTask):
         """Counts that a message has left the task's queue; not one that goes back to it."""
         if not isinstance(getattr(info, "retval", None), HeldBack | Reject):
             self.runtime.statistics.moved(QUEUE_OF.get(self.name, PUSH_QUEUE))
-
-    def _note_refusal(self, run: Run, task_id: str, retval: Any, error: RedisError) -> None:
-        """Takes in that the store refuses the end of ``run`` for a reason that does not pass by itself: what a script
-        meets, for example, is the same each time."""
-        run.refusal = error
-        try:
-            if isinstance(self.backend, Backend):
-                self.backend.give_up_chord(run)
-            self.keep_ending(run, task_id, retval)
-            run.refusals = self.runtime.records.refused(task_id)
-        except RedisError as more:
-            # what cannot be counted for good is given up at once
-            run.refusals = 1 if passes(more) else REFUSALS
-        # the text of one that a script has met may name a queue
-        said = f"{type(error).__name__}: {error}; attempt {run.refusals} of {REFUSALS}, then the check fails"
-        log.error("end_not_stored", said, task_id=task_id, appid=run.appid)
-
-    def _give_up(self, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
-        """Fails a check whose end the store refuses each time, with that error and its errbacks.
-
-        None: the store has gone away meanwhile.
-        """
-        failure = run.refusal
-        log.error("end_refused", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
-        context = Context(request, args=args, kwargs=kwargs, called_directly=False)
-        # its part may be counted already, and what was refused may be the body
-        body, context.chord = maybe_signature(context.chord, app=self.app), None
-        run.fails_instead()
-        told = TraceInfo(FAILURE, failure)
-        einfo = told.handle_error_state(self, context)
-        if body is not None:
-            try:
-                # Celery wants it on the stack
-                raise ChordError(f"{uuid}: {type(failure).__name__}: {failure}")  # noqa: TRY301
-            except ChordError as error:
-                self.backend.chord_error_from_stack(body, error)
-            if isinstance(self.backend, Backend):
-                # or a part that comes later would complete it
-                self.backend.client.delete(self.backend.get_key_for_group(context.group, ".s"))
-        try:
-            run.is_committed = self.insist(partial(self.commit, run, uuid, failure, kwargs))
-        except RedisError as error:
-            run.is_broken = passes(error)
-            if not run.is_broken:
-                self._fail_step_by_step(run, context, failure, kwargs)
-        return trace_ok_t(einfo, told, 0.0, None) if run.is_committed else None
-
-    def _fail_step_by_step(self, run: Run, context: Context, failure: Any, kwargs: Any) -> None:
-        """Fails a check whose failure cannot be one step either.
-
-        Its record ends, then its caller and its errbacks are told, as far as that goes; its message is done with.
-        """
-        run.fails_instead()
-        steps = (
-            partial(self.commit, run, context.id, failure, kwargs),
-            partial(self.backend.mark_as_failure, context.id, failure, request=context),
-        )
-        for step in steps:
-            try:
-                step()
-            except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
-                said = f"{type(error).__name__}; not all could be told that it failed"
-                log.error("end_refused", said, task_id=context.id, appid=run.appid)  # noqa: TRY400
-            run.is_ending = False
-        run.is_committed = True
 
     def _refused(self, traced: Any, uuid: str) -> Any:
         """Fails a message that Celery cannot run: its arguments are none, for example."""

@@ -16,11 +16,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
-from celery.states import FAILURE
 
 from config.logs import Log
 from config.store import STORE_AWAY, reason
 from tasks.base import Concluded, EndingTask
+from tasks.taken import forget_result, refuse_taken
 from worker.answers import Answer, TokenRefused, Unanswered
 from worker.consumer import Flows
 from worker.digest import digest_of
@@ -114,9 +114,9 @@ class CheckTask(EndingTask):
         try:
             encoded, anew = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
             if anew:
-                self._forget_result()
+                forget_result(self)
         except Taken:
-            self._refuse_taken()
+            refuse_taken(self)
         except Over:
             self._ignore_repeated()
         except Lost:
@@ -162,7 +162,7 @@ class CheckTask(EndingTask):
         if state in ("concluded", "cancelled"):
             self._take_up(self.runtime.records.begin(self.request.id, run.token, 0, run.digest), 0)
         elif state == "taken":
-            self._refuse_taken()
+            refuse_taken(self)
         elif state != "go":
             self._ignore_repeated()
 
@@ -179,7 +179,7 @@ class CheckTask(EndingTask):
                 raise Ignore
             found = self.runtime.records.begin(self.request.id, run.token, seconds, run.digest)
         if found.state == "taken":
-            self._refuse_taken()
+            refuse_taken(self)
         if found.state in ("waiting", "done"):
             self._ignore_repeated()
         run.is_recorded = True
@@ -188,7 +188,7 @@ class CheckTask(EndingTask):
         if found.state == "cancelled":
             raise CheckCancelled
         if found.state == "anew":
-            self._forget_result()
+            forget_result(self)
 
     def lose(self) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
@@ -196,49 +196,6 @@ class CheckTask(EndingTask):
         log.warning("check_lost", "another run has it since, or nobody knows of it", **identity)
         time.sleep(STORE_PAUSE)
         self._hold_back(ALONE, STORE_PAUSE)
-
-    def _refuse_taken(self) -> NoReturn:
-        """Fails a check whose task id another one has, with other content, that is under way.
-
-        What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
-        """
-        run, request = self.this_run, self.request
-        log.warning(
-            "task_id_taken", "by a check with other content; this one fails", task_id=request.id, appid=run.appid
-        )
-        failure = InvalidCheck(
-            "task_id: a check with other content is under way by the same one; give each check a task id of its own"
-        )
-        run.is_ending = True
-        try:
-            if request.chord:
-                self.backend.on_chord_part_return(request, FAILURE, failure)
-            self.backend._fail_chain(request.chain, failure)
-            if request.errbacks:
-                self.backend._call_task_errbacks(request, failure, None)
-            self.insist(partial(self.runtime.records.refuse, run))
-        except STORE_AWAY:
-            run.is_ending = False
-            self.give_back()
-        except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
-            # what is for good: there is nobody else to tell
-            log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
-        self.runtime.statistics.ended(failure, request.id, run.appid)
-        raise Ignore
-
-    def _forget_result(self) -> None:
-        """Removes the result of a check with other content that ended by the same task id.
-
-        It is no verdict of this one, and Celery overwrites no success.
-        """
-        try:
-            self.backend.forget(self.request.id)
-        except STORE_AWAY:
-            raise
-        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
-            log.warning(
-                "result_not_forgotten", type(error).__name__, task_id=self.request.id, appid=self.this_run.appid
-            )
 
     def _ignore_repeated(self) -> NoReturn:
         log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=self.this_run.appid)
@@ -310,7 +267,7 @@ class CheckTask(EndingTask):
         if said == "cancelled":
             raise CheckCancelled
         if said == "taken":
-            self._refuse_taken()
+            refuse_taken(self)
         return said
 
     def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:

@@ -1,0 +1,60 @@
+"""A check whose task id another check has, with other content (:mod:`worker.digest`)."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import TYPE_CHECKING, NoReturn
+
+from celery.exceptions import Ignore
+from celery.states import FAILURE
+
+from config.logs import Log
+from config.store import STORE_AWAY
+from worker.backend import passes
+from wxcheck import InvalidCheck
+
+if TYPE_CHECKING:
+    from tasks.check import CheckTask
+
+log = Log(__name__)
+
+
+def refuse_taken(task: CheckTask) -> NoReturn:
+    """Fails a check whose task id another one has, with other content, that is under way.
+
+    What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
+    """
+    run, request = task.this_run, task.request
+    log.warning("task_id_taken", "by a check with other content; this one fails", task_id=request.id, appid=run.appid)
+    failure = InvalidCheck(
+        "task_id: a check with other content is under way by the same one; give each check a task id of its own"
+    )
+    run.is_ending = True
+    try:
+        if request.chord:
+            task.backend.on_chord_part_return(request, FAILURE, failure)
+        task.backend._fail_chain(request.chain, failure)
+        if request.errbacks:
+            task.backend._call_task_errbacks(request, failure, None)
+        task.insist(partial(task.runtime.records.refuse, run))
+    except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
+        if passes(error):
+            run.is_ending = False
+            task.give_back()
+        # what is for good: there is nobody else to tell
+        log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
+    task.runtime.statistics.ended(failure, request.id, run.appid)
+    raise Ignore
+
+
+def forget_result(task: CheckTask) -> None:
+    """Removes the result of a check with other content that ended by the same task id.
+
+    It is no verdict of this one, and Celery overwrites no success.
+    """
+    try:
+        task.backend.forget(task.request.id)
+    except STORE_AWAY:
+        raise
+    except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+        log.warning("result_not_forgotten", type(error).__name__, task_id=task.request.id, appid=task.this_run.appid)
