@@ -3,7 +3,7 @@ PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
 
-.PHONY: setup demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding lint types lock clean
+.PHONY: setup demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding images lint types lock clean
 
 setup: $(STAMP)
 
@@ -51,6 +51,10 @@ bench-quota-full: setup
 # what waiting checks cost, and whom they hold up: ten minutes
 bench-holding: setup
 	@$(BIN)/python -m bench.quota.holding
+
+# images of the Dockerfile and the compose files by digest, as their tags mean today; needs Docker
+images:
+	deploy/pin-images
 
 lint: setup
 	$(BIN)/ruff check .

@@ -1,7 +1,8 @@
-"""``wxcheck config show``: every setting."""
+"""``wxcheck config``: the settings."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -65,6 +66,36 @@ def show(as_json: bool) -> None:
         )
         return
     print_table(["setting", "value", "from"], [list(setting) for setting in shown])
+
+
+#: what a process needs nothing of
+_NEEDLESS = {
+    "endpoint": ("secret",),
+    "board": ("secret", "push_token", "push_aes_key", "push_aes_key_previous"),
+}
+
+
+@config.command()
+@click.argument("process", type=click.Choice(list(_NEEDLESS)))
+def apps(process: str) -> None:
+    """Prints APPS, on one line of JSON, without the secrets that PROCESS needs nothing of; the others are in the clear.
+
+    \b
+    wxcheck config apps endpoint > secrets/endpoint/wxcheck_apps
+    """
+    from pydantic import SecretStr
+
+    from config.settings import load_settings
+
+    entries = {
+        appid: {
+            name: value.get_secret_value() if isinstance(value, SecretStr) else value
+            for name, value in entry.model_dump(exclude_none=True).items()
+            if name not in _NEEDLESS[process]
+        }
+        for appid, entry in load_settings().apps.items()
+    }
+    click.echo(json.dumps(entries))
 
 
 def _shown(settings: Settings) -> Iterator[Shown]:

@@ -10,7 +10,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
 #: what docker-compose.yml reads from the same ``.env``, and no process does
-FOR_COMPOSE = ("compose_redis_url", "secrets_dir")
+FOR_COMPOSE = (
+    "compose_redis_url",
+    "compose_redis_memory",
+    "compose_redis_mem_limit",
+    "compose_apps_endpoint",
+    "compose_apps_board",
+    "secrets_dir",
+)
 #: Kubernetes tells every pod where each service is: of one named wxcheck-redis, WXCHECK_REDIS_SERVICE_HOST and more
 _OF_SERVICES = re.compile(r"_service_(host|port)(_\w+)?$|_port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?$")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")

@@ -115,6 +115,11 @@ def _json(value: object) -> object:
     try:
         return json.loads(value)
     except ValueError:
+        if value.startswith(f"{PREFIX}COMPOSE_APPS_"):
+            # docker-compose.yml says so to a service that must not see WXCHECK_APPS itself
+            process = value.rpartition("_")[2].lower()
+            said = f"set {value} to what `wxcheck config apps {process}` prints: it gets no AppSecret"
+            raise ValueError(said) from None
         raise ValueError("must be JSON: {appid: {…}}") from None
 
 

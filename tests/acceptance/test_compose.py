@@ -4,6 +4,7 @@ its environment from the file, until its own health check passes; hosts and port
 from __future__ import annotations
 
 import fnmatch
+import json
 import os
 import re
 import shlex
@@ -20,14 +21,16 @@ from typing import Any
 import pytest
 import redis
 import requests
+import yaml
 
-from config.settings import PREFIX, Settings
+from config.misspelt import FOR_COMPOSE
+from config.settings import PREFIX, Settings, SettingsError, load_settings
 from local.redis_server import find_server
 from sandbox.credentials import DEMO_ENVIRONMENT
 from tests.support.compose import COMPOSE, SERVICES, Missing, environment_of, interpolated
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, eventually
-from tests.support.system import plain_client
+from tests.support.system import AES_KEY, plain_client
 
 PYTHON_SERVICES = [name for name in SERVICES if name != "redis"]
 
@@ -262,10 +265,10 @@ def test_a_service_is_restarted_checked_and_reachable_from_this_machine_only(nam
     assert service["healthcheck"]["test"]
     assert "inspect" not in str(service["healthcheck"]["test"])
     assert all(interpolated(port, OPERATOR).startswith("127.0.0.1:") for port in service.get("ports", []))
-    if name != "redis":
-        assert service["cap_drop"] == ["ALL"]
-        assert service["read_only"]
-        assert not service.get("privileged")
+    assert service["cap_drop"] == ["ALL"]
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["read_only"]
+    assert not service.get("privileged")
 
 
 def test_the_sandbox_starts_in_its_profile_only_and_publishes_no_port() -> None:
@@ -277,6 +280,105 @@ def test_the_sandbox_starts_in_its_profile_only_and_publishes_no_port() -> None:
 def test_every_queue_has_a_worker() -> None:
     consumed = re.findall(r"-Q (\S+)", " ".join(service.get("command", "") for service in SERVICES.values()))
     assert sorted(",".join(consumed).split(",")) == ["wxcheck.media", "wxcheck.push", "wxcheck.text"]
+
+
+APPS = {
+    "wxfirst": {"secret": "appsecretOfTheFirst", "push_token": "tokenOfTheFirst", "push_aes_key": AES_KEY},
+    "wxsecond": {"secret": "appsecretOfTheSecond", "push_token": "tokenOfTheSecond", "text_per_minute": 7},
+}
+
+
+def part_of(process: str, apps: dict[str, Any]) -> str:
+    """What ``wxcheck config apps`` prints."""
+    command = [str(Path(sys.executable).with_name("wxcheck")), "config", "apps", process]
+    environment = {**os.environ, "WXCHECK_APPS": json.dumps(apps)}
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)
+    return ran.stdout.strip()
+
+
+@pytest.mark.parametrize(("service", "process"), [("endpoint", "endpoint"), ("board", "board")])
+def test_endpoint_and_board_get_no_appsecret_of_several_mini_programs(
+    service: str, process: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    operator = {**OPERATOR, "WXCHECK_APPID": "", "WXCHECK_APPS": json.dumps(APPS)}
+    given = environment_of(service, {**operator, f"WXCHECK_COMPOSE_APPS_{process.upper()}": part_of(process, APPS)})
+    assert "appsecret" not in str(given)
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    programs = load_settings.__wrapped__(process).programs
+    assert set(programs) == set(APPS)
+    assert programs["wxsecond"].text_per_minute == 7
+    tokens = {program.push_token and program.push_token.get_secret_value() for program in programs.values()}
+    assert tokens == ({"tokenOfTheFirst", "tokenOfTheSecond"} if process == "endpoint" else {None})
+
+
+@pytest.mark.parametrize("service", ["endpoint", "board"])
+def test_a_service_that_lacks_its_part_of_apps_says_how_to_make_it(
+    service: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in environment_of(service, {**OPERATOR, "WXCHECK_APPS": json.dumps(APPS)}).items():
+        monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError) as told:
+        load_settings.__wrapped__(service)
+    assert f"set WXCHECK_COMPOSE_APPS_{service.upper()} to what `wxcheck config apps {service}` prints" in str(
+        told.value
+    )
+    assert "appsecret" not in str(told.value)
+
+
+def test_each_service_sees_the_files_of_its_own_secrets_only() -> None:
+    mounted = {
+        name: [interpolated(volume, {}) for volume in service["volumes"]]
+        for name, service in SERVICES.items()
+        if "volumes" in service and name != "redis"
+    }
+    workers = {name: ["./secrets/worker:/run/secrets:ro"] for name in ("worker-text", "worker-media", "worker-push")}
+    others = {name: [f"./secrets/{name}:/run/secrets:ro"] for name in ("endpoint", "board", "sandbox")}
+    assert mounted == {**workers, **others}
+
+
+def test_redis_is_bounded_and_writes_nothing_but_its_data() -> None:
+    service = SERVICES["redis"]
+    assert re.search(r"--maxmemory 1gb\b", interpolated(service["command"], {}))
+    assert interpolated(service["mem_limit"], {}) == "2g"
+    assert service["user"] == "redis:redis"
+    assert service["volumes"] == ["redis:/data"]
+    assert service["tmpfs"] == "/tmp"  # noqa: S108 - in its container
+
+
+def test_images_are_pinned_by_digest_and_pinned_anew(tmp_path: Path) -> None:
+    """The registry is one of the test's own: it is asked as docker would be."""
+    for name in ("Dockerfile", "docker-compose.yml", "deploy/pin-images", "deploy/prometheus/docker-compose.yml"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(ROOT / name, tmp_path / name)
+    docker = tmp_path / "docker"
+    for digit in "ab":
+        answer = f"sha256:{digit * 64}"
+        docker.write_text(
+            f'#!/bin/sh\n[ "$1 $2 $3" = "buildx imagetools inspect" ] && [ "$5" = --format ] || exit 1\necho {answer}\n'
+        )
+        docker.chmod(0o755)
+        path = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+        subprocess.run([tmp_path / "deploy/pin-images"], check=True, env=path, capture_output=True, timeout=60)
+        services = yaml.safe_load((tmp_path / "docker-compose.yml").read_text())["services"]
+        beside = yaml.safe_load((tmp_path / "deploy/prometheus/docker-compose.yml").read_text())["services"]
+        assert services["redis"]["image"] == f"redis:7-alpine@{answer}"
+        assert services["endpoint"]["image"] == "wxcheck"
+        assert all(service["image"].endswith(f"@{answer}") for service in beside.values())
+        stages = re.findall(r"^FROM (\S+)( AS \w+)?$", (tmp_path / "Dockerfile").read_text(), re.MULTILINE)
+        assert [stage[0] for stage in stages] == [
+            f"python:3.11-slim@{answer}",
+            "dependencies",
+            f"python:3.11-slim@{answer}",
+        ]
+    docker.write_text("#!/bin/sh\necho no such manifest\n")
+    before = (tmp_path / "docker-compose.yml").read_text()
+    failed = subprocess.run([tmp_path / "deploy/pin-images"], check=False, env=path, capture_output=True, timeout=60)
+    assert failed.returncode == 1
+    assert b"docker gives no digest for" in failed.stderr
+    assert (tmp_path / "docker-compose.yml").read_text() == before
 
 
 def test_redis_keeps_its_data_in_a_named_volume() -> None:
@@ -306,7 +408,7 @@ def test_the_image_runs_as_nobody_special_with_what_the_lock_file_names() -> Non
 def test_the_example_of_a_dotenv_names_every_setting_and_no_other() -> None:
     example = (ROOT / ".env.example").read_text(encoding="utf-8")
     named = set(re.findall(r"^#?(WXCHECK_\w+)=", example, re.MULTILINE))
-    composed = {"WXCHECK_SECRETS_DIR", "WXCHECK_COMPOSE_REDIS_URL"}
+    composed = {f"{PREFIX}{name.upper()}" for name in FOR_COMPOSE}
     assert named - composed == {PREFIX + field.upper() for field in Settings.model_fields}
     file = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     assert all(f"${{{name}" in file for name in composed | {"FLOWER_BASIC_AUTH", "FLOWER_PORT", "FLOWER_READ_ONLY"})

@@ -12,7 +12,8 @@ from tests.support.processes import ROOT
 COMPOSE: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(encoding="utf-8"))
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 
-_VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?)([^}]*))?\}")
+#: the innermost ones, which may stand within another
+_VARIABLE = re.compile(r"\$\{(\w+)(?:(:-|:\?|:\+)([^${}]*))?\}")
 
 
 class Missing(Exception):
@@ -20,16 +21,22 @@ class Missing(Exception):
 
 
 def interpolated(value: str, variables: dict[str, str]) -> str:
-    """``value`` as docker compose reads it: ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}`` and ``$$``."""
+    """``value`` as docker compose reads it: ``${NAME}``, ``${NAME:-default}``, ``${NAME:?message}``, ``${NAME:+rest}``,
+    each of them within another too, and ``$$``."""
 
     def replaced(match: re.Match[str]) -> str:
         name, operator, rest = match.groups()
         found = variables.get(name, "")
         if not found and operator == ":?":
             raise Missing(f"{name}: {rest}")
+        if operator == ":+":
+            return rest if found else ""
         return found or (rest if operator == ":-" else "")
 
-    return _VARIABLE.sub(replaced, value).replace("$$", "$")
+    parts = value.split("$$")
+    while any(_VARIABLE.search(part) for part in parts):
+        parts = [_VARIABLE.sub(replaced, part) for part in parts]
+    return "$".join(parts)
 
 
 def environment_of(service: str, variables: dict[str, str]) -> dict[str, str]:
