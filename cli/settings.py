@@ -80,6 +80,8 @@ _NEEDLESS = {
 def apps(process: str) -> None:
     """Prints APPS, on one line of JSON, without the secrets that PROCESS needs nothing of; the others are in the clear.
 
+    Exit codes: 0 printed, 1 the settings are wrong.
+
     \b
     wxcheck config apps endpoint > secrets/endpoint/wxcheck_apps
     """

@@ -172,7 +172,7 @@ def _code(readme: str) -> list[str]:
 def test_the_targets_of_make_exist(readme: str) -> None:
     makefile = (ROOT / "Makefile").read_text()
     named = set(re.findall(r"make ([a-z-]+)", "\n".join(_code(readme))))
-    assert named == {"setup", "demo", "test", "test-long", "bench", "bench-quota", "chaos"}
+    assert named == {"setup", "demo", "test", "test-long", "bench", "bench-quota", "chaos", "images"}
     assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
 
 
