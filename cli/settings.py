@@ -77,8 +77,10 @@ _NEEDLESS = {
 
 @config.command()
 @click.argument("process", type=click.Choice(list(_NEEDLESS)))
-def apps(process: str) -> None:
-    """Prints APPS, on one line of JSON, without the secrets that PROCESS needs nothing of; the others are in the clear.
+@options.as_json
+def apps(process: str, as_json: bool) -> None:
+    """Prints APPS, on one line of JSON (with --json on several), without the secrets that PROCESS needs nothing of; the
+    others are in the clear.
 
     Exit codes: 0 printed, 1 the settings are wrong.
 
@@ -97,7 +99,10 @@ def apps(process: str) -> None:
         }
         for appid, entry in load_settings().apps.items()
     }
-    click.echo(json.dumps(entries))
+    if as_json:
+        print_json(entries)
+    else:
+        click.echo(json.dumps(entries))
 
 
 def _shown(settings: Settings) -> Iterator[Shown]:
