@@ -16,7 +16,7 @@ from config.store import connect
 from worker.broker_lists import PRIORITIES, list_of, lists_of
 from worker.crowds import own_queue
 from worker.messages import appid_of
-from worker.reading import Unreadable, as_protocol_2
+from worker.reading import JSON, Unreadable, as_protocol_2
 from worker.scripts import script
 
 if TYPE_CHECKING:
@@ -99,4 +99,5 @@ def _message(stored: dict[str, Any]) -> Message:
         headers=stored.get("headers"),
         content_type=stored.get("content-type"),
         content_encoding=stored.get("content-encoding"),
+        accept={JSON},
     )

@@ -40,6 +40,8 @@ from tests.support.queues import unacknowledged
 from tests.support.system import OTHER_APPID, System, plain_client
 
 HUSH = "hush"
+#: where no worker fetches
+DATABASE = 6
 
 
 @pytest.fixture(autouse=True)
@@ -112,10 +114,10 @@ def is_counted(system: System, *fields: str) -> None:
     eventually(lambda: counted(system) == expected, f"{expected} is counted")
 
 
-def told(system: System, command: str) -> Any:
+def told(system: System, *command: str, **settings: str) -> Any:
     """What a command of the operator's says, as JSON."""
-    environment = {**os.environ, **system.environment}
-    run = [sys.executable, "-m", "cli", command, "--json"]
+    environment = {**os.environ, **system.environment, **settings}
+    run = [sys.executable, "-m", "cli", *command, "--json"]
     options: dict[str, Any] = {"cwd": system.directory, "env": environment, "timeout": PATIENCE}
     return json.loads(subprocess.run(run, capture_output=True, text=True, check=False, **options).stdout)
 
@@ -182,6 +184,15 @@ def test_the_errback_of_a_check_of_the_first_protocol_runs(system: System, old: 
 def test_a_countdown_of_the_first_protocol_is_waited_for(system: System, old: Celery) -> None:
     result = text(old, words("risky")).apply_async(countdown=1.5)
     assert verdict_of(result)["suggest"] == "risky"
+
+
+def test_a_check_of_the_first_protocol_that_waits_in_its_queue_is_shown(system: System) -> None:
+    url = system.database_url(DATABASE)
+    with system.database(DATABASE), plain_client(url) as waiting:
+        waiting.conf.task_protocol = 1
+        result = text(waiting, HUSH).apply_async()
+        shown = told(system, "show", result.id, WXCHECK_REDIS_URL=url)
+        assert (shown["state"], shown["queue"]) == ("queued", wxcheck.TEXT_QUEUE)
 
 
 def test_a_message_of_gocelery_has_its_verdict(system: System) -> None:
