@@ -133,8 +133,9 @@ def follow_up_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
             "key": "follow_ups_unconsumed",
             "level": "bad" if found["certain"] else "warn",
             "said": {
-                "en": f"{count} follow-ups of checks wait in {queue}, which "
-                + ("no worker consumes." if found["certain"] else "no worker says that it consumes."),
+                "en": f"Follow-ups of checks wait in {queue}, which "
+                + ("no worker consumes" if found["certain"] else "no worker says that it consumes")
+                + f": {count}.",
                 "zh": f"{count} 个检测的后续任务在 {queue} 中等待，"
                 + ("没有 worker 消费它。" if found["certain"] else "没有 worker 表示在消费它。"),
             },

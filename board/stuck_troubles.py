@@ -24,7 +24,7 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _trouble(
             "finishing_stuck",
             {
-                "en": f"{found['count']} checks have their push, or are over, and do not end: the oldest for "
+                "en": f"Checks that have their push, or wait no more, do not end: {found['count']}, the oldest for "
                 f"{waited['en']}.",
                 "zh": f"{found['count']} 个检测已收到推送或已结束等待，却没有完成：最久的已 {waited['zh']}。",
             },
@@ -40,7 +40,7 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _trouble(
             "shelf_stuck",
             {
-                "en": f"{found['count']} checks cannot go from the shelf back to their queue: the oldest for "
+                "en": f"Checks cannot go from the shelf back to their queue: {found['count']}, the oldest for "
                 f"{waited['en']}.",
                 "zh": f"{found['count']} 个检测无法从搁置区回到队列：最久的已 {waited['zh']}。",
             },
@@ -54,8 +54,8 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _trouble(
             "due_stuck",
             {
-                "en": f"{found['count']} checks whose time has come are not taken up, for {waited['en']}: retries, "
-                "countdowns, time-outs.",
+                "en": f"Checks whose time has come (retry, countdown, time-out) are not taken up: {found['count']}, "
+                f"the oldest for {waited['en']}.",
                 "zh": f"{found['count']} 个到期的检测无人处理，已 {waited['zh']}：重试、倒计时、超时。",
             },
             {
@@ -67,7 +67,7 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
         yield _trouble(
             "ends_stuck",
             {
-                "en": "Checks end and that cannot be stored, again and again for minutes.",
+                "en": "How checks end is known and cannot be stored, again and again for minutes.",
                 "zh": "有检测已得出结果却无法保存，几分钟来反复失败。",
             },
             {

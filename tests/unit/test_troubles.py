@@ -197,9 +197,9 @@ def test_what_is_bad_comes_before_what_is_doubtful() -> None:
 @pytest.mark.parametrize(
     ("stuck", "key", "words"),
     [
-        ({"finishing": {"count": 3, "oldest_seconds": 200.0}}, "finishing_stuck", ("3 checks", "3 min")),
-        ({"shelved": {"count": 1, "oldest_seconds": 7200.0}}, "shelf_stuck", ("1 checks", "2.0 h")),
-        ({"due": {"count": 5, "oldest_seconds": 200.0}}, "due_stuck", ("5 checks", "3 min")),
+        ({"finishing": {"count": 3, "oldest_seconds": 200.0}}, "finishing_stuck", ("end: 3, ", "3 min")),
+        ({"shelved": {"count": 1, "oldest_seconds": 7200.0}}, "shelf_stuck", ("queue: 1, ", "2.0 h")),
+        ({"due": {"count": 5, "oldest_seconds": 200.0}}, "due_stuck", ("up: 5, ", "3 min")),
         ({"ends": 3}, "ends_stuck", ("cannot be stored",)),
         ({"queues": {"wxcheck.push": 200.0}}, "queue_stuck", ("wxcheck.push", "3 min")),
     ],
@@ -227,7 +227,8 @@ def test_follow_ups_that_nobody_consumes_are_told_with_the_queue_and_how_many(ce
     told["follow_ups"] = [{"queue": "celery", "messages": 12, "certain": certain}]
     (found,) = find_troubles(told, evidence())
     assert keys([found]) == [("follow_ups_unconsumed", level)]
-    assert "12 follow-ups of checks wait in celery" in found["said"]["en"]
+    assert "Follow-ups of checks wait in celery" in found["said"]["en"]
+    assert found["said"]["en"].endswith(": 12.")
     assert "-Q celery" in found["remedy"]["en"]
 
 
