@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -78,9 +77,8 @@ _NEEDLESS = {
 @config.command()
 @click.argument("process", type=click.Choice(list(_NEEDLESS)))
 @options.as_json
-def apps(process: str, as_json: bool) -> None:
-    """Prints APPS, on one line of JSON (with --json on several), without the secrets that PROCESS needs nothing of; the
-    others are in the clear.
+def apps(process: str, as_json: bool) -> None:  # noqa: ARG001 - it prints JSON in any case
+    """Prints APPS, on one line of JSON, without the secrets that PROCESS needs nothing of; the others are in the clear.
 
     Exit codes: 0 printed, 1 the settings are wrong.
 
@@ -99,10 +97,7 @@ def apps(process: str, as_json: bool) -> None:
         }
         for appid, entry in load_settings().apps.items()
     }
-    if as_json:
-        print_json(entries)
-    else:
-        click.echo(json.dumps(entries))
+    print_json(entries)
 
 
 def _shown(settings: Settings) -> Iterator[Shown]:
