@@ -1,6 +1,6 @@
 # One image for every process: workers, endpoint, Flower, sandbox, command line. It holds no secret and no .env.
 
-FROM python:3.11-slim AS dependencies
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7 AS dependencies
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
 COPY requirements.lock /build/
@@ -25,7 +25,7 @@ COPY tasks /build/tasks
 COPY worker /build/worker
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /build/client /build
 
-FROM python:3.11-slim
+FROM python:3.11-slim@sha256:9c900dea9e8fb7e16277c179b555cc72d29a352dbc33cff48ad5a0412fd5bfc7
 ENV PATH=/venv/bin:$PATH PYTHONUNBUFFERED=1 PYTHONDONTWRITEBYTECODE=1
 RUN useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin wxcheck
 # the dependencies are a layer of their own, which a change of the code leaves as it is

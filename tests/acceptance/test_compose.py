@@ -348,7 +348,14 @@ def test_redis_is_bounded_and_writes_nothing_but_its_data() -> None:
     assert service["tmpfs"] == "/tmp"  # noqa: S108 - in its container
 
 
-def test_images_are_pinned_by_digest_and_pinned_anew(tmp_path: Path) -> None:
+def test_every_image_that_is_not_built_here_is_named_by_its_digest() -> None:
+    stages = re.findall(r"^FROM (\S+)", (ROOT / "Dockerfile").read_text(encoding="utf-8"), re.MULTILINE)
+    images = {service["image"] for service in SERVICES.values()} | set(stages)
+    for image in images - {"wxcheck", "dependencies"}:
+        assert re.fullmatch(r"[a-z/]+:[\w.-]+@sha256:[0-9a-f]{64}", image), image
+
+
+def test_images_are_pinned_anew(tmp_path: Path) -> None:
     """The registry is one of the test's own: it is asked as docker would be."""
     for name in ("Dockerfile", "docker-compose.yml", "deploy/pin-images", "deploy/prometheus/docker-compose.yml"):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)

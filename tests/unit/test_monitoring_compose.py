@@ -19,7 +19,7 @@ MAIN: dict[str, Any] = yaml.safe_load((ROOT / "docker-compose.yml").read_text(en
 @pytest.mark.parametrize("name", SERVICES)
 def test_a_service_is_of_one_version_restarted_checked_and_reachable_from_this_machine_only(name: str) -> None:
     service = SERVICES[name]
-    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+(@sha256:[0-9a-f]{64})?", service["image"])
+    assert re.fullmatch(r"[a-z/]+:v?\d+\.\d+\.\d+@sha256:[0-9a-f]{64}", service["image"])
     assert service["restart"] == "unless-stopped"
     assert service["healthcheck"]["test"]
     assert service["cap_drop"] == ["ALL"]
