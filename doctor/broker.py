@@ -10,7 +10,6 @@ from board.queues import BrokerAway, Queues
 from config.names import PUSH_QUEUE
 from config.places import place
 from config.refusals import remedy as mend
-from config.store import connect
 from doctor import redis
 from doctor.finding import Finding, words
 
@@ -36,7 +35,7 @@ def examine(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
         if not answers.done():
             answers.set_result(False)
     if settings.backend not in (settings.redis_url, settings.broker):
-        yield _backend(settings.backend)
+        yield from _backend(settings.backend)
 
 
 def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
@@ -64,15 +63,14 @@ def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
         yield Finding("ok", "the broker", f"{place(settings.broker)} answers")
 
 
-def _backend(url: str) -> Finding:
+def _backend(url: str) -> Iterator[Finding]:
     subject = "the result backend"
     if not url.startswith(_REDIS):
-        return Finding("skipped", subject, f"{place(url)} is not asked: only a Redis is")
+        yield Finding("skipped", subject, f"{place(url)} is not asked: only a Redis is")
+        return
     try:
-        with connect(url, redis.PATIENCE, retries=0) as client:
-            client.ping()
+        yield from list(redis.look(subject, url, "WXCHECK_RESULT_BACKEND"))
     except RedisError as error:
         remedy = "start it, or set WXCHECK_RESULT_BACKEND to the one that runs: results and chords wait for it"
         said = f"{words(error)} ({place(url)})"
-        return Finding("bad", subject, said, mend(error, "WXCHECK_RESULT_BACKEND") or remedy)
-    return Finding("ok", subject, f"{place(url)} answers")
+        yield Finding("bad", subject, said, mend(error, "WXCHECK_RESULT_BACKEND") or remedy)

@@ -64,11 +64,14 @@ class Runtime:
     follow_ups: FollowUps
 
     def redises(self) -> list[tuple[str, Redis]]:
-        """Each Redis that holds checks, by what it is for."""
-        found = [("the store", connect_store(self.settings, SOCKET_TIMEOUT))]
-        broker = self.settings.broker
-        if broker != self.settings.redis_url and broker.startswith(("redis:", "rediss:")):
-            found.append(("the broker", connect(broker, SOCKET_TIMEOUT, retries=1)))
+        """Each Redis that holds checks, or what becomes of them, by what it is for."""
+        settings = self.settings
+        found = [("the store", connect_store(settings, SOCKET_TIMEOUT))]
+        urls = {settings.redis_url}
+        for role, url in (("the broker", settings.broker), ("the result backend", settings.backend)):
+            if url not in urls and url.startswith(("redis:", "rediss:")):
+                urls.add(url)
+                found.append((role, connect(url, SOCKET_TIMEOUT, retries=1)))
         return found
 
 

@@ -57,6 +57,9 @@ def send(system: System) -> None:
         client.close()
 
 
+STAYS = (keys.COUNTERS, keys.LANES, keys.PROCESSES, keys.FOLLOW_UPS, keys.SERVER)
+
+
 def left_over(system: System) -> dict[str, object]:
     """What is in the store beside counters, tokens, permits, results and marks of ended checks, which expire."""
     store = system.redis
@@ -71,7 +74,7 @@ def left_over(system: System) -> dict[str, object]:
             # of a limited number of fields
             if store.type(key) == "hash" and store.hlen(key) > 100:
                 left[key] = store.hlen(key)
-        elif key not in ("wxcheck:counters", "wxcheck:lanes", keys.PROCESSES, f"wxcheck:token:{APPID}", *permits):
+        elif key not in (*STAYS, f"wxcheck:token:{APPID}", *permits):
             left[key] = store.type(key)
     for key in ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application", "celery", "unacked", "unacked_index"):
         if store.exists(key):

@@ -119,13 +119,17 @@ def test_a_redis_that_loses_checks_by_itself_is_told_with_the_remedy(tmp_path: P
     try:
         system.sandbox()
         system.redis.config_set("maxmemory-policy", "allkeys-lru")
-        ran = doctor(system)
+        # where the results are apart, chords are there
+        apart = {"RESULT_BACKEND": system.database_url(3)}
+        ran = doctor(system, **apart)
         assert ran.returncode == 1
-        assert ran.stdout.count("!!  the store: ") == 2
+        assert ran.stdout.count("!!  the store: ") == ran.stdout.count("!!  the result backend: ") == 2
         for remedy in ("set maxmemory-policy noeviction", "set appendonly yes"):
             assert f"      {remedy}" in ran.stdout.splitlines()
-        worker = system.worker("worker", queues="wxcheck.text")
-        eventually(lambda: worker.output.count("redis_unsafe: the store: ") == 2, "the worker's log tells both")
+        worker = system.worker("worker", queues="wxcheck.text", WXCHECK_RESULT_BACKEND=apart["RESULT_BACKEND"])
+        for role in ("the store", "the result backend"):
+            said = f"redis_unsafe: {role}: "
+            eventually(lambda said=said: worker.output.count(said) == 2, "the worker's log tells both")
     finally:
         system.close()
 
