@@ -61,7 +61,9 @@ def faults_of(url: str, setting: str, access: Access) -> list[str]:
                 )
             return faults
     except redis.exceptions.AuthenticationError as error:
-        return [f"{where} refuses user and password: {error}. Set them in the URL: redis://user:password@host:port/0"]
+        return [
+            f"{where} refuses user and password: {error}. Set user and password in {setting}: redis://user:password@host:6379/0"
+        ]
     except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
         refused = certificate_fault(error)
         if refused is None and _is_plain(url):

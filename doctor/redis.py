@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from config.redis_check import faults_of
+from config.redis_needs import needs
 from config.store import connect
 from doctor.finding import Finding
 from worker.redis_health import told
@@ -29,8 +31,17 @@ _WRITES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsav
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """The store."""
-    yield from look("the store", settings.redis_url, "WXCHECK_REDIS_URL")
+    """The store, and what a worker may do in each Redis."""
+    lacks = [
+        fault
+        for url, (setting, access) in needs(settings, "worker").items()
+        for fault in faults_of(url, setting, access)
+    ]
+    for fault in lacks:
+        said, _, remedy = fault.rpartition(". ")
+        yield Finding("bad", "the store", said or fault, remedy if said else "see docs/redis.md")
+    if not lacks:
+        yield from look("the store", settings.redis_url, "WXCHECK_REDIS_URL")
 
 
 def look(role: str, url: str, setting: str) -> Iterator[Finding]:

@@ -3,7 +3,11 @@ and loses no check where a right is taken away."""
 
 from __future__ import annotations
 
+import json
+import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -170,6 +174,24 @@ def test_what_lacks_at_the_start_is_told_with_the_line_that_mends_it(
     again = system.run(process, STARTS[process], WXCHECK_REDIS_URL=url)
     again.wait_for(READY[process])
     assert again.stop() == 0
+
+
+def test_doctor_tells_the_line_too(system: System, users: Users) -> None:
+    url = users.url("worker")
+    users.may("worker", "-hset resetchannels")
+    ran = subprocess.run(
+        [str(Path(sys.executable).with_name("wxcheck")), "doctor", "--json"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=system.directory,
+        env={**os.environ, **system.environment, "WXCHECK_REDIS_URL": url},
+        timeout=60,
+    )
+    found = next(finding for finding in json.loads(ran.stdout) if finding["subject"] == "the store")
+    assert found["level"] == "bad"
+    assert "does not let its user 'worker' do what is needed" in found["said"]
+    assert re.match(r"Say there: ACL SETUSER worker &/0\.celery\.pidbox .*\+hset \(", found["remedy"])
 
 
 TAKEN = [
