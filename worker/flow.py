@@ -81,7 +81,9 @@ class Flow:
             accept=flows.consumer.app.conf.accept_content,
             on_message=self._on_message,
         )
-        self.tell_size()
+        #: whether the broker is about to be told how many messages may be in hand
+        self._telling = False
+        self._tell_size()
         self._consumer.consume()
 
     @property
@@ -346,7 +348,19 @@ class Flow:
         self._consumer.consume()
 
     def tell_size(self) -> None:
-        """Tells the broker how many messages may be in hand, where that has changed."""
+        """Tells the broker how many messages may be in hand, where that has changed. RabbitMQ answers to that, and a
+        worker that waited for the answer while it received a message was seen to hang: there it is told afterwards."""
+        if isinstance(self._channel, RedisChannel):
+            self._tell_size()
+        elif not self._telling:
+            self._telling = True
+            self._flows.call(self._tell_later)
+
+    def _tell_later(self) -> None:
+        self._telling = False
+        self._tell_size()
+
+    def _tell_size(self) -> None:
         size = max(1, min(len(self._sent) + self.window.size, self._flows.share(self)))
         if self._one_comes:
             # kombu leaves it unread while there is no room

@@ -217,6 +217,12 @@ def _canvases() -> list[Canvas]:
             runs=("publish risky",),
         )
         add(
+            "a call that WeChat holds back",
+            lambda kit: chain(kit.check("errcode=44990*1,risky"), kit.publish()),
+            *("risky", "published risky"),
+            runs=("publish risky",),
+        )
+        add(
             "countdown",
             lambda kit: chain(kit.check(), kit.publish()),
             *("pass", "published pass"),
