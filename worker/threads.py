@@ -27,12 +27,13 @@ class LoopCalls:
 
     def __init__(self) -> None:
         self._calls: deque[Callable[[], None]] = deque()
+        # now: where a connection is lost the loop is closed and goes on, and kombu knows of none any more
+        self._loop = get_event_loop()
 
     def add(self, call: Callable[[], None]) -> None:
         self._calls.append(call)
-        loop = get_event_loop()
-        if loop is not None:
-            loop.call_soon(self.run)
+        if self._loop is not None:
+            self._loop.call_soon(self.run)
 
     def run(self) -> None:
         """Does what was asked for so far. Only in the loop's thread."""

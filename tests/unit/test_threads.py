@@ -12,6 +12,7 @@ import pytest
 from celery import Celery
 from kombu.asynchronous import Hub, get_event_loop, set_event_loop
 
+from tests.support.processes import eventually
 from worker.request import HeldBack
 from worker.threads import TaskPool
 
@@ -36,6 +37,7 @@ class Loop:
     def __init__(self) -> None:
         self.hub = Hub()
         self._stopped = threading.Event()
+        self._resets = threading.Event()
         self.thread = threading.Thread(target=self._run, daemon=True)
         self.thread.start()
 
@@ -43,6 +45,16 @@ class Loop:
         turns = self.hub.create_loop()
         while not self._stopped.is_set():
             next(turns)
+            if self._resets.is_set():
+                # as a worker does that has lost its connection
+                self.hub.reset()
+                turns = self.hub.create_loop()
+                self._resets.clear()
+
+    def reset(self) -> None:
+        self._resets.set()
+        self.hub.call_soon(lambda: None)
+        eventually(lambda: not self._resets.is_set(), "the loop goes on")
 
     def close(self) -> None:
         self._stopped.set()
@@ -113,6 +125,15 @@ def test_with_rabbitmq_tasks_begin_and_end_in_the_loops_thread_and_in_their_orde
     assert {thread for _, _, thread in seen} == {loop.thread}
     for number in range(100):
         assert [what for what, of, _ in seen if of == number] == ["begun", "ended"]
+
+
+def test_tasks_end_also_after_the_loop_was_closed_for_a_connection_that_was_lost(loop: Loop) -> None:
+    pool = pool_for("amqp://127.0.0.1:1//")
+    told: queue.Queue[Any] = queue.Queue()
+    loop.reset()
+    pool.on_apply(lambda: "done", (), {}, callback=told.put)
+    assert told.get(timeout=PATIENCE) == "done"
+    pool.executor.shutdown()
 
 
 def test_what_ends_while_the_worker_stops_is_told_before_it_has_stopped() -> None:
