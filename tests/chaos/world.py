@@ -9,7 +9,9 @@ from pathlib import Path
 import redis
 
 from tests.chaos.application import make_app
+from tests.support.ports import free_port
 from tests.support.processes import Running
+from tests.support.relay import Relay
 from tests.support.system import QUEUES, KeepingSystem
 
 #: name and pool of each worker
@@ -62,6 +64,13 @@ class World:
             else WeakenedSystem(directory, topology, without, **SETTINGS)
         )
         self.rabbitmq = self.system.servers.rabbitmq
+        self._relay: Relay | None = None
+        if self.rabbitmq is not None:
+            # to cut off its clients: asked for that, a node waits long for those that do not read
+            self._relay = Relay(free_port(), self.rabbitmq.port)
+            self._relay.come()
+            self.system.broker_url = self.rabbitmq.url_at(self._relay.port)
+            self.system.environment["WXCHECK_BROKER_URL"] = self.system.broker_url
         #: the Redis that has the queues; None where RabbitMQ has them
         self.broker = None if self.rabbitmq else redis.Redis.from_url(self.system.broker_url, decode_responses=True)
         self.results = redis.Redis.from_url(self.system.results_url, decode_responses=True)
@@ -88,6 +97,8 @@ class World:
         for client in (self.results, self.broker):
             if client is not None:
                 client.close()
+        if self._relay is not None:
+            self._relay.go()
         self.system.close()
 
     def start_worker(self, name: str) -> None:
@@ -154,8 +165,8 @@ class World:
         for client in {self.system.redis_url: self.system.redis, **self._further_clients()}.values():
             client.client_kill_filter(_type="normal", skipme=True)
             client.client_kill_filter(_type="pubsub")
-        if self.rabbitmq is not None:
-            self.rabbitmq.drop_connections()
+        if self._relay is not None:
+            self._relay.drop()
 
     def _further_clients(self) -> dict[str, redis.Redis]:
         clients = {self.system.results_url: self.results}

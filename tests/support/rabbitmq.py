@@ -45,7 +45,7 @@ class RabbitMQ:
         self.directory = directory / "rabbitmq"
         self.directory.mkdir(parents=True)
         self.port = free_port()
-        self.url = f"amqp://guest:guest@127.0.0.1:{self.port}//"
+        self.url = self.url_at(self.port)
         self._stack = ExitStack()
         epmd_port, node_port = free_port(), free_port()
         # Erlang's port mapper, which a node would else leave running behind it
@@ -116,9 +116,10 @@ class RabbitMQ:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def drop_connections(self) -> None:
-        """Cuts off every client."""
-        self.control("close_all_connections", "the test cuts it off")
+    @staticmethod
+    def url_at(port: int) -> str:
+        """The URL by which clients find it at ``port``."""
+        return f"amqp://guest:guest@127.0.0.1:{port}//"
 
     def held(self, queues: Iterable[str]) -> dict[str, int]:
         """How many messages each of ``queues`` has, those in consumers' hands with them."""

@@ -1,4 +1,4 @@
-"""A TCP relay before a Redis: it can go away, and end a process at the very moment of one of its commands."""
+"""A TCP relay before a server: it can go away, and end a process at the very moment of one of its commands."""
 
 from __future__ import annotations
 
@@ -41,6 +41,10 @@ class Relay:
             self._listener.shutdown(socket.SHUT_RDWR)
             self._listener.close()
             self._listener = None
+        self.drop()
+
+    def drop(self) -> None:
+        """Ends every connection; new ones are taken."""
         while self._open:
             _end(self._open.pop())
 
@@ -50,7 +54,11 @@ class Relay:
                 client, _ = listener.accept()
             except OSError:
                 return
-            server = socket.create_connection(("127.0.0.1", self._to))
+            try:
+                server = socket.create_connection(("127.0.0.1", self._to))
+            except OSError:
+                client.close()  # as if nobody listened
+                continue
             self._open += [client, server]
             said: list[bytes] = [b""]
             threading.Thread(target=self._pump, args=(client, server, said, True), daemon=True).start()
