@@ -23,10 +23,13 @@ LATE = 3 * HEAD_SECONDS
 #: connections at one time
 LIMIT = 40
 REQUEST = "GET {path} HTTP/1.1\r\nHost: x\r\n\r\n"
+#: whether a request for /late is under way
+late_began = threading.Event()
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
     if scope["path"] == "/late":
+        late_began.set()
         await asyncio.sleep(LATE)
     if scope["path"] == "/large":
         await send({"type": "http.response.start", "status": 200, "headers": []})
@@ -118,7 +121,9 @@ def test_connections_that_wait_take_no_place_from_requests(
 
 def test_a_request_under_way_is_not_closed_for_a_new_connection(port: int) -> None:
     with ExitStack() as stack:
+        late_began.clear()
         late = opened(stack, port, REQUEST.format(path="/late"))
+        assert late_began.wait(20)
         for _ in range(2 * LIMIT):
             opened(stack, port, "")
         assert late.recv(1000).endswith(b"done")
