@@ -51,6 +51,8 @@ class Outcome:
     #: follow-ups that were delivered to the application's worker again
     delivered_again: int = 0
     refused: int = 0
+    #: pushes that a broker apart had for longer than ``PUSH_TIMEOUT``
+    late: int = 0
     calls: int = 0
     seconds: float = 0.0
 
@@ -73,7 +75,7 @@ class Outcome:
             f"calls to the platform: {self.calls}; not taken by the broker, and said so: {self.refused}",
             f"  lost {len(self.lost)} (promised 0), "
             f"follow-ups published twice {len(self.repeated)} ({'0' if self.published_once else 'counted'}), "
-            f"wrong ones {len(self.wrong)} (0), left over {len(self.left)} (0); "
+            f"wrong ones {len(self.wrong)} (0), left over {len(self.left)} (0); pushes too late: {self.late}; "
             f"delivered to the application again: {self.delivered_again}",
         ]
         for what in ("lost", "repeated", "wrong", "left"):
@@ -133,9 +135,19 @@ def judge(world: World, load: Load, outcome: Outcome) -> Outcome:
     if outcome.sends_once and outcome.calls > outcome.checks:
         outcome.wrong.append(f"{outcome.calls} calls")
     timed_out, undelivered = outcome.ended["PushTimeout"], _undelivered(world)
-    if timed_out > undelivered:
-        outcome.wrong.append(f"PushTimeout {timed_out}, but the platform got rid of all pushes but {undelivered}")
+    if not outcome.published_once:
+        # they lay in the queue of a broker that was away
+        outcome.late = len(_late(world))
+    if timed_out > undelivered + outcome.late:
+        delivered = f"the platform got rid of all pushes but {undelivered}, and {outcome.late} came too late"
+        outcome.wrong.append(f"PushTimeout {timed_out}, but {delivered}")
     return outcome
+
+
+def _late(world: World) -> set[str]:
+    """The checks whose push a worker took up after their time-out, by trace_id."""
+    lines = [line for running in world.system.started for line in running.output.splitlines() if "push_late" in line]
+    return {event["trace_id"] for event in map(json.loads, lines) if event["event"] == "push_late"}
 
 
 def _undelivered(world: World) -> int:
