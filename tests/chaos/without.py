@@ -24,11 +24,12 @@ from callbacks.outcomes import BrokerUnavailable
 from callbacks.publisher import Publisher
 from config import keys
 from tasks.base import EndingTask
+from tasks.check import CheckTask
 from worker import sweeper
-from worker.backend import Backend, Client
+from worker.backend import Backend, EndingClient
 from worker.outbox import Run, run_begins
 from worker.parking import Parking
-from worker.records import Records, Standing
+from worker.records import Records
 from worker.transport import Channel, QoS
 
 #: seconds; the second one for what ends a part of a chord: few of them end the last one
@@ -77,14 +78,14 @@ def _redelivery() -> None:
 
 def _record() -> None:
     """A check that is delivered again is taken for a new one."""
-    begin = Records.begin
+    ask = CheckTask.ask
 
-    def begun(self: Records, task_id: str, run: str, seconds: float) -> Standing:
-        self._redis.delete(keys.record(task_id))
-        return begin(self, task_id, run, seconds)
+    def asked(self: CheckTask, check: Any) -> Any:
+        self.runtime.store.delete(keys.record(self.request.id))
+        return ask(self, check)
 
-    Records.begin = begun  # type: ignore[method-assign]
-    Records.look = lambda *_: "go"  # type: ignore[method-assign]
+    CheckTask.ask = asked  # type: ignore[method-assign]
+    Records.look = lambda *_, **__: "go"  # type: ignore[method-assign]
 
 
 def _ending() -> None:
@@ -101,7 +102,7 @@ def _commit() -> None:
 def _chord() -> None:
     """What Celery keeps of a chord is removed when Celery does it, before the body is published with the end."""
     Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script  # type: ignore[method-assign, assign]
-    Client.delete = redis.Redis.delete  # type: ignore[method-assign]
+    EndingClient.delete = redis.Redis.delete  # type: ignore[method-assign]
 
 
 def _claimed_chord() -> None:
@@ -119,8 +120,8 @@ def _lease() -> None:
     """The claim of a finish lasts for ever."""
     init = Parking.__init__
 
-    def lasting(self: Parking, client: redis.Redis, push_timeout: float, lease: float) -> None:
-        init(self, client, push_timeout, lease=1e6)
+    def lasting(self: Parking, *arguments: Any, **named: Any) -> None:
+        init(self, *arguments, **{**named, "lease": 1e6})
 
     Parking.__init__ = lasting  # type: ignore[method-assign]
 
@@ -148,8 +149,8 @@ def _early() -> None:
     """A push that comes before its check is parked is not kept."""
     push = Parking.push
 
-    def dropped(self: Parking, appid: str, told: dict[str, Any]) -> Any:
-        what, parked = push(self, appid, told)
+    def dropped(self: Parking, appid: str, told: dict[str, Any], *more: Any) -> Any:
+        what, parked = push(self, appid, told, *more)
         if what == "early":
             member = f"{appid}:{told['trace_id']}"
             self._redis.delete(keys.check(member))

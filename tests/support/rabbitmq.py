@@ -9,8 +9,8 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -152,14 +152,3 @@ class RabbitMQ:
 
         eventually(up, "RabbitMQ answers", _START_SECONDS)
         return server
-
-
-@contextmanager
-def rabbitmq(directory: Path) -> Iterator[RabbitMQ]:
-    """A node for as long as the block takes."""
-    needs_rabbitmq()
-    node = RabbitMQ(directory)
-    try:
-        yield node
-    finally:
-        node.close()
