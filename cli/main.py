@@ -34,7 +34,7 @@ class Commands(click.Group):
 def main() -> None:
     """Checks users' content with WeChat's content-security APIs, on Celery.
 
-    Settings come from environment variables named WXCHECK_… and from .env in this directory: see README.md.
+    Settings come from environment variables named WXCHECK_… and from .env in this directory: see docs/settings.md.
     """
     # a command says itself what went wrong; what the machinery logs on the way is for processes that stay
     logging.getLogger("worker").addHandler(logging.NullHandler())

@@ -389,9 +389,7 @@ def load_settings(process: Process = "any", **said: Any) -> Settings:
     faults += [fault for fault in settings.faults(process) if not _follows(fault, told)]
     if faults:
         listed = "\n".join(f"  - {fault}" for fault in faults)
-        raise SettingsError(
-            f"wxcheck cannot start, its settings are wrong:\n{listed}\nSee the table of settings in README.md."
-        )
+        raise SettingsError(f"wxcheck cannot start, its settings are wrong:\n{listed}\nSee docs/settings.md.")
     return settings
 
 

@@ -51,7 +51,7 @@ _REMEDIES = {
     Step.OTHER: "see WXCHECK_PUSH_URL",
 }
 _REFUSALS = {refusal.outcome.value: refusal for refusal in Refusal.__subclasses__()}
-_PROXY = f"its location {PATH} must lead to the endpoint: see README.md, going live"
+_PROXY = f"its location {PATH} must lead to the endpoint: see docs/deploying.md, going live"
 
 
 class Heard(NamedTuple):

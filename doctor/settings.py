@@ -22,7 +22,7 @@ def faults(message: str) -> Iterator[Finding]:
     """Each fault of a :class:`config.settings.SettingsError`, of which this is the message."""
     listed = [line.removeprefix("  - ") for line in message.splitlines() if line.startswith("  - ")]
     for fault in listed:
-        yield Finding("bad", "settings", fault, "see the table of settings in README.md; nothing further was looked at")
+        yield Finding("bad", "settings", fault, "see docs/settings.md; nothing further was looked at")
     if not listed:
         said = message.removeprefix("wxcheck cannot start: ")
         yield Finding("bad", "settings", said, "let this user read it, and save it as UTF-8")

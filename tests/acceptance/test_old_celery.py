@@ -81,5 +81,11 @@ def test_what_is_tried_is_what_the_client_says_that_it_supports() -> None:
     guarantees = (ROOT / "docs" / "guarantees.md").read_text(encoding="utf-8")
     for version in VERSIONS:
         assert f"\n| {' | '.join(pinned(version))} | ✓ |" in guarantees, version
-    for document in ("README.md", "README.zh-CN.md", "client/README.md"):
+    for document in (
+        "README.md",
+        "README.zh-CN.md",
+        "client/README.md",
+        "docs/application.md",
+        "docs/application.zh-CN.md",
+    ):
         assert f"{tried[0]}–{tried[-1]}" in (ROOT / document).read_text(encoding="utf-8"), document

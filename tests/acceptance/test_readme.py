@@ -1,9 +1,11 @@
-"""What can drift from the code: tables, commands and snippets of the README in both languages, and of docs/."""
+"""What can drift from the code: tables, commands and snippets of the README and of docs/, in both languages."""
 
 from __future__ import annotations
 
 import ast
+import json
 import re
+import shlex
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -17,14 +19,34 @@ import wxcheck
 from callbacks import outcomes
 from callbacks.outcomes import Outcome, Refusal
 from cli.main import main
-from config import keys, names
+from config import keys
 from config.settings import Overrides, Settings
+from tests.support.commands import wxcheck_command
 from tests.support.processes import ROOT, Running
 from tests.support.system import System
 
-ENGLISH = (ROOT / "README.md").read_text(encoding="utf-8")
-CHINESE = (ROOT / "README.zh-CN.md").read_text(encoding="utf-8")
-both = pytest.mark.parametrize("readme", [ENGLISH, CHINESE], ids=["English", "Chinese"])
+
+def read(name: str) -> str:
+    return (ROOT / name).read_text(encoding="utf-8")
+
+
+#: the pages that are in Chinese too
+TWINS = [
+    "README.md",
+    *(f"docs/{page}.md" for page in ("application", "deploying", "endpoint", "settings", "troubleshooting")),
+]
+#: words of the README at most: what is more belongs into docs/
+LENGTH = 1_600
+
+
+def chinese(name: str) -> str:
+    return name.replace(".md", ".zh-CN.md")
+
+
+def in_both(*names: str) -> pytest.MarkDecorator:
+    """Each of the pages as ``page``, in English and in Chinese."""
+    pages = [page for name in names for page in (name, chinese(name))]
+    return pytest.mark.parametrize("page", [read(page) for page in pages], ids=pages)
 
 
 def blocks(text: str, language: str = "") -> list[str]:
@@ -39,11 +61,6 @@ def rows(text: str) -> list[list[str]]:
     return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines]
 
 
-def section(text: str, number: int) -> str:
-    """The part below the ``number``-th heading of the second level."""
-    return re.split(r"^## ", text, flags=re.MULTILINE)[number]
-
-
 def default_of(field: FieldInfo) -> str:
     default = field.get_default(call_default_factory=True)
     if default in (None, "", {}):
@@ -56,77 +73,99 @@ def bare(code: str) -> str:
     return ast.dump(ast.parse(code))
 
 
-def test_both_languages_have_the_same_structure() -> None:
-    assert re.findall(r"^#+(?= )", ENGLISH, re.MULTILINE) == re.findall(r"^#+(?= )", CHINESE, re.MULTILINE)
-    assert [len(row) for row in rows(ENGLISH)] == [len(row) for row in rows(CHINESE)]
-    assert blocks(ENGLISH) == blocks(CHINESE)
-    assert [bare(code) for code in blocks(ENGLISH, "python")] == [bare(code) for code in blocks(CHINESE, "python")]
-    assert re.findall(r"\((?:docs|client|examples|LICENSE)[^)]*\)", ENGLISH) == re.findall(
-        r"\((?:docs|client|examples|LICENSE)[^)]*\)", CHINESE
-    )
+def links(text: str) -> list[str]:
+    """The pages that a page leads to, without their anchors, its twin, and the language of the others."""
+    targets = re.findall(r"\]\(([^)#\s]+)", re.sub(r"^\[(?:中文|English)\].*$", "", text, count=1, flags=re.MULTILINE))
+    return [target.replace(".zh-CN.md", ".md") for target in targets]
 
 
-@both
-def test_every_setting_is_listed_with_its_default_and_no_other(readme: str) -> None:
-    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (`[^`]+`|–) \|", readme, re.MULTILINE))
+@pytest.mark.parametrize("name", TWINS)
+def test_both_languages_have_the_same_structure(name: str) -> None:
+    english, other = read(name), read(chinese(name))
+    assert re.findall(r"^#+(?= )", english, re.MULTILINE) == re.findall(r"^#+(?= )", other, re.MULTILINE)
+    assert [len(row) for row in rows(english)] == [len(row) for row in rows(other)]
+    assert blocks(english) == blocks(other)
+    assert [bare(code) for code in blocks(english, "python")] == [bare(code) for code in blocks(other, "python")]
+    assert sorted(links(english)) == sorted(links(other))
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_a_page_in_chinese_leads_to_pages_in_chinese_where_they_are(name: str) -> None:
+    targets = re.findall(r"\]\(([^)#\s]+\.md)", read(chinese(name)))
+    folder = (ROOT / name).parent
+    own = (folder / name.split("/")[-1]).name
+    assert [target for target in targets if target != own and (folder / chinese(target)).is_file()] == []
+
+
+def test_the_readme_is_short() -> None:
+    assert len(read("README.md").split()) <= LENGTH
+
+
+@in_both("docs/settings.md")
+def test_every_setting_is_listed_with_its_default_and_no_other(page: str) -> None:
+    listed = dict(re.findall(r"^\| `([A-Z_]+)` \| (`[^`]+`|–) \|", page, re.MULTILINE))
     assert listed == {name.upper(): default_of(field) for name, field in Settings.model_fields.items()}
 
 
-@both
-def test_every_entry_of_apps_is_named_and_no_other(readme: str) -> None:
-    (sentence,) = re.findall(r"^(?:An entry of `APPS`|`APPS` 的每一项).*?(?:\.|。)$", readme, re.MULTILINE | re.DOTALL)
+@in_both("docs/settings.md")
+def test_every_entry_of_apps_is_named_and_no_other(page: str) -> None:
+    (sentence,) = re.findall(r"^(?:An entry of `APPS`|`APPS` 的每一项).*?(?:\.|。)$", page, re.MULTILINE | re.DOTALL)
     named = set(re.findall(r"`([a-z_]+)`", sentence))
     assert named == set(Overrides.model_fields)
 
 
-@both
-def test_every_failure_is_listed_and_no_other(readme: str) -> None:
-    listed = re.findall(r"^\| `(\w+)` \| [^|]+ \| [^|]+ \|$", section(readme, 3), re.MULTILINE)
+@in_both("README.md", "docs/application.md")
+def test_every_failure_is_listed_and_no_other(page: str) -> None:
+    (table,) = re.findall(r"^\| (?:failure|失败) \|.*\n((?:\|.*\n)+)", page, re.MULTILINE)
+    listed = [row[0].strip("`") for row in rows(table)]
     assert sorted(listed) == sorted(failure.__name__ for failure in wxcheck.CheckError.__subclasses__())
 
 
-@both
-def test_the_tasks_are_listed_with_their_queues_and_the_arguments_that_the_client_takes(readme: str) -> None:
+@in_both("docs/application.md")
+def test_the_tasks_are_listed_with_their_queues_and_the_arguments_that_the_client_takes(page: str) -> None:
     makers: dict[str, Callable[..., Any]] = {
         wxcheck.CHECK_TEXT: wxcheck.check_text,
         wxcheck.CHECK_MEDIA: wxcheck.check_media,
     }
     queues = {wxcheck.CHECK_TEXT: wxcheck.TEXT_QUEUE, wxcheck.CHECK_MEDIA: wxcheck.MEDIA_QUEUE}
-    listed = {row[0].strip("`"): row[1:] for row in rows(readme) if row[0].strip("`") in makers}
+    listed = {row[0].strip("`"): row[1:] for row in rows(page) if row[0].strip("`") in makers}
     assert set(listed) == set(makers)
     for task, (queue, arguments) in listed.items():
         assert queue == f"`{queues[task]}`"
         parameters = [name for name in makers[task].__annotations__ if name != "return"]
         assert re.findall(r"`([a-z_]+)`", arguments) == parameters
-    assert f"`{names.PUSH_QUEUE}`" in readme
-    assert f'"{wxcheck.SENT_AT_HEADER}"' in readme
-    assert keys.SHELF in readme
+    assert f'"{wxcheck.SENT_AT_HEADER}"' in page
+    assert keys.SHELF in page
 
 
-@both
-def test_the_verdict_is_described_with_every_key(readme: str) -> None:
-    (described,) = (block for block in blocks(readme) if block.startswith('{"kind"'))
+@in_both("README.md", "docs/deploying.md")
+def test_the_processes_are_those_of_the_readme(page: str) -> None:
+    (processes,) = (block for block in blocks(page) if block.startswith("celery -A worker worker"))
+    assert processes in blocks(read("README.md"))
+
+
+@in_both("docs/application.md")
+def test_the_verdict_is_described_with_every_key(page: str) -> None:
+    (described,) = (block for block in blocks(page) if block.startswith('{"kind"'))
     assert re.findall(r'"(\w+)":', described) == list(wxcheck.Verdict.__annotations__)
 
 
-@both
-def test_every_http_status_of_a_refused_push_is_listed(readme: str) -> None:
-    listed = {int(status) for row in rows(readme) for status in re.findall(r"^[2-5]\d\d\b", row[-1])}
+@in_both("docs/endpoint.md")
+def test_every_http_status_of_a_refused_push_is_listed(page: str) -> None:
+    listed = {int(status) for row in rows(page) for status in re.findall(r"^[2-5]\d\d\b", row[-1])}
     assert listed == {200} | {refusal.status for refusal in Refusal.__subclasses__()}
 
 
-@both
-def test_the_outcomes_that_troubleshooting_names_exist(readme: str) -> None:
-    named = {f"`{name}`" in readme for name in ("bad_signature", "plain_refused", "undecryptable", "stale_timestamp")}
-    assert named == {True}
-    assert {"bad_signature", "plain_refused", "undecryptable", "stale_timestamp", "wrong_appid"} <= set(Outcome)
+@in_both("docs/troubleshooting.md")
+def test_the_outcomes_that_troubleshooting_names_exist(page: str) -> None:
+    named = {"bad_signature", "plain_refused", "undecryptable", "stale_timestamp", "wrong_appid"}
+    assert [name for name in named if f"`{name}`" not in page] == []
+    assert named <= set(Outcome)
 
 
-@both
-def test_every_command_of_wxcheck_exists(readme: str) -> None:
-    named = re.findall(r"(?:^|[`/ ])wxcheck ((?:check|config|[a-z]+)(?: show)?)(?=[ `\"\n])", "\n".join(_code(readme)))
-    assert {"demo", "up", "check", "pending", "cancel", "config show"} <= set(named)
-    for command in named:
+@in_both(*TWINS)
+def test_every_command_of_wxcheck_exists(page: str) -> None:
+    for command in commands(page):
         if command == "cannot":  # the beginning of a message
             continue
         found: click.Command = main
@@ -136,22 +175,29 @@ def test_every_command_of_wxcheck_exists(readme: str) -> None:
             found = found.commands[word]
 
 
-def _code(readme: str) -> list[str]:
-    return [*blocks(readme), *re.findall(r"`[^`\n]+`", re.sub(r"```.*?```", "", readme, flags=re.DOTALL))]
+@in_both("docs/deploying.md")
+def test_every_command_of_wxcheck_is_listed(page: str) -> None:
+    assert {command.split()[0] for command in commands(page)} == set(main.commands)
 
 
-@both
-def test_the_targets_of_make_exist(readme: str) -> None:
-    makefile = (ROOT / "Makefile").read_text()
-    named = set(re.findall(r"make ([a-z-]+)", "\n".join(_code(readme))))
-    assert named == {"setup", "demo", "test", "test-long", "bench", "bench-quota", "chaos", "images"}
-    assert all(re.search(rf"^{target}:", makefile, re.MULTILINE) for target in named)
+def commands(page: str) -> list[str]:
+    return re.findall(r"(?:^|[`/ ])wxcheck ((?:check|config|[a-z]+)(?: show)?)(?=[ `\"\n])", "\n".join(_code(page)))
+
+
+def _code(page: str) -> list[str]:
+    return [*blocks(page), *re.findall(r"`[^`\n]+`", re.sub(r"```.*?```", "", page, flags=re.DOTALL))]
+
+
+@in_both(*TWINS)
+def test_the_targets_of_make_exist(page: str) -> None:
+    named = set(re.findall(r"\bmake ([a-z-]+)", "\n".join(_code(page))))
+    assert [target for target in named if not re.search(rf"^{target}:", read("Makefile"), re.MULTILINE)] == []
 
 
 def test_the_table_of_the_demo_is_the_demo_s_own() -> None:
     from local.cases import cases
 
-    (table,) = (block for block in blocks(ENGLISH) if block.startswith("┃ sent"))
+    (table,) = (block for block in blocks(read("docs/command-line.md")) if block.startswith("┃ sent"))
     shown = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
     assert shown == [case.title for case in cases()]
 
@@ -183,14 +229,17 @@ def test_the_index_of_the_documentation_names_every_page() -> None:
 
 
 def test_the_snippets_run_as_they_stand(tmp_path: Path) -> None:
-    snippets = blocks(ENGLISH, "python")
+    readme = read("README.md")
+    snippets = [*blocks(readme, "python"), *blocks(read("docs/application.md"), "python")]
     application = [snippet for snippet in snippets if snippet.startswith("# shop.py")]
     scripts = [snippet for snippet in snippets if not snippet.startswith("# shop.py")]
     assert (len(application), len(scripts)) == (2, 2)
     (tmp_path / "shop.py").write_text("\n\n".join(application), encoding="utf-8")
-    (command,) = re.findall(r"^\.venv/bin/python -c \"(import shop; .*)\"$", ENGLISH, re.MULTILINE)
-    (printed,) = re.findall(r"^\{'photo'.*$", ENGLISH, re.MULTILINE)
-    (worker_command,) = re.findall(r"^\.venv/bin/(celery -A shop .*)$", ENGLISH, re.MULTILINE)
+    (command,) = re.findall(r"^\.venv/bin/python -c \"(import shop; .*)\"$", readme, re.MULTILINE)
+    (printed,) = re.findall(r"^\{'photo'.*$", readme, re.MULTILINE)
+    (worker_command,) = re.findall(r"^\.venv/bin/(celery -A shop .*)$", readme, re.MULTILINE)
+    (check_command,) = re.findall(r"^\.venv/bin/wxcheck (check .*)$", readme, re.MULTILINE)
+    (verdict,) = re.findall(r'^\{"kind".*$', readme, re.MULTILINE)
 
     system = System(tmp_path)
     try:
@@ -217,6 +266,11 @@ def test_the_snippets_run_as_they_stand(tmp_path: Path) -> None:
             "InvalidCheck media_url: no http(s) URL (cloud:); WeChat fetches the file itself, from the public internet",
         ]
         assert run("names", scripts[1]).strip() == "image"
+        checked = wxcheck_command(system, *shlex.split(check_command))
+        assert checked.returncode == 1, checked.stderr  # risky
+        shown, said = json.loads(verdict), json.loads(checked.stdout)
+        assert shown == said | {"trace_id": shown["trace_id"], "appid": shown["appid"]}
+        assert list(shown) == list(wxcheck.Verdict.__annotations__)
         # the errback of the first snippet, and a web server's thread in place of the main one
         failing = "https://img.example.com/x.jpg?sandbox=unfetchable"
         assert "MediaUnavailable" in run("failing", _IN_A_THREAD.format(url=failing))

@@ -42,12 +42,12 @@ def faults(monkeypatch: pytest.MonkeyPatch, process: Process = "any", /, **varia
         load(monkeypatch, process, **variables)
     first, *lines, last = str(failure.value).split("\n")
     assert first == "wxcheck cannot start, its settings are wrong:"
-    assert "README.md" in last
+    assert "docs/settings.md" in last
     assert all(line.startswith("  - WXCHECK_") for line in lines)
     return [line.removeprefix("  - ") for line in lines]
 
 
-def test_the_defaults_are_those_that_the_readme_promises(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_defaults_are_those_that_the_table_promises(monkeypatch: pytest.MonkeyPatch) -> None:
     settings = load(monkeypatch)
     assert settings.redis_url == settings.broker == settings.backend == "redis://127.0.0.1:6379/0"
     assert settings.api_base == "https://api.weixin.qq.com"
