@@ -6,7 +6,7 @@ STAMP := .venv/.installed
 .PHONY: help setup hooks demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding images lint types lock clean
 
 # each target's line here is the comment behind it
-help:  ## this list
+help:  ## lists these lines
 	@awk 'BEGIN { FS = ":.*##  *" } /^[a-z][a-z-]*:.*##/ { printf "make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP)  ## installs everything into .venv
@@ -22,16 +22,16 @@ $(STAMP): requirements-dev.lock pyproject.toml client/pyproject.toml
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e ./client -e .
 	@touch $@
 
-demo: setup  ## everything on this machine, with a stand-in for WeChat: 15 checks and their verdicts
+demo: setup  ## runs 15 checks on this machine, with a stand-in for WeChat, and prints their verdicts
 	@$(BIN)/wxcheck demo
 
 # on the redis-server that is on the PATH, else on the embedded Valkey; TESTS_REDIS=valkey or TESTS_REDIS=redis takes that
 # one, and TESTS="tests/integration" these tests alone
-test: lint types  ## lint, types and every test that takes less than a minute; TESTS="tests/unit" for some
+test: lint types  ## runs lint, types and all tests but the long ones; TESTS="tests/unit" runs some
 	$(BIN)/python -m pytest -n 4 --dist worksteal $(TESTS)
 
 # tests that take too long for every change: each scenario of chaos by itself
-test-long: setup  ## tests that take minutes
+test-long: setup  ## runs the tests that take minutes
 	$(BIN)/python -m pytest -n 2 -m long
 
 # kills, hangs and cuts off processes under load, and counts what was lost or done twice: about twenty minutes;
@@ -40,35 +40,35 @@ chaos: setup  ## kills, hangs and cuts off processes under load, and counts what
 	@$(BIN)/python -m tests.chaos $(CHAOS)
 
 # any bytes on the push URL: ten minutes
-fuzz: setup  ## any bytes on the push URL: 10 minutes
+fuzz: setup  ## throws any bytes at the push URL: 10 minutes
 	FUZZ_SECONDS=600 $(BIN)/python -m pytest tests/fuzz
 
 # what wxcheck adds to bare Celery, as ratios taken in one run: half an hour, and better with nothing else to do;
 # BENCH="--quick --only text,endpoint", and python -m bench.overhead --help
-bench: setup  ## what wxcheck adds to bare Celery: half an hour; BENCH="--quick" for minutes
+bench: setup  ## measures what wxcheck adds to bare Celery: half an hour; BENCH="--quick" takes minutes
 	@$(BIN)/python -m bench.overhead --json build/bench.json --plots docs/pictures/performance $(BENCH)
 
 # how the quota is kept and used, beside the peers: a quick look, tenfold smaller and shorter, and the real scale (4 hours);
 # more options by BENCH="--only wxcheck --faults none", and with python -m bench.quota --help
-bench-quota: setup  ## how quotas are kept and used, beside other limiters: a quick look
+bench-quota: setup  ## measures how quotas are kept and used, beside other limiters: a quick look
 	@$(BIN)/python -m bench.quota --scale short --jobs 3 $(BENCH)
 
-bench-quota-full: setup  ## the same at its real scale: 4 hours
+bench-quota-full: setup  ## measures the same at its real scale: 4 hours
 	@$(BIN)/python -m bench.quota --scale full --json build/bench-quota.json --markdown build/bench-quota.md $(BENCH)
 
 # what waiting checks cost, and whom they hold up: ten minutes
-bench-holding: setup  ## what waiting checks cost, and whom they hold up: 10 minutes
+bench-holding: setup  ## measures what waiting checks cost, and whom they hold up: 10 minutes
 	@$(BIN)/python -m bench.quota.holding
 
 # images of the Dockerfile and the compose files by digest, as their tags mean today; needs Docker
 images:  ## pins the images of Dockerfile and compose files by digest; needs Docker
 	deploy/pin-images
 
-lint: setup  ## ruff: rules and format
+lint: setup  ## runs ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
-types: setup  ## mypy
+types: setup  ## runs mypy
 	$(BIN)/mypy
 
 lock: setup  ## renews both lock files from pyproject.toml
