@@ -181,7 +181,9 @@ def test_every_command_of_wxcheck_is_listed(page: str) -> None:
 
 
 def commands(page: str) -> list[str]:
-    return re.findall(r"(?:^|[`/ ])wxcheck ((?:check|config|[a-z]+)(?: show)?)(?=[ `\"\n])", "\n".join(_code(page)))
+    return re.findall(
+        r"(?:^|[`/ ])wxcheck ((?:check|config|[a-z]+)(?: show)?)(?=[ `\"\n])", "\n".join(_code(page)), re.MULTILINE
+    )
 
 
 def _code(page: str) -> list[str]:
