@@ -13,15 +13,14 @@ RUN sed -n '/^setuptools==/,/# via/p' /build/requirements-dev.lock > /build/setu
     && pip install --require-hashes -r /build/setuptools.lock
 COPY pyproject.toml README.md /build/
 COPY client /build/client
-COPY board /build/board
 COPY callbacks /build/callbacks
-COPY cli /build/cli
 COPY config /build/config
-COPY doctor /build/doctor
-COPY local /build/local
+COPY ops /build/ops
 COPY sandbox /build/sandbox
-COPY submission /build/submission
+COPY status /build/status
+COPY store /build/store
 COPY tasks /build/tasks
+COPY wechat /build/wechat
 COPY worker /build/worker
 RUN pip wheel --no-deps --no-build-isolation --wheel-dir /wheels /build/client /build
 

@@ -67,6 +67,7 @@ images:  ## pins the images of Dockerfile and compose files by digest; needs Doc
 lint: setup  ## runs ruff: rules and format
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
 
 types: setup  ## runs mypy
 	$(BIN)/mypy

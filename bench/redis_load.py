@@ -12,7 +12,7 @@ from redis import Redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from local.redis_server import find_server
+from ops.local.redis_server import find_server
 
 #: commands that run a script: a limiter is called by one of these
 SCRIPT_CALLS = ("eval", "evalsha", "eval_ro", "evalsha_ro", "fcall", "fcall_ro")

@@ -10,9 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from local.ports import free_port
-from local.processes import ROOT, Processes
-from local.redis_server import HOST, embedded_redis
+from ops.local.ports import free_port
+from ops.local.processes import ROOT, Processes
+from ops.local.redis_server import HOST, embedded_redis
 
 APPID = "wx0123456789abcdef"
 

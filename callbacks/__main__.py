@@ -17,14 +17,14 @@ import uvloop
 
 from callbacks.app import create_app
 from callbacks.bounded_log import bound_lines
+from callbacks.listening import CannotListen, listen
 from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
-from config.listening import CannotListen, listen
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
-from config.redis_check import check_redis
 from config.settings import load_settings
-from config.store import connect_store
+from store.connection import connect_store
+from store.redis_check import check_redis
 
 log = Log("callbacks.main")
 
@@ -78,14 +78,14 @@ def main(log_level: str) -> None:
         click.echo(f"callbacks: {error}; {mend}", err=True)
         sys.exit(2)
     connections = allowed_connections()
-    from board.cluster_metrics import cluster_metrics
-    from board.numbers import Numbers
-    from worker import app as celery_app  # after the settings, whose faults are told as the endpoint's own
-    from worker.counters import Counters
-    from worker.presence import beat, leave, own_name
-    from worker.reporter import Reporter
-    from worker.servers import Servers
-    from worker.statistics import Statistics
+    from status.cluster_metrics import cluster_metrics
+    from status.numbers import Numbers
+    from store.watch.counters import Counters
+    from store.watch.presence import beat, leave, own_name
+    from store.watch.reporter import Reporter
+    from store.watch.servers import Servers
+    from store.watch.statistics import Statistics
+    from worker.celery import app as celery_app  # after the settings, whose faults are told as the endpoint's own
 
     store = connect_store(settings, PROBE_SECONDS, retries=0)
     name = own_name()

@@ -20,17 +20,17 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from callbacks.body import EarlyAnswer, check_announced, read_body
 from callbacks.bounded_log import BoundedLog
-from callbacks.messages import media_verdict
 from callbacks.metrics import Metrics
-from callbacks.outcomes import Outcome, Refusal, UnknownAppid
 from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
-from callbacks.verification import Params, check_query, check_url, open_body, read_query
 from config.logs import Log
 from config.settings import MiniProgram, Settings
+from wechat.push.messages import media_verdict
+from wechat.push.outcomes import Outcome, Refusal, UnknownAppid
+from wechat.push.verification import Params, check_query, check_url, open_body, read_query
 
 if TYPE_CHECKING:
-    from worker.reporter import Reporter
+    from store.watch.reporter import Reporter
 
 #: the metrics that every endpoint tells alike; may block, may fail
 ReadCluster = Callable[[], list[Metric]]

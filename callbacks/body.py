@@ -8,8 +8,8 @@ from collections.abc import Iterable
 from starlette.responses import PlainTextResponse
 from starlette.types import Receive, Scope, Send
 
-from callbacks.outcomes import BadSignature, Incomplete, TooLarge
-from callbacks.verification import MAX_BODY
+from wechat.push.outcomes import BadSignature, Incomplete, TooLarge
+from wechat.push.verification import MAX_BODY
 
 #: seconds from the end of the head to the end of the body
 BODY_SECONDS = 10

@@ -11,7 +11,7 @@ from celery import Celery
 
 from callbacks.broker import BrokerLink, describe
 from config.settings import Settings
-from config.store import connect_store
+from store.connection import connect_store
 
 #: how long an answer may take
 PROBE_SECONDS = 2

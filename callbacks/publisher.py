@@ -17,12 +17,12 @@ from queue import Empty, SimpleQueue
 from celery import Celery
 
 from callbacks.broker import describe
-from callbacks.messages import Message
-from callbacks.outcomes import BrokerUnavailable
 from callbacks.template import arguments
 from callbacks.writers import Fate, Push, Writer, writers_for
 from config.logs import Log
 from config.refusals import remedy
+from wechat.push.messages import Message
+from wechat.push.outcomes import BrokerUnavailable
 
 #: the platform waits for five; what is left is for the body's way here
 PUBLISH_SECONDS = 3
@@ -52,7 +52,7 @@ class Publisher:
         self._start()
 
     async def publish(self, appid: str, push: Message) -> None:
-        """Put ``push`` (as :func:`callbacks.messages.media_verdict` makes it) of ``appid`` on the queue.
+        """Put ``push`` (as :func:`wechat.push.messages.media_verdict` makes it) of ``appid`` on the queue.
 
         Raises:
             BrokerUnavailable: it is not known to be there within ``PUBLISH_SECONDS``. It may be, still.

@@ -1,1 +1,1 @@
-"""Settings and the Celery configuration."""
+"""Settings, names, logs and the Celery configuration. Imports the client, and no other room."""

@@ -6,8 +6,9 @@ from typing import Any
 
 from kombu import Exchange, Queue
 
-from config import keys
-from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
+from config.days import DAY
+from config.lanes import QUEUES
+from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH, UNACKED, UNACKED_INDEX
 from config.redis_url import tls_options
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
@@ -18,8 +19,6 @@ CONNECT_TIMEOUT = 3
 
 #: seconds between two looks for messages to give out again
 RESTORE_INTERVAL = 5
-
-DAY = 86_400
 
 
 def celery_configuration(settings: Settings) -> dict[str, Any]:
@@ -48,7 +47,7 @@ def queue_named(name: str) -> Queue:
 
 def _queues() -> dict[str, Any]:
     return {
-        "task_queues": [queue_named(name) for name in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)],
+        "task_queues": [queue_named(name) for name in QUEUES],
         "task_routes": {
             CHECK_TEXT: {"queue": TEXT_QUEUE},
             CHECK_MEDIA: {"queue": MEDIA_QUEUE},
@@ -99,12 +98,12 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_keepalive": True,
-            # a worker says every few seconds what it has in hand (worker.transport), so a long run does not outlast it
+            # a worker says every few seconds what it has in hand (worker.fetching), so a long run does not outlast it
             "visibility_timeout": settings.visibility_timeout,
             # kombu keeps the unacknowledged messages of everyone on one Redis under one key, and each worker gives
             # back what is older than its own time-out: an application's long tasks would run twice by ours
-            "unacked_key": keys.UNACKED,
-            "unacked_index_key": keys.UNACKED_INDEX,
+            "unacked_key": UNACKED,
+            "unacked_index_key": UNACKED_INDEX,
             # kombu looks for such messages every 100 s
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,

@@ -13,8 +13,11 @@ CANCEL = "wxcheck.cancel"
 #: ends what cannot be run, under its own id: ``said``, and what it is counted by: ``queue``, ``why``
 REFUSE = "wxcheck.refuse"
 
-#: why a message could not be run (:mod:`worker.reading`; the last one: :mod:`worker.transport`)
+#: why a message could not be run (:mod:`worker.fetching.reading`; the last one: :mod:`worker.fetching.transport`)
 UNREADABLE = ("content_type", "compression", "encoding", "body", "headers", "task", "no_id", "no_message")
+
+#: keys of a Redis broker in which kombu keeps what was taken and not acknowledged (:mod:`store.keys`)
+UNACKED, UNACKED_INDEX = "wxcheck:unacked", "wxcheck:unacked_index"
 
 #: characters of an ``errmsg`` of the platform, of an answer as of a push, that are kept: it goes into logs and results
 MAX_ERRMSG = 300

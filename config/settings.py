@@ -36,6 +36,7 @@ from pydantic_settings import (
 )
 from pydantic_settings import SettingsError as SourceError
 
+from config.days import DAY
 from config.misspelt import meant, misspelt
 from config.redis_url import is_redis, plain
 
@@ -47,12 +48,12 @@ _SECRETS_DIR = Path("/run/secrets")
 #: seconds; a call that nobody answered counts against the quota for so much longer, in a store of a fixed size
 LONGEST_CALL = 38
 
-#: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``worker/lua/quota_take.lua``)
+#: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``store/quota/take.lua``)
 MOST_PER_MINUTE = 600_000
 MOST_PER_DAY = MOST_PER_MINUTE * 24 * 60
 
 #: seconds; so long the store may be asked to keep a check, or its result
-LONGEST_WAIT = 30 * 86_400
+LONGEST_WAIT = 30 * DAY
 
 Process = Literal["worker", "endpoint", "board", "any"]
 
@@ -253,7 +254,7 @@ class Settings(BaseSettings):
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
     max_age: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 6600
     #: seconds after which what a lost process had in hand is taken up by others
-    visibility_timeout: Annotated[float, Field(ge=5, le=86_400, allow_inf_nan=False)] = 60
+    visibility_timeout: Annotated[float, Field(ge=5, le=DAY, allow_inf_nan=False)] = 60
 
     #: days for which a check that failed for a reason that can be mended is kept to be replayed; 0 keeps none
     dead_letter_days: Annotated[float, Field(ge=0, le=366, allow_inf_nan=False)] = 7

@@ -12,10 +12,10 @@ import time
 from typing import Any, Literal
 from urllib.parse import urlencode
 
-from callbacks.envelope import encrypt, sign
 from config.settings import MiniProgram
 from sandbox.answers import verdict_of
 from sandbox.scenarios import Scenario
+from wechat.push.envelope import encrypt, sign
 
 Mode = Literal["plain", "compatible", "secure"]
 Format = Literal["json", "xml"]

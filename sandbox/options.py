@@ -11,9 +11,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError
 
+from config.days import DAY
+
 Share = Annotated[float, Field(ge=0, le=1)]
 Count = Annotated[int, Field(ge=0)]
-Seconds = Annotated[float, Field(ge=0, le=86_400)]
+Seconds = Annotated[float, Field(ge=0, le=DAY)]
 
 
 def _ordered(span: tuple[float, float]) -> tuple[float, float]:
@@ -35,7 +37,7 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     # -- access ------------------------------------------------------------------------------------------------------
-    token_seconds: Annotated[int, Field(ge=1, le=86_400)] = Field(7200, description="lifetime of an access token")
+    token_seconds: Annotated[int, Field(ge=1, le=DAY)] = Field(7200, description="lifetime of an access token")
     token_overlap_seconds: Seconds = Field(
         300,
         description="end of a token's life in which it is renewed; both tokens then live as long (half a life at most)",

@@ -5,15 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from config.days import day_of
 from sandbox.answers import Refused
-
-#: China keeps one offset all year, so that no table of time zones is needed
-_SHANGHAI = 8 * 3600
-
-
-def day_of(at: float) -> int:
-    """The calendar day in Asia/Shanghai, as a number."""
-    return int(at + _SHANGHAI) // 86_400
 
 
 @dataclass(frozen=True, slots=True)

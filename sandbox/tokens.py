@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from config.days import day_of
 from sandbox.answers import Refused
-from sandbox.quotas import day_of
 
 Kind = Literal["stable", "classic"]
 

@@ -1,1 +1,1 @@
-"""The tasks: they parse, call, and return or raise."""
+"""The Celery tasks: each parses its arguments, calls, and returns or raises. Imports worker and all below it."""

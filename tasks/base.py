@@ -17,19 +17,19 @@ from redis.exceptions import RedisError
 
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
-from config.store import STORE_AWAY, reason
+from store.connection import STORE_AWAY, reason
+from store.outbox.outbox import Run, current_run, delivery_of, run_begins
+from store.quota.permits import STORE_PAUSE
 from tasks.giving_up import REFUSALS, give_up, note_refusal
-from worker.backend import passes
-from worker.outbox import Run, current_run, delivery_of, run_begins
-from worker.quota import STORE_PAUSE
-from worker.request import ALONE, HeldBack, raised
+from worker.celery_parts.backend import passes
+from worker.celery_parts.request import ALONE, HeldBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE, CheckError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from worker.parking import Parked
+    from store.parked.parked import Parked
 
 T = TypeVar("T")
 
@@ -44,7 +44,7 @@ STORE_ATTEMPTS = 10
 class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
     """A task whose arguments are never shown."""
 
-    Request = "worker.request:CheckRequest"
+    Request = "worker.celery_parts.request:CheckRequest"
     #: failures that are part of the bargain: logged in a line, without a traceback
     throws = (CheckError,)
     #: characters of a result that are shown: 'suggest' and 'label', but not 'detail', which may quote the user's text
@@ -94,7 +94,7 @@ class Concluded(Exception):
 
 
 class EndingTask(WxcheckTask):
-    """A task that may end a check: what follows is published in one step with the end (:mod:`worker.outbox`).
+    """A task that may end a check: what follows is published in one step with the end (:mod:`store.outbox`).
 
     Celery publishes what follows, stores the result and calls ``after_return``, in this order. Where the end does not
     get into the store then, the message goes back, and the check ends by another run.

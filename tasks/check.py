@@ -17,20 +17,21 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
 
+from config.days import DAY
 from config.logs import Log
-from config.store import STORE_AWAY, reason
+from store.connection import STORE_AWAY, reason
+from store.quota.permit import Snooze, Start
+from store.quota.permits import BACKFILL_PRIORITY, STORE_PAUSE
+from store.records.digest import digest_of
+from store.records.endings import decode_ending, encode_ending
+from store.records.records import Lost, Over, Standing, Taken, standing
 from tasks.base import Concluded, EndingTask
 from tasks.taken import forget_result, refuse_taken
-from worker.answers import Answer, TokenRefused, Unanswered
-from worker.consumer import Flows
-from worker.digest import digest_of
-from worker.endings import decode_ending, encode_ending
-from worker.errcodes import OK, Meaning, meaning
-from worker.messages import message_of
-from worker.permit import Snooze, Start
-from worker.quota import BACKFILL_PRIORITY, DAY, STORE_PAUSE
-from worker.records import Lost, Over, Standing, Taken, standing
-from worker.request import ALONE, HeldBack
+from wechat.answers import Answer, TokenRefused, Unanswered
+from wechat.errcodes import OK, Meaning, meaning
+from worker.celery_parts.request import ALONE, HeldBack
+from worker.fetching.consumer import Flows
+from worker.messages import message_of, without_this_run
 from wxcheck import (
     SENT_AT_HEADER,
     CheckCancelled,
@@ -41,9 +42,9 @@ from wxcheck import (
 )
 
 if TYPE_CHECKING:
-    from worker.checks import Check
-    from worker.outbox import Run
-    from worker.shelf import Why
+    from store.outbox.outbox import Run
+    from store.shelf.shelf import Why
+    from wechat.checks import Check
 
 log = Log(__name__)
 
@@ -102,7 +103,8 @@ class CheckTask(EndingTask):
         return answer
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
-        return message_of(self, sent_at=time.time(), retries=0)
+        message = message_of(self, sent_at=time.time(), retries=0)
+        return {**message, "rest": without_this_run(message["rest"])}
 
     def digest(self, args: Any, kwargs: Any) -> str:
         return digest_of(self.name, args, kwargs)

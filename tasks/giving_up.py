@@ -8,7 +8,7 @@ from __future__ import annotations
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from celery.app.task import Context
+from celery.app.task import Context, Task
 from celery.app.trace import TraceInfo, trace_ok_t
 from celery.canvas import maybe_signature
 from celery.exceptions import ChordError
@@ -16,11 +16,10 @@ from celery.states import FAILURE
 from redis.exceptions import RedisError
 
 from config.logs import Log
-from worker.backend import Backend, passes
+from worker.celery_parts.backend import Backend, passes
 
 if TYPE_CHECKING:
-    from tasks.base import EndingTask
-    from worker.outbox import Run
+    from store.outbox.outbox import Run
 
 log = Log(__name__)
 
@@ -28,7 +27,7 @@ log = Log(__name__)
 REFUSALS = 10
 
 
-def note_refusal(task: EndingTask, run: Run, task_id: str, retval: Any, error: RedisError) -> None:
+def note_refusal(task: Task, run: Run, task_id: str, retval: Any, error: RedisError) -> None:
     """Takes in that the store refuses the end of ``run`` for a reason that does not pass by itself: what a script
     meets, for example, is the same each time."""
     run.refusal = error
@@ -45,7 +44,7 @@ def note_refusal(task: EndingTask, run: Run, task_id: str, retval: Any, error: R
     log.error("end_not_stored", said, task_id=task_id, appid=run.appid)
 
 
-def give_up(task: EndingTask, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
+def give_up(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
     """Fails a check whose end the store refuses each time, with that error and its errbacks.
 
     None: the store has gone away meanwhile.
@@ -76,7 +75,7 @@ def give_up(task: EndingTask, run: Run, uuid: str, args: Any, kwargs: Any, reque
     return trace_ok_t(einfo, told, 0.0, None) if run.is_committed else None
 
 
-def _fail_step_by_step(task: EndingTask, run: Run, context: Context, failure: Any, kwargs: Any) -> None:
+def _fail_step_by_step(task: Task, run: Run, context: Context, failure: Any, kwargs: Any) -> None:
     """Fails a check whose failure cannot be one step either.
 
     Its record ends, then its caller and its errbacks are told, as far as that goes; its message is done with.

@@ -7,19 +7,19 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from config.logs import Log
-from config.store import STORE_AWAY
+from store.connection import STORE_AWAY
+from store.outbox.outbox import NO_RESULT, StoredResult
+from store.parked.parked import Parked, Superseded, TraceIdTaken
 from tasks.check import CheckTask
-from worker.app import app
-from worker.checks import media_check
+from wechat.checks import media_check
+from wechat.verdicts import NoVerdict, accepted_trace_id
+from worker.celery import app
+from worker.celery_parts.request import ParkedCheck
 from worker.messages import keep_half
-from worker.outbox import NO_RESULT, StoredResult
-from worker.parking import Parked, Superseded, TraceIdTaken
-from worker.request import ParkedCheck
-from worker.verdicts import NoVerdict, accepted_trace_id
 from wxcheck import CHECK_MEDIA, WAITING
 
 if TYPE_CHECKING:
-    from worker.checks import Check
+    from wechat.checks import Check
 
 log = Log(__name__)
 

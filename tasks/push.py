@@ -10,13 +10,13 @@ from celery.exceptions import Ignore
 
 from config.logs import Log
 from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH
-from config.store import STORE_AWAY
+from store.connection import STORE_AWAY
+from store.outbox.outbox import Run, delivery_of
+from store.parked.parked import CANCELLED, Ended, Outcome, member_of
 from tasks.base import EndingTask, WxcheckTask
-from worker.app import app
+from wechat.verdicts import media_verdict
+from worker.celery import app
 from worker.messages import unfinished_message
-from worker.outbox import Run, delivery_of
-from worker.parking import CANCELLED, Ended, Outcome, member_of
-from worker.verdicts import media_verdict
 from wxcheck import CheckCancelled, Kind, PushTimeout, Verdict
 
 log = Log(__name__)
@@ -44,7 +44,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
 class FinishTask(EndingTask):
     """Ends a check: what follows it is published as its record goes."""
 
-    Request = "worker.request:FinishRequest"
+    Request = "worker.celery_parts.request:FinishRequest"
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
         kept = self.runtime.parking.kept(member_of(kwargs["appid"], kwargs["trace_id"]))

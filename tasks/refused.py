@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from config.names import REFUSE
 from tasks.check import CheckTask
-from worker.app import app
+from worker.celery import app
 from wxcheck import InvalidCheck
 
 #: Celery's own names of the tasks of ``xmap``, ``xstarmap`` and ``chunks``
@@ -19,7 +19,7 @@ _MAPS = ("celery.map", "celery.starmap", "celery.chunks")
 
 @app.task(base=CheckTask, name=REFUSE, bind=True)
 def refuse(self: CheckTask, said: str, queue: str, why: str) -> NoReturn:
-    """Ends a message that cannot be run (:mod:`worker.reading`), under its own id, and counts it."""
+    """Ends a message that cannot be run (:mod:`worker.fetching.reading`), under its own id, and counts it."""
     self.runtime.statistics.unreadable(queue, why)
     raise InvalidCheck(said)
 

@@ -1,25 +1,23 @@
-"""A check whose task id another check has, with other content (:mod:`worker.digest`)."""
+"""A check whose task id another check has, with other content (:mod:`store.records.digest`)."""
 
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, NoReturn
+from typing import NoReturn
 
+from celery import Task
 from celery.exceptions import Ignore
 from celery.states import FAILURE
 
 from config.logs import Log
-from config.store import STORE_AWAY
-from worker.backend import passes
+from store.connection import STORE_AWAY
+from worker.celery_parts.backend import passes
 from wxcheck import InvalidCheck
-
-if TYPE_CHECKING:
-    from tasks.check import CheckTask
 
 log = Log(__name__)
 
 
-def refuse_taken(task: CheckTask) -> NoReturn:
+def refuse_taken(task: Task) -> NoReturn:
     """Fails a check whose task id another one has, with other content, that is under way.
 
     What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
@@ -47,7 +45,7 @@ def refuse_taken(task: CheckTask) -> NoReturn:
     raise Ignore
 
 
-def forget_result(task: CheckTask) -> None:
+def forget_result(task: Task) -> None:
     """Removes the result of a check with other content that ended by the same task id.
 
     It is no verdict of this one, and Celery overwrites no success.

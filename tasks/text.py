@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from tasks.check import CheckTask
-from worker.app import app
-from worker.checks import text_check
-from worker.verdicts import NoVerdict, text_verdict
+from wechat.checks import text_check
+from wechat.verdicts import NoVerdict, text_verdict
+from worker.celery import app
 from wxcheck import CHECK_TEXT, Verdict
 
 

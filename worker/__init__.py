@@ -1,5 +1,1 @@
-"""The Celery app, and the machinery that the tasks run on."""
-
-from worker.app import app
-
-__all__ = ["app"]
+"""The Celery app and the way of a message through a worker. Imports store, wechat and config; tasks are above it."""

@@ -14,8 +14,9 @@ from kombu.utils import json
 
 from config.celery import queue_named
 from config.names import FINISH, PUSH_QUEUE
-from worker.digest import digest_of
-from worker.outbox import set_aside
+from store.outbox.outbox import set_aside
+from store.parked.parked import Kept
+from store.records.digest import digest_of
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, SENT_AT_HEADER
 
 if TYPE_CHECKING:
@@ -28,7 +29,7 @@ HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 #: of the run that was, not of the one to come
 OF_THIS_RUN = ("expires", "time_limit", "soft_time_limit")
 
-#: where a check has its appId that names none of its arguments (:mod:`worker.checks`)
+#: where a check has its appId that names none of its arguments (:mod:`wechat.checks`)
 APPID_POSITION = {CHECK_TEXT: 6, CHECK_MEDIA: 4}
 
 #: what is published anew with a message as it was received ...
@@ -45,14 +46,9 @@ def rest_of(request: Context) -> dict[str, Any]:
     return rest
 
 
-class Kept(NamedTuple):
-    """What is kept of the message of a media check whose call is over, until its push comes."""
-
-    #: the message of its finish, as it goes on its queue; where another broker has that, the rest of the check's (JSON)
-    text: str
-    #: positional and keyword arguments of the check and its priority (JSON), where it may be replayed
-    arguments: str = ""
-    is_message: bool = False
+def without_this_run(rest: dict[str, Any]) -> dict[str, Any]:
+    """``rest`` without the bounds that its sender gave to the first run only."""
+    return {name: value for name, value in rest.items() if name not in OF_THIS_RUN}
 
 
 class HalfDone(NamedTuple):
@@ -73,7 +69,7 @@ def keep_half(task: Task, appid: str, trace_id: str, kind: str, *, with_argument
     is published later in the same step that sees that its time has come.
     """
     request = task.request
-    rest = {name: value for name, value in rest_of(request).items() if name not in OF_THIS_RUN}
+    rest = without_this_run(rest_of(request))
     # the finish is shown under the check's name
     rest.update(retries=0, shadow=task.name)
     rest = {name: value for name, value in rest.items() if value is not None}

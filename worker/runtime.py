@@ -14,33 +14,33 @@ from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
 from config.settings import Settings, load_settings
-from config.store import connect, connect_store
-from worker.counters import Counters
-from worker.crowds import Crowds
-from worker.dead_letters import DeadLetters
-from worker.follow_ups import FollowUps
-from worker.http import Http
-from worker.messages import Kept, arguments_of_finish, decode_half, publish
-from worker.parking import Parked, Parking
-from worker.platform import Credential, Platform, TokenCalls
-from worker.quota import Quota
-from worker.rates import Rates
-from worker.records import Records
-from worker.reporter import Reporter
-from worker.shelf import Shelf
-from worker.statistics import Statistics
-from worker.token import Tokens
+from store.connection import connect, connect_store
+from store.dead_letters.dead_letters import DeadLetters
+from store.lanes import Crowds
+from store.parked.parked import Kept, Parked, Parking
+from store.quota.permits import Quota
+from store.quota.rates import Rates
+from store.records.records import Records
+from store.shelf.shelf import Shelf
+from store.tokens.tokens import Tokens
+from store.watch.counters import Counters
+from store.watch.follow_ups import FollowUps
+from store.watch.reporter import Reporter
+from store.watch.statistics import Statistics
+from wechat.http import Http
+from worker.call import Credential, Platform, TokenCalls
+from worker.messages import arguments_of_finish, decode_half, publish
 
 if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
 
-    from worker.checks import Lane
+    from config.lanes import Lane
 
 
 log = Log(__name__)
 
-#: seconds between two looks at Redis' clock; well below those beyond which it is not believed (worker.clock.GAP)
+#: seconds between two looks at Redis' clock; well below those beyond which it is not believed (store.quota.clock.GAP)
 CLOCK_INTERVAL = 1.0
 
 
@@ -99,7 +99,7 @@ def runtime() -> Runtime:
     follow_ups = FollowUps(redis)
     reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
-    # a worker's threads and solo pools end so; its processes say when they do (worker.app)
+    # a worker's threads and solo pools end so; its processes say when they do (worker.celery)
     atexit.register(reporter.stop)
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
     platform = Platform(http, Credential(settings, tokens), quota, settings, statistics)

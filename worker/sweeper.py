@@ -12,18 +12,18 @@ from typing import TYPE_CHECKING, Any
 from celery import bootsteps
 
 from config.logs import Log
-from config.redis_check import faults_of
-from config.redis_needs import needs
-from config.store import STORE_AWAY
-from worker.due import look
+from store.connection import STORE_AWAY
+from store.due.due import look
+from store.redis_check import faults_of
+from store.redis_needs import needs
+from store.watch.presence import INTERVAL as BEAT_INTERVAL
+from store.watch.presence import beat, leave
+from store.watch.redis_health import told
+from store.watch.servers import Servers
+from worker.celery_parts.rate_command import show_rates
+from worker.celery_parts.revocations import Revocations
 from worker.messages import publish_again
-from worker.presence import INTERVAL as BEAT_INTERVAL
-from worker.presence import beat, leave
-from worker.rate_command import show_rates
-from worker.redis_health import told
-from worker.revocations import Revocations
 from worker.runtime import publish_finish, runtime
-from worker.servers import Servers
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,8 +31,8 @@ if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
 
-    from worker.parking import Parking
-    from worker.shelf import Shelf
+    from store.parked.parked import Parking
+    from store.shelf.shelf import Shelf
 
 log = Log(__name__)
 

@@ -24,8 +24,8 @@ from bench.overhead.side import Options
 from bench.overhead.table import as_text
 from bench.redis_load import own_version
 from bench.servers import RunFailed
-from local.errors import LocalError
-from local.interrupt import Interrupted, interruptible
+from ops.local.errors import LocalError
+from ops.local.interrupt import Interrupted, interruptible
 
 #: beside what every bench tells
 PACKAGES = ("starlette", "uvicorn")

@@ -15,7 +15,7 @@ from typing import Any
 
 from bench.overhead.connections import Connections
 from bench.overhead.pushes import request
-from local.redis_server import HOST
+from ops.local.redis_server import HOST
 
 #: kept-alive connections
 SIZE = 32

@@ -18,8 +18,8 @@ from bench.overhead.clones import put
 from bench.overhead.names import TRACE, trace_id
 from bench.overhead.side import Side
 from bench.servers import RunFailed
-from config import keys
-from config.store import connect
+from store import keys
+from store.connection import connect
 
 #: number of the first copy; the stand-in's own numbers are below
 FIRST = 10_000_000

@@ -27,7 +27,7 @@ from bench.overhead.connections import Connections
 from bench.overhead.names import trace_id
 from bench.overhead.pushes import request
 from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside
-from local.redis_server import HOST
+from ops.local.redis_server import HOST
 
 #: connections to the endpoint
 CONNECTIONS = 32

@@ -12,7 +12,7 @@ from urllib.parse import urlencode
 
 from bench.overhead.names import PUSH_AES_KEY, PUSH_PATH, PUSH_TOKEN, trace_id
 from bench.servers import APPID
-from callbacks.envelope import encrypt, sign
+from wechat.push.envelope import encrypt, sign
 
 
 def message(number: int, *, alone: bool = False) -> dict[str, Any]:

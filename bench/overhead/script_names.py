@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import json
 from hashlib import sha1
-from importlib.resources import files
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
 
 
 def main() -> None:
-    from worker.scripts import whole
+    from store.scripts import whole
 
-    names = [path.name[:-4] for path in files("worker.lua").iterdir() if path.name.endswith(".lua")]
+    paths = [path.relative_to(ROOT) for room in ("ops", "store", "worker") for path in (ROOT / room).rglob("*.lua")]
+    names = [str(path.with_suffix("")) for path in paths]
     print(json.dumps({sha1(whole(name).encode(), usedforsecurity=False).hexdigest(): name for name in names}))
 
 

@@ -21,9 +21,9 @@ from bench.overhead.clones import Template, put
 from bench.overhead.notes import Notes
 from bench.redis_load import connect
 from bench.servers import APPID, RunFailed, Servers, inherited_environment
-from config.store import vouch
-from local.ports import free_port
-from local.redis_server import HOST
+from ops.local.ports import free_port
+from ops.local.redis_server import HOST
+from store.connection import vouch
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 Kind = Literal["wxcheck", "bare"]

@@ -12,7 +12,7 @@ from typing import Any
 
 from redis import Redis
 
-from local.processes import ROOT
+from ops.local.processes import ROOT
 
 #: entries that are kept
 _LENGTH = 1_000_000

@@ -11,7 +11,7 @@ WARM_UP = 5
 
 
 def main() -> None:
-    from worker import app
+    from worker.celery import app
     from worker.runtime import runtime
     from worker.sweeper import sweep
 

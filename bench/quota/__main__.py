@@ -26,8 +26,8 @@ from bench.quota.run import Plan, Run, Stopped
 from bench.quota.scale import SCALES, Scale
 from bench.quota.table import as_markdown, as_text
 from bench.servers import RunFailed
-from local.errors import LocalError
-from local.interrupt import Interrupted, interruptible
+from ops.local.errors import LocalError
+from ops.local.interrupt import Interrupted, interruptible
 
 #: contenders that faults are done to
 _WITH_FAULTS = ("wxcheck-text",)

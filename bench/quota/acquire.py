@@ -13,13 +13,13 @@ from typing import Any, NamedTuple
 from redis import Redis
 
 from bench.redis_load import connect, version
-from config import keys
-from config.store import vouch
-from local.ports import free_port
-from local.processes import Processes
-from local.redis_server import embedded_redis
-from worker.quota import LOOK_AHEAD, START, WINDOW
-from worker.scripts import whole
+from ops.local.ports import free_port
+from ops.local.processes import Processes
+from ops.local.redis_server import embedded_redis
+from store import keys
+from store.connection import vouch
+from store.quota.permits import LOOK_AHEAD, START, WINDOW
+from store.scripts import whole
 
 N, PER_DAY = 4_000, 2_000_000
 CALL_TIMEOUT = 10.0
@@ -111,7 +111,7 @@ class Lane:
         #: bucket, when its answer comes, day
         self.under_way: list[tuple[int, int, int]] = []
         vouch(client, appid)
-        text = whole("quota_take")
+        text = whole("store/quota/take")
         self.script = client.register_script(
             text.replace("redis.call('TIME')", f"redis.call('HMGET', '{_CLOCK}', 's', 'us')")
         )
@@ -141,7 +141,7 @@ class Lane:
             self.now += wait + 1
             return 0
         if verdict != "send":
-            raise RuntimeError(f"quota_take said {verdict!r} to a bench that expects permits: is the lane vouched for?")
+            raise RuntimeError(f"quota/take said {verdict!r} to a bench that expects permits: is the lane vouched for?")
         # the backlog's next process calls at once, as far ahead as it may look
         self.under_way.append((last, self.now + wait + _micro(ANSWER), day))
         return 1

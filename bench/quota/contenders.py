@@ -16,7 +16,7 @@ PEERS = ("limits", "pyrate-limiter", "throttled-py")
 #: wxcheck's keys: a lane's permits, and the lanes that were seen
 QUOTA_KEYS = ("wxcheck:quota:*", "wxcheck:lanes")
 #: names of wxcheck's Lua scripts begin so where they belong to the limiter
-QUOTA_SCRIPTS = "quota_"
+QUOTA_SCRIPTS = "store/quota/"
 
 _QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
 

@@ -19,11 +19,11 @@ import requests
 from celery.result import AsyncResult
 
 from bench.machine import cpu_seconds
-from config import keys
+from config.days import DAY, seconds_of_day
+from store import keys
 from tests.support.processes import Running, eventually
 from tests.support.system import APPID, OTHER_APPID, QUEUES, System
-from worker.checks import MEDIA_PATH, TEXT_PATH
-from worker.quota import DAY, SHANGHAI
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 from wxcheck import HIGH_PRIORITY, check_media, check_text
 
 #: seconds that the sandbox takes to answer a check
@@ -132,7 +132,7 @@ def day_is_gone() -> None:
         tell("day's quota gone, 10,000 waiting: CPU of the worker", f"{share:.1%}", "under 2 % of a core")
         tell("the same: oldest unacknowledged message", f"{longest:.1f} s", "under 60 s")
         ahead = 3.0
-        to_midnight = DAY - (time.time() + SHANGHAI) % DAY
+        to_midnight = DAY - seconds_of_day(time.time())
         found.redis.set(CLOCK_KEY, int((to_midnight - ahead) * 1e6))
         midnight = time.monotonic() + ahead
         eventually(lambda: found.calls(TEXT_PATH) > 50, "texts are sent again", 30)

@@ -16,8 +16,8 @@ from bench.quota.result import Look
 from bench.quota.scale import Lane, Scale
 from bench.redis_load import connect, load
 from bench.servers import APPID, Servers
-from local.ports import free_port
-from local.redis_server import HOST, answers
+from ops.local.ports import free_port
+from ops.local.redis_server import HOST, answers
 
 #: key that the clock of wxcheck's scripts is ahead by, in microseconds
 _CLOCK_KEY = "bench:clock"

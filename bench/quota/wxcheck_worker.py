@@ -5,7 +5,7 @@ settings that nothing was sent yet, so that the first call need not wait for a p
 
 What it changes, each by a variable of the environment, before Celery starts:
 
-``BENCH_WINDOW``     seconds; the quota's window, ``worker.quota.WINDOW``, where it is not the real minute
+``BENCH_WINDOW``     seconds; the quota's window, ``store.quota.permits.WINDOW``, where it is not the real minute
 ``BENCH_CLOCK_KEY``  a key in Redis; its clock, as scripts and clients read it, is ahead by the microseconds in it
 ``BENCH_CALLS``      a directory; each second the process writes how often it called each Lua script, by its name
 """
@@ -30,10 +30,10 @@ from typing import Any
 import redis.commands.core
 from celery.__main__ import main as celery_main
 
-import worker.scripts
+import store.scripts
 
 #: the module and the constant in it that hold the quota's window, in seconds
-WINDOW_MODULE, WINDOW_NAME = "worker.quota", "WINDOW"
+WINDOW_MODULE, WINDOW_NAME = "store.quota.permits", "WINDOW"
 REAL_WINDOW = 60.0
 
 #: seconds between two writes of the counts
@@ -87,14 +87,14 @@ def set_window(window: float) -> None:
         raise SystemExit(f"bench: {WINDOW_MODULE}.{WINDOW_NAME} is {before!r}, not the quota's window in seconds")
     value = type(before)(window)
     for name, module in list(sys.modules.items()):
-        ours = name.partition(".")[0] in ("worker", "tasks", "config")
+        ours = name.partition(".")[0] in ("config", "status", "store", "tasks", "worker")
         if ours and getattr(module, WINDOW_NAME, None) == before:
             setattr(module, WINDOW_NAME, value)
 
 
 def read_scripts_through(change: Callable[[str], str]) -> None:
     """Has every Lua script go through ``change`` before it is registered, and its name be known by its hash."""
-    original = worker.scripts._source
+    original = store.scripts.source
 
     @cache
     def source(name: str) -> str:
@@ -102,7 +102,7 @@ def read_scripts_through(change: Callable[[str], str]) -> None:
         _names[sha1(text.encode(), usedforsecurity=False).hexdigest()] = name
         return text
 
-    worker.scripts._source = source
+    store.scripts.source = source
 
 
 def step_time(key: str) -> None:
@@ -141,7 +141,7 @@ def count_calls(directory: Path) -> None:
 def vouch_for_all() -> None:
     """Says that nothing was sent yet, and prints that it has."""
     from config.settings import load_settings
-    from config.store import connect_store, vouch
+    from store.connection import connect_store, vouch
 
     settings = load_settings("worker")
     with connect_store(settings, _STORE_TIMEOUT) as store:

@@ -65,7 +65,7 @@ WATCH_SHIFTS = """() => {
 @pytest.fixture(scope="module")
 def shown() -> Iterator[Board]:
     with board() as running, pytest.MonkeyPatch.context() as patch:
-        patch.setattr("board.latest.FRESH_SECONDS", FRESH)
+        patch.setattr("ops.board.latest.FRESH_SECONDS", FRESH)
         yield running
 
 

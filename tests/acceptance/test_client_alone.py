@@ -52,7 +52,7 @@ stale = check_text("so late", openid=OPENID, scene=2)
 stale.options["headers"] = {wxcheck.SENT_AT_HEADER: time.time() - 7000}
 print(json.dumps({
     "client": wxcheck.__file__,
-    "found": [name for name in ("worker", "config", "tasks", "callbacks", "sandbox") if importlib.util.find_spec(name)],
+    "found": [name for name in ("worker", "config", "store", "tasks", "sandbox") if importlib.util.find_spec(name)],
     "text": check_text("a lovely day", openid=OPENID, scene=1, signature="hello").apply_async().get(timeout=60),
     "sound": check_media(picture + "risky,label=20002", "audio", openid=OPENID, scene=3).apply_async().get(timeout=60),
     "picture": verdict,

@@ -25,7 +25,7 @@ import yaml
 
 from config.misspelt import FOR_COMPOSE
 from config.settings import PREFIX, Settings, SettingsError, load_settings
-from local.redis_server import find_server
+from ops.local.redis_server import find_server
 from sandbox.credentials import DEMO_ENVIRONMENT
 from tests.support.compose import COMPOSE, SERVICES, Missing, environment_of, interpolated
 from tests.support.ports import free_port

@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.processes import Processes
-from local.redis_server import embedded_redis
+from ops.local.processes import Processes
+from ops.local.redis_server import embedded_redis
 from tests.support.local_process import LocalProcess
 from tests.support.ports import free_port
 
-DEMO = ("-m", "local.demo")
+DEMO = ("-m", "ops.local.demo")
 
 ROWS = [
     ("an innocent text, version 1", "pass", "publish_post: shown"),
@@ -39,8 +39,8 @@ ROWS = [
 #: a case that is said to end otherwise than it does
 WRONG = """
 from dataclasses import replace
-from local import demo
-from local.cases import cases
+from ops.local import demo
+from ops.local.cases import cases
 wrong = replace(cases()[0], expected=[{"suggest": "risky"}])
 demo.cases = lambda: [wrong]
 raise SystemExit(demo.run_demo())

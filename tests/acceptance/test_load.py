@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from celery import Celery, chain
 
-from config import keys
+from store import keys
 from tests.support.processes import eventually
 from tests.support.system import APPID, System
 

@@ -16,14 +16,14 @@ import pytest
 from pydantic.fields import FieldInfo
 
 import wxcheck
-from callbacks import outcomes
-from callbacks.outcomes import Outcome, Refusal
-from cli.main import main
-from config import keys
 from config.settings import Overrides, Settings
+from ops.cli.main import main
+from store import keys
 from tests.support.commands import wxcheck_command
 from tests.support.processes import ROOT, Running
 from tests.support.system import System
+from wechat.push import outcomes
+from wechat.push.outcomes import Outcome, Refusal
 
 
 def read(name: str) -> str:
@@ -197,7 +197,7 @@ def test_the_targets_of_make_exist(page: str) -> None:
 
 
 def test_the_table_of_the_demo_is_the_demo_s_own() -> None:
-    from local.cases import cases
+    from ops.local.cases import cases
 
     (table,) = (block for block in blocks(read("docs/command-line.md")) if block.startswith("┃ sent"))
     shown = [line.split("│")[1].strip() for line in table.splitlines() if line.startswith("│")]
@@ -207,11 +207,15 @@ def test_the_table_of_the_demo_is_the_demo_s_own() -> None:
 def test_every_counter_is_documented_and_no_other() -> None:
     text = (ROOT / "docs" / "counters.md").read_text(encoding="utf-8")
     listed = set(re.findall(r"^\| `((?:push|finish|media|held|token|dead)_\w+)` \|", text, re.MULTILINE))
-    scripts = "\n".join(path.read_text() for path in (ROOT / "worker" / "lua").glob("*.lua"))
+    scripts = "\n".join(path.read_text() for path in (ROOT / "store").rglob("*.lua"))
     counted = {f"push_{what}" for what in re.findall(r"(?:local )?what = '(\w+)'", scripts)}
     counted |= set(re.findall(r"'HINCRBY', KEYS\[[2-9]\], '(\w+[a-z])'", scripts))
     counted |= {f"media_{ended}" for ended in ("done", "timeout", "cancelled")}
-    modules = [path.read_text() for folder in ("tasks", "worker", "callbacks") for path in (ROOT / folder).glob("*.py")]
+    modules = [
+        path.read_text()
+        for folder in ("tasks", "worker", "store", "callbacks")
+        for path in (ROOT / folder).rglob("*.py")
+    ]
     events = re.findall(r'counters\.count\(f?"([^"]+)"\)', "\n".join(modules))
     counted |= {event.replace("{check.lane}", lane) for event in events for lane in ("text", "media")}
     assert listed == counted

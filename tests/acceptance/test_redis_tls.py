@@ -15,8 +15,8 @@ from celery import Celery, chain
 
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
-from config.store import connect_store
-from local.redis_server import answers
+from ops.local.redis_server import answers
+from store.connection import connect_store
 from tests.support.checks import picture, runs, words
 from tests.support.ports import free_port
 from tests.support.processes import eventually

@@ -17,9 +17,9 @@ import pytest
 import requests
 from celery import Celery, chain, chord
 
-from config.redis_needs import needs
 from config.settings import Settings
-from local.redis_server import answers, embedded_redis
+from ops.local.redis_server import answers, embedded_redis
+from store.redis_needs import needs
 from tests.support.checks import failure_of, parked, picture, runs, send_media, waiting, words
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Running, eventually
@@ -281,7 +281,9 @@ def test_a_redis_that_hides_its_run_id_is_refused(process: str, how: str, tmp_pa
 
 
 def test_what_the_scripts_run_is_asked_for() -> None:
-    scripts = "".join(file.read_text(encoding="utf-8") for file in (ROOT / "worker/lua").glob("*.lua"))
+    scripts = "".join(
+        file.read_text(encoding="utf-8") for room in ("store", "worker", "ops") for file in (ROOT / room).rglob("*.lua")
+    )
     run = {name.lower() for name in re.findall(r"redis\.p?call\('([A-Z]+)'", scripts)}
     assert len(run) > 20
     assert run <= {rule.removeprefix("+") for rule in DOCUMENTED["worker"].split()}

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from config import keys
+from store import keys
 from tests.support.checks import TEXT_PATH, send_media, send_text, verdict_of
 from tests.support.processes import eventually
 from tests.support.system import APPID, System

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 import requests
 
-from config import keys
+from store import keys
 from tests.support.checks import parked, picture, send_media, send_text, verdict_of, waiting, words
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, eventually

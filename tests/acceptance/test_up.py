@@ -16,7 +16,7 @@ from tests.support.local_process import LocalProcess
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 
-UP = ("-m", "local.up")
+UP = ("-m", "ops.local.up")
 
 LIVE = {
     "WXCHECK_APPID": "wxlive",

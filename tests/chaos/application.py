@@ -19,8 +19,8 @@ from celery import Celery
 from celery.backends.redis import RedisBackend
 from kombu.transport import TRANSPORT_ALIASES
 
-from worker.transport import Channel as WxcheckChannel
-from worker.transport import Transport as WxcheckTransport
+from worker.fetching.transport import Channel as WxcheckChannel
+from worker.fetching.transport import Transport as WxcheckTransport
 
 URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
 BROKER = os.environ.get("WXCHECK_BROKER_URL", URL)

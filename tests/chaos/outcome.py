@@ -12,7 +12,7 @@ from typing import Any, ClassVar
 import requests
 
 import wxcheck
-from config import keys
+from store import keys
 from tests.chaos.application import RUNS
 from tests.chaos.load import Load, Sent
 from tests.chaos.world import World

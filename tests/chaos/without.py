@@ -20,17 +20,17 @@ import redis
 from celery.backends.redis import RedisBackend
 from kombu.transport.redis import Channel as RedisChannel
 
-from callbacks.outcomes import BrokerUnavailable
 from callbacks.publisher import Publisher
-from config import keys
+from store import keys
+from store.outbox.outbox import Run, run_begins
+from store.parked.parked import Parking
+from store.records.records import Records
 from tasks.base import EndingTask
 from tasks.check import CheckTask
+from wechat.push.outcomes import BrokerUnavailable
 from worker import sweeper
-from worker.backend import Backend, EndingClient
-from worker.outbox import Run, run_begins
-from worker.parking import Parking
-from worker.records import Records
-from worker.transport import Channel, QoS
+from worker.celery_parts.backend import Backend, EndingClient
+from worker.fetching.transport import Channel, QoS
 
 #: seconds; the second one for what ends a part of a chord: few of them end the last one
 STANDSTILL = 0.02
@@ -57,7 +57,7 @@ def _fetch() -> None:
 
     def popping(self: Channel, name: str) -> Any:
         found = script(self, name)
-        if name == "fetch" and found.script != _POP:
+        if name == "worker/fetching/fetch" and found.script != _POP:
             found = self.__dict__["_scripts"][name] = self._create_client().register_script(_POP)
         return found
 

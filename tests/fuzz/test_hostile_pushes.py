@@ -28,10 +28,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.strategies import SearchStrategy
 
-from callbacks import envelope
 from callbacks.app import create_app
-from callbacks.outcomes import Outcome
 from config.settings import Settings
+from wechat.push import envelope
+from wechat.push.outcomes import Outcome
 
 SECONDS = float(os.environ.get("FUZZ_SECONDS", "30"))
 #: seconds in which each is answered, on a machine that has other things to do as well

@@ -13,8 +13,8 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from board.prometheus import families
 from callbacks.metrics import Metrics
+from status.prometheus import families
 from tests.support.alerting import ALERTS, BUSY, DEPLOY, FAULTS, HEALTHY_RATES, Fault, program
 from tests.support.processes import ROOT
 
@@ -138,7 +138,7 @@ def test_every_alert_has_its_fault_here_and_says_what_to_do() -> None:
 
 
 def test_the_troubles_that_the_rules_name_are_the_board_s() -> None:
-    keys = set(re.findall(r'_trouble\(\s*f?"(\w+)', (ROOT / "board" / "troubles.py").read_text(encoding="utf-8")))
+    keys = set(re.findall(r'_trouble\(\s*f?"(\w+)', (ROOT / "status" / "troubles.py").read_text(encoding="utf-8")))
     named = " ".join(re.findall(r'trouble(?:=|!~)"([\w|]+)"', " ".join(rule["expr"] for rule in ALERTS)))
     # that of a lane ends in its state
     assert {key.replace("lane_held", "lane_") for key in re.findall(r"\w+", named)} <= keys

@@ -10,7 +10,7 @@ from celery import chain, chord
 from celery.canvas import Signature
 
 import wxcheck
-from config import keys
+from store import keys
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, send_media, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.system import KeepingSystem, System

@@ -13,12 +13,12 @@ from celery.app.task import Context
 from celery.exceptions import BackendStoreError, ChordError
 from kombu.exceptions import OperationalError
 
-from config.store import STORE_AWAY
+from store.connection import STORE_AWAY
+from store.outbox.outbox import Run, run_begins
+from store.records.records import Records
 from tests.support.processes import eventually
 from tests.support.system import System
-from worker.backend import Backend, passes, use_backend
-from worker.outbox import Run, run_begins
-from worker.records import Records
+from worker.celery_parts.backend import Backend, passes, use_backend
 
 #: Celery's own call
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")

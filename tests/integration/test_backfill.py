@@ -17,21 +17,21 @@ import pytest
 from celery import Celery
 from click.testing import CliRunner, Result
 
-import cli.submit
 import config.settings
-from cli.exits import COULD_NOT, NO, WELL
-from cli.main import main
-from config import keys
+import ops.cli.submit
 from config.celery import celery_configuration
 from config.settings import load_settings
-from submission.state import task_id_of
+from ops.backfill.state import task_id_of
+from ops.cli.exits import COULD_NOT, NO, WELL
+from ops.cli.main import main
+from store import keys
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, picture, words
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 from tests.support.relay import Relay
 from tests.support.system import APPID, SECRET, System
-from worker.consumer import LaneAMQP
-from worker.transport import use_transport
+from worker.fetching.consumer import LaneAMQP
+from worker.fetching.transport import use_transport
 
 Run = Callable[..., Result]
 
@@ -68,7 +68,7 @@ def run(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
         for name, value in (system.environment | changes).items():
             monkeypatch.setenv(name, value)
         apps.append(app_of())
-        monkeypatch.setattr(cli.submit, "celery_app", lambda: apps[-1])
+        monkeypatch.setattr(ops.cli.submit, "celery_app", lambda: apps[-1])
         done = CliRunner().invoke(main, ["submit", *arguments])
         assert done.exception is None or isinstance(done.exception, SystemExit), done.output
         assert SECRET not in done.output

@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 import wxcheck
+from store.parked.parked import Parking
+from store.watch.statistics import Statistics
 from tests.support.checks import (
     MEDIA_PATH,
     STABLE_TOKEN_PATH,
@@ -24,8 +26,6 @@ from tests.support.checks import (
 )
 from tests.support.processes import eventually
 from tests.support.system import System
-from worker.parking import Parking
-from worker.statistics import Statistics
 
 #: bytes of UTF-8
 LONGEST_V1 = 512_000

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from bench.overhead.side import ALLOCATOR
 from bench.servers import inherited_environment
-from local.processes import ROOT
+from ops.local.processes import ROOT
 
 
 def test_a_tiny_run_has_both_sides_in_its_table_and_its_file(tmp_path: Path) -> None:

@@ -22,11 +22,11 @@ import redis
 import requests
 from click.testing import CliRunner
 
-from board.access import COOKIE
-from board.guesses import FREE, PATIENCE, SECONDS
-from board.server import serve
-from cli.board import board as command
 from config.settings import Settings
+from ops.board.access import COOKIE
+from ops.board.guesses import FREE, PATIENCE, SECONDS
+from ops.board.server import serve
+from ops.cli.board import board as command
 from tests.support.board import Board, board, quiet
 from tests.support.processes import Running, eventually
 
@@ -221,7 +221,7 @@ def test_the_numbers_come_zipped_to_whoever_can_unzip_them(opened: Board) -> Non
 def test_while_the_store_is_away_the_last_numbers_stay_with_their_age_and_the_remedy(
     opened: Board, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("board.latest.FRESH_SECONDS", 0.02)
+    monkeypatch.setattr("ops.board.latest.FRESH_SECONDS", 0.02)
     opened.numbers = {**quiet(), "dead": 7, "troubles": [{"key": "older"}]}
     eventually(lambda: numbers(opened).get("dead") == 7, "they are read")
     opened.numbers = redis.exceptions.ConnectionError("Error 111 connecting to 127.0.0.1:6390. Connection refused.")
@@ -234,7 +234,7 @@ def test_while_the_store_is_away_the_last_numbers_stay_with_their_age_and_the_re
     assert "WXCHECK_REDIS_URL" in trouble["remedy"]["en"]
     assert "WXCHECK_REDIS_URL" in trouble["remedy"]["zh"]
     assert "hush5ecre7" not in str(told) + caplog.text
-    said = [record for record in caplog.records if record.name == "board.latest"]
+    said = [record for record in caplog.records if record.name == "ops.board.latest"]
     assert len(said) == 1, "one line for a fault that lasts"
     opened.numbers = quiet()
     eventually(lambda: numbers(opened)["stale_seconds"] == 0, "it is back")
@@ -255,8 +255,8 @@ def test_a_store_that_was_away_from_the_start_leaves_the_trouble_alone() -> None
 
 
 def test_a_store_that_does_not_answer_holds_nobody_up(opened: Board, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("board.latest.FRESH_SECONDS", 0.02)
-    monkeypatch.setattr("board.latest.PATIENCE_SECONDS", 0.6)
+    monkeypatch.setattr("ops.board.latest.FRESH_SECONDS", 0.02)
+    monkeypatch.setattr("ops.board.latest.PATIENCE_SECONDS", 0.6)
     eventually(lambda: numbers(opened)["stale_seconds"] == 0, "the numbers are new")
     opened.goes_on.clear()
     eventually(lambda: numbers(opened)["stale_seconds"] > 0, "what was waited for in vain is told")
@@ -279,7 +279,7 @@ def test_what_cannot_be_read_is_told_by_its_class_and_does_not_stop_the_board(op
 
 
 SERVE = """
-from board.server import serve
+from ops.board.server import serve
 from config.settings import load_settings
 from tests.support.board import quiet
 

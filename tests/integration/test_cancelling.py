@@ -12,13 +12,13 @@ from celery import chain
 from celery.result import AsyncResult
 
 import wxcheck
-from config import keys
 from config.names import CANCEL, PUSH_QUEUE
+from store import keys
+from store.records.digest import digest_of
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import unacknowledged
 from tests.support.system import APPID, System
-from worker.digest import digest_of
 
 
 def check_of(system: System, kind: str, *directives: str) -> Any:

@@ -17,25 +17,25 @@ import pytest
 import requests
 from click.testing import CliRunner, Result
 
-import cli.show
-import cli.waiting
 import config.settings
+import ops.cli.show
+import ops.cli.waiting
 import worker.runtime
-from cli.exits import COULD_NOT, NO, WELL
-from cli.main import main
-from config import keys
 from config.settings import load_settings
-from config.store import connect_store
+from ops.cli.exits import COULD_NOT, NO, WELL
+from ops.cli.main import main
 from sandbox.messages import sealed, url_check, verdict
 from sandbox.scenarios import Scenario
+from store import keys
+from store.connection import connect_store
+from store.dead_letters.dead_letters import DeadLetters
+from store.parked.parked import Parking
+from store.records.records import Records
+from store.watch.statistics import Statistics
 from tests.support.checks import failure_of, parked, picture, send_media, send_text, verdict_of, waiting, words
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.system import AES_KEY, APPID, OTHER_APPID, PUSH_TOKEN, SECRET, System, plain_client
-from worker.dead_letters import DeadLetters
-from worker.parking import Parking
-from worker.records import Records
-from worker.statistics import Statistics
 from wxcheck import CheckCancelled, MediaUnavailable
 
 SECRETS = (SECRET, PUSH_TOKEN, AES_KEY)
@@ -73,7 +73,7 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
                 dead_letters=DeadLetters(store, 7, with_content=True),
             )
             monkeypatch.setattr(worker.runtime, "runtime", lambda: runtime)
-            for module in (cli.show, cli.waiting):
+            for module in (ops.cli.show, ops.cli.waiting):
                 monkeypatch.setattr(module, "celery_app", lambda: app)
             done = CliRunner().invoke(main, arguments)
             assert done.exception is None or isinstance(done.exception, SystemExit), done.output

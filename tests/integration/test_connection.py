@@ -25,9 +25,9 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from worker.answers import Unanswered
-from worker.connection import Call, Connection
-from worker.http import Http
+from wechat.answers import Unanswered
+from wechat.deadline import Call, Connection
+from wechat.http import Http
 
 TIMEOUT = 0.5
 #: seconds that a busy machine may add
@@ -266,7 +266,7 @@ def resolve_to(monkeypatch: pytest.MonkeyPatch, *addresses: tuple[str, int], tak
         time.sleep(takes)
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", address) for address in addresses]
 
-    monkeypatch.setattr("worker.connection.socket.getaddrinfo", getaddrinfo)
+    monkeypatch.setattr("wechat.deadline.socket.getaddrinfo", getaddrinfo)
 
 
 def test_several_addresses_that_hang_share_one_time_out(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,10 @@ import redis
 from celery import chain, chord
 
 import wxcheck
-from config import keys
+from store import keys
+from store.dead_letters import dead_letters
+from store.dead_letters.dead_letters import DAY, DeadLetters
+from store.records.records import Records
 from tests.support.checks import (
     TEXT_PATH,
     V2,
@@ -32,9 +35,6 @@ from tests.support.checks import (
 from tests.support.processes import eventually
 from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import APPID, System
-from worker import dead_letters
-from worker.dead_letters import DAY, DeadLetters
-from worker.records import Records
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
 
 

@@ -19,7 +19,7 @@ from tests.support.checks import send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.system import System
-from worker.transport import RENEWALS, Transport
+from worker.fetching.transport import RENEWALS, Transport
 
 QUEUE = "wxcheck.push"
 VISIBILITY_TIMEOUT = Settings.model_fields["visibility_timeout"].default
@@ -264,7 +264,7 @@ def test_a_long_run_is_not_given_to_somebody_else(system: System, store: redis.R
 def test_a_run_that_hangs_does_not_keep_its_message_for_ever(
     system: System, store: redis.Redis, workers: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.transport.LONGEST_IN_HAND", 0)
+    monkeypatch.setattr("worker.fetching.transport.LONGEST_IN_HAND", 0)
     publish(system, "a")
     worker = workers()
     worker.receive_next()
@@ -305,7 +305,7 @@ def test_what_is_given_out_again_needs_no_exchange(system: System, store: redis.
 
 
 def test_an_idle_worker_is_woken_by_a_message(system: System, workers: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("worker.transport.LOOK", 60)
+    monkeypatch.setattr("worker.fetching.transport.LOOK", 60)
     worker = workers()
     worker.receive(0.2)
     publish(system, "a")
@@ -318,7 +318,7 @@ def test_an_idle_worker_is_woken_by_a_message_of_the_priority_that_was_last_used
     publish(system, "a", priority=3)
     worker = workers()
     worker.receive_next()
-    monkeypatch.setattr("worker.transport.LOOK", 60)
+    monkeypatch.setattr("worker.fetching.transport.LOOK", 60)
     worker.receive(0.2)
     publish(system, "b", priority=3)
     assert worker.receive_next().headers["id"] == "b"

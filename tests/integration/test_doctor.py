@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from config import keys
+from store import keys
 from tests.support.checks import send_text, verdict_of
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, SECRET, KeepingSystem, System

@@ -21,7 +21,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from config import keys
+from store import keys
 from tests.support.checks import send_text, verdict_of
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, eventually

@@ -34,19 +34,19 @@ from kombu import Connection
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
-from board.cluster_metrics import cluster_metrics
 from callbacks import body as body_module
 from callbacks.app import create_app
 from callbacks.bounded_log import INTERVAL
-from callbacks.envelope import encrypt, sign
-from callbacks.outcomes import Outcome
 from callbacks.protocol import Protocol
 from callbacks.publisher import PUBLISH_SECONDS
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from config.settings import Settings
-from local.redis_server import find_server
+from ops.local.redis_server import find_server
+from status.cluster_metrics import cluster_metrics
 from tests.support.ports import free_port
-from worker import transport  # noqa: F401 - every process of the project has it: it is how messages lie in Redis
+from wechat.push.envelope import encrypt, sign
+from wechat.push.outcomes import Outcome
+from worker.fetching import transport  # noqa: F401 - every process of the project has it: it is how messages lie in Redis
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "push.json").read_text(encoding="utf-8"))

@@ -16,8 +16,8 @@ from celery import chain, chord, group
 from celery.result import AsyncResult
 
 import wxcheck
-from config import keys
 from config.names import FINISH
+from store import keys
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import unacknowledged

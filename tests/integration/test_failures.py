@@ -12,7 +12,9 @@ import pytest
 from celery import chain, chord
 
 import wxcheck
-from config import keys
+from store import keys
+from store.parked.parked import Parking
+from store.watch.statistics import Statistics
 from tests.support.checks import (
     MEDIA_PATH,
     TEXT_PATH,
@@ -32,8 +34,6 @@ from tests.support.checks import (
 )
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import APPID, System
-from worker.parking import Parking
-from worker.statistics import Statistics
 
 RID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}")
 

@@ -19,10 +19,10 @@ import redis
 from celery.result import AsyncResult
 
 import wxcheck
-from config import keys
 from config.celery import SOCKET_TIMEOUT
 from config.settings import Settings
-from config.store import vouch
+from store import keys
+from store.connection import vouch
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
 from tests.support.processes import Running, eventually
 from tests.support.queues import headers, on_shelf, queued, unacknowledged

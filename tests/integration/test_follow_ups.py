@@ -11,8 +11,8 @@ from celery import chain
 from celery.result import AsyncResult
 
 import wxcheck
-from board.follow_ups import CERTAIN
-from config import keys
+from status.follow_ups import CERTAIN
+from store import keys
 from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
 from tests.support.system import System

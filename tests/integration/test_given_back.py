@@ -18,9 +18,9 @@ from config.celery import queue_named
 from tests.support.processes import eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.system import APPID, System
-from worker import flow as flow_module
-from worker.flow import Flow
-from worker.transport import Transport
+from worker.fetching import flow as flow_module
+from worker.fetching.flow import Flow
+from worker.fetching.transport import Transport
 
 QUEUE = "wxcheck.text"
 

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 import wxcheck
-from config import keys
-from config.store import vouch
+from store import keys
+from store.connection import vouch
 from tests.support.checks import (
     MEDIA_PATH,
     TEXT_PATH,

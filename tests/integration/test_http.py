@@ -11,9 +11,9 @@ from contextlib import closing, contextmanager
 
 import pytest
 
-from worker.answers import Unanswered
-from worker.http import MAX_ANSWER, Http
-from worker.logs import keep_quiet
+from wechat.answers import Unanswered
+from wechat.http import MAX_ANSWER, Http
+from worker.celery_parts.logs import keep_quiet
 
 TOKEN = "TOKEN-that-nobody-may-see"
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\n"

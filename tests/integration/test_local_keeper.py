@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from local.errors import ProcessFailed
-from local.processes import ROOT, Processes
+from ops.local.errors import ProcessFailed
+from ops.local.processes import ROOT, Processes
 
 SLEEP = [sys.executable, "-c", "import time; time.sleep(120)"]
 
@@ -44,7 +44,7 @@ while True:
 PARENT = f"""
 import os, re, signal, sys, time
 from pathlib import Path
-from local.processes import Processes
+from ops.local.processes import Processes
 signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job ignores it
 with Processes(os.environ, grace=2) as processes:
     for name, code in (("slow", {SLOW!r}), ("stubborn", {STUBBORN!r})):

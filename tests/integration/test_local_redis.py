@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.errors import NoRedisServer, ProcessFailed
-from local.processes import Processes
-from local.redis_server import embedded_redis, find_server
+from ops.local.errors import NoRedisServer, ProcessFailed
+from ops.local.processes import Processes
+from ops.local.redis_server import embedded_redis, find_server
 from tests.support.ports import free_port
 from tests.support.redis_choice import choose, described
 

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from board.numbers import Numbers
-from config.keys import LATEST, quota
 from config.settings import Settings
+from status.numbers import Numbers
+from store.keys import LATEST, quota
 from tests.support.checks import (
     ended,
     failure_of,

@@ -16,13 +16,13 @@ from kombu import Connection, Consumer, Message
 from kombu.transport.redis import Transport as KombuTransport
 
 import wxcheck
-from board.queues import Queues
 from config.celery import celery_configuration, queue_named
 from config.settings import Settings
+from status.queues import Queues
 from tests.support.checks import runs, verdict_of, words
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import System, plain_client
-from worker.transport import Transport
+from worker.fetching.transport import Transport
 
 DATABASE = 7
 TEN = list(range(10))

@@ -22,14 +22,14 @@ import uvicorn
 import yaml
 from celery import Celery
 
-from board.cluster_metrics import cluster_metrics
 from callbacks.app import create_app
-from callbacks.envelope import sign
 from config.settings import Settings
+from status.cluster_metrics import cluster_metrics
 from tests.support.alerting import ALERTS, DEPLOY, FAULTS, HEALTHY_RATES, Fault, Numbers, healthy, program
 from tests.support.dashboard import QUERIES
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
+from wechat.push.envelope import sign
 
 APPID, TOKEN = "wxplain", "pushtokenOfTheTests"
 

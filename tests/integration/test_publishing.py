@@ -16,7 +16,6 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from callbacks.outcomes import BrokerUnavailable
 from callbacks.publisher import PUBLISH_SECONDS, Publisher
 from callbacks.template import OPTIONS, arguments
 from callbacks.writers import RETRY_WITHIN, BatchWriter, Fate, Push
@@ -24,7 +23,8 @@ from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from tests.support.ports import free_port
 from tests.support.quota_world import embedded
 from tests.support.relay import Relay
-from worker import app as worker_app
+from wechat.push.outcomes import BrokerUnavailable
+from worker.celery import app as worker_app
 
 PUSH = {"trace_id": "t-1", "version": 1, "isrisky": 0, "errmsg": '"ok" 下载\u2028\x01', "detail": [{"prob": 0.5}]}
 #: a command of more bytes does not get through what stands before Redis
@@ -101,7 +101,7 @@ def test_a_message_is_the_one_that_celery_sends(store: redis.Redis) -> None:
 
 
 def test_the_message_of_the_workers_own_app_has_its_options(store: redis.Redis) -> None:
-    """Those of config.celery, on the transport of worker.transport."""
+    """Those of config.celery, on the transport of worker.fetching.transport."""
     broker = f"redis://127.0.0.1:{port_of(store)}/0"
     conf = {**worker_app.conf.changes, "broker_url": broker}
     app = Celery("wxcheck", amqp=type(worker_app.amqp), set_as_current=False, config_source=conf)

@@ -10,9 +10,11 @@ import pytest
 from celery import chain
 
 import wxcheck
-from config import keys
 from config.names import MAX_ERRMSG, PUSH_QUEUE
 from sandbox.messages import Format
+from store import keys
+from store.parked.parked import Parked, Parking, member_of
+from store.watch.statistics import Statistics
 from tests.support.checks import (
     MEDIA_PATH,
     V2,
@@ -29,8 +31,6 @@ from tests.support.checks import (
 )
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, System
-from worker.parking import Parked, Parking, member_of
-from worker.statistics import Statistics
 
 
 def lost(system: System, **arguments: Any) -> tuple[Any, str]:

@@ -10,7 +10,10 @@ from functools import partial
 import pytest
 import redis
 
-from config import keys
+from store import keys
+from store.quota.permit import Permit, Snooze
+from store.quota.permits import LOOK_AHEAD, LOOK_AHEAD_LOW, START, WINDOW
+from store.quota.rates import Rates
 from tests.support.quota_world import (
     APPID,
     DAY,
@@ -21,11 +24,8 @@ from tests.support.quota_world import (
     embedded,
     mini_program,
 )
-from worker.answers import Answer
-from worker.errcodes import Meaning
-from worker.permit import Permit, Snooze
-from worker.quota import LOOK_AHEAD, LOOK_AHEAD_LOW, START, WINDOW
-from worker.rates import Rates
+from wechat.answers import Answer
+from wechat.errcodes import Meaning
 from wxcheck import CheckRefused
 
 CALL_TIMEOUT = 10.0

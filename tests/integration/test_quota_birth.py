@@ -12,12 +12,12 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config import keys
-from config.store import vouch
+from store import keys
+from store.connection import vouch
+from store.quota.permit import Permit, Snooze
+from store.quota.permits import Quota
+from store.quota.rates import Rates
 from tests.support.quota_world import embedded, mini_program
-from worker.permit import Permit, Snooze
-from worker.quota import Quota
-from worker.rates import Rates
 
 #: seconds for one step of a thread: generous
 STEP = 30.0
@@ -137,7 +137,7 @@ def test_a_lane_opens_for_all_whom_the_platform_tells_that_nothing_was_sent(
     server.flushdb()
     with pytest.MonkeyPatch.context() as patch:
         # whatever the time is when the test runs
-        patch.setattr("worker.quota.MIDNIGHT_MARGIN", -1000)
+        patch.setattr("store.quota.permits.MIDNIGHT_MARGIN", -1000)
         for asker in asked(server, counts, turns):
             if asker.counted == 0 and asker.was_told:
                 assert isinstance(asker.got, Permit), asker.got

@@ -27,7 +27,9 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from config import keys
+from store import keys
+from store.quota.permit import Permit, Snooze
+from store.quota.permits import LOOK_AHEAD, WINDOW
 from tests.support.quota_world import (
     APPID,
     DAY,
@@ -39,10 +41,8 @@ from tests.support.quota_world import (
     embedded,
     mini_program,
 )
-from worker.answers import Answer
-from worker.errcodes import Meaning
-from worker.permit import Permit, Snooze
-from worker.quota import LOOK_AHEAD, WINDOW
+from wechat.answers import Answer
+from wechat.errcodes import Meaning
 from wxcheck import CheckRefused
 
 #: how many examples to try of each machine, in place of the few that are always the same

@@ -7,14 +7,10 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from config import keys
-from tests.support.runs import FOLLOW_UPS, run_named
-from tests.support.sweeps import overdue, taken_off
-from tests.support.system import System
-from worker.messages import Kept
-from worker.outbox import Also
-from worker.parking import CANCELLED, Parking, Superseded
-from worker.records import (
+from store import keys
+from store.outbox.outbox import Also
+from store.parked.parked import CANCELLED, Kept, Parking, Superseded
+from store.records.records import (
     KEEP_CONCLUDED,
     KEEP_DONE,
     KEEP_DONE_LEAST,
@@ -25,8 +21,11 @@ from worker.records import (
     Records,
     Standing,
 )
-from worker.shelf import Shelf
-from worker.statistics import Statistics
+from store.shelf.shelf import Shelf
+from store.watch.statistics import Statistics
+from tests.support.runs import FOLLOW_UPS, run_named
+from tests.support.sweeps import overdue, taken_off
+from tests.support.system import System
 
 APPID = "wx1"
 PUSH = {"trace_id": "t1"}

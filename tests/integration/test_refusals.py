@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from local.redis_server import embedded_redis
+from ops.local.redis_server import embedded_redis
 from tests.support.commands import wxcheck_command
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Running, eventually

@@ -22,8 +22,8 @@ import pytest
 import requests
 from defusedxml import ElementTree
 
-from callbacks.envelope import decrypt, sign
 from sandbox.credentials import DEMO_ENVIRONMENT
+from wechat.push.envelope import decrypt, sign
 
 ROOT = Path(__file__).parents[2]
 APPID, SECRET = DEMO_ENVIRONMENT["WXCHECK_APPID"], DEMO_ENVIRONMENT["WXCHECK_SECRET"]

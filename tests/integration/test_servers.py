@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from config import keys
+from store import keys
 from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
 from tests.support.system import System

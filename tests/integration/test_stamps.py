@@ -11,7 +11,9 @@ from celery import chain
 from celery.result import AsyncResult
 
 import wxcheck
-from config import keys
+from store import keys
+from store.parked.parked import Parking
+from store.watch.statistics import Statistics
 from tests.support.checks import (
     MEDIA_PATH,
     TEXT_PATH,
@@ -28,8 +30,6 @@ from tests.support.checks import (
 from tests.support.processes import eventually
 from tests.support.queues import on_shelf, unacknowledged
 from tests.support.system import APPID, System
-from worker.parking import Parking
-from worker.statistics import Statistics
 
 
 def stamped(system: System, kind: str, stamp: str, *directives: str, **options: Any) -> AsyncResult:

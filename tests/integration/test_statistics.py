@@ -9,14 +9,14 @@ import pytest
 import redis
 from redis.exceptions import ConnectionError as StoreAway
 
-from board.counted import Rings
-from config import keys
 from config.settings import Settings
+from status.counted import Rings
+from store import keys
+from store.watch.presence import alive, beat, known, leave
+from store.watch.servers import Servers
+from store.watch.statistics import NEWEST, Statistics
 from tests.support.ports import free_port
 from tests.support.system import System
-from worker.presence import alive, beat, known, leave
-from worker.servers import Servers
-from worker.statistics import NEWEST, Statistics
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable
 
 

@@ -13,21 +13,20 @@ from typing import Any
 import pytest
 import redis
 
-from config import keys
 from config.settings import MiniProgram
-from config.store import vouch
+from store import keys
+from store.connection import vouch
+from store.lanes import Crowds
+from store.parked.parked import Kept, Parking, TraceIdTaken
+from store.quota.permits import Quota
+from store.quota.rates import Rates
+from store.records.records import Records
+from store.shelf.shelf import Shelf
+from store.watch.counters import Counters
+from store.watch.statistics import Statistics
 from tests.support.runs import run_named
 from tests.support.sweeps import overdue, taken_off
 from tests.support.system import System
-from worker.counters import Counters
-from worker.crowds import Crowds
-from worker.messages import Kept
-from worker.parking import Parking, TraceIdTaken
-from worker.quota import Quota
-from worker.rates import Rates
-from worker.records import Records
-from worker.shelf import Shelf
-from worker.statistics import Statistics
 
 APPID = "wx1"
 Park = Callable[..., bool]

@@ -10,20 +10,19 @@ from typing import Any
 import pytest
 import redis
 
-from board.numbers import Numbers
-from board.stuck import LEASES, QUEUE_STANDS, SEEN, StuckReader, stands_since
-from config import keys
 from config.settings import Settings
+from status.numbers import Numbers
+from status.stuck import LEASES, QUEUE_STANDS, SEEN, StuckReader, stands_since
+from store import keys
+from store.parked.parked import Kept, Parking
+from store.records.records import Records
+from store.shelf.shelf import LEASE, Shelf
+from store.watch.statistics import Statistics
 from tests.support.checks import send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.runs import run_named
 from tests.support.sweeps import overdue, taken_off
 from tests.support.system import System, plain_client
-from worker.messages import Kept
-from worker.parking import Parking
-from worker.records import Records
-from worker.shelf import LEASE, Shelf
-from worker.statistics import Statistics
 
 APPID = "wx1"
 #: seconds

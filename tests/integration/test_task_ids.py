@@ -13,7 +13,8 @@ import pytest
 from celery import chain, chord
 
 import wxcheck
-from config import keys
+from store import keys
+from store.records.digest import digest_of
 from tests.support.checks import (
     MEDIA_PATH,
     TEXT_PATH,
@@ -32,7 +33,6 @@ from tests.support.checks import (
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import on_shelf, unacknowledged
 from tests.support.system import APPID, System
-from worker.digest import digest_of
 
 
 def text(system: System, content: str) -> Any:

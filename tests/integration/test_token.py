@@ -17,9 +17,14 @@ import redis
 from celery import Celery
 
 import wxcheck
-from config import keys
 from config.settings import Settings
-from config.store import vouch
+from store import keys
+from store.connection import vouch
+from store.quota.permit import Snooze, Start
+from store.quota.permits import Quota
+from store.quota.rates import Rates
+from store.tokens.tokens import Tokens
+from store.watch.statistics import Statistics
 from tests.support.checks import (
     CLASSIC_TOKEN_PATH,
     STABLE_TOKEN_PATH,
@@ -32,15 +37,10 @@ from tests.support.checks import (
 from tests.support.processes import eventually
 from tests.support.queues import queued
 from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_client
-from worker.answers import Answer, TokenRefused, Unanswered
-from worker.checks import text_check
-from worker.http import Http
-from worker.permit import Snooze, Start
-from worker.platform import QUOTA_PATH, Credential, Platform, TokenCalls
-from worker.quota import Quota
-from worker.rates import Rates
-from worker.statistics import Statistics
-from worker.token import Tokens
+from wechat.answers import Answer, TokenRefused, Unanswered
+from wechat.checks import text_check
+from wechat.http import Http
+from worker.call import QUOTA_PATH, Credential, Platform, TokenCalls
 
 FAKE = "wxnobodychecks00"
 

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import redis
 
+from config.lanes import own_queue
 from tests.matrix.application import QUEUE, RUNS
 from tests.matrix.canvases import CANVASES, SETTINGS, Outcome, faults
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.queues import PRIORITIES
 from tests.support.system import APPID, QUEUES, System
-from worker.crowds import own_queue
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 #: an application's environment with the project's own Celery

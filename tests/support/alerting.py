@@ -11,8 +11,8 @@ from typing import Any, TypeAlias
 import pytest
 import yaml
 
-from callbacks.outcomes import Outcome
 from tests.support.processes import ROOT
+from wechat.push.outcomes import Outcome
 
 DEPLOY = ROOT / "deploy" / "prometheus"
 RULES: dict[str, Any] = yaml.safe_load((DEPLOY / "alerts.yml").read_text(encoding="utf-8"))

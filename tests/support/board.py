@@ -12,8 +12,8 @@ from typing import Any
 
 import uvicorn
 
-from board.app import create_app
 from config.settings import Settings
+from ops.board.app import create_app
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 

@@ -11,7 +11,16 @@ from typing import NamedTuple, cast
 from tests.support.processes import ROOT
 
 #: the rooms of the processes, and who speaks there
-SPEAKERS = {"worker": "worker", "tasks": "worker", "callbacks": "endpoint", "board": "board", "sandbox": "sandbox"}
+SPEAKERS = {
+    "store": "worker",
+    "wechat": "worker",
+    "worker": "worker",
+    "tasks": "worker",
+    "callbacks": "endpoint",
+    "status": "board",
+    "ops/board": "board",
+    "sandbox": "sandbox",
+}
 
 LEVELS = ("debug", "info", "warning", "error")
 #: names of what is a :class:`config.logs.Log`, or takes the same
@@ -36,7 +45,7 @@ def said() -> Iterator[Said]:
     """Every event of the source, at each place where it is said."""
     for module, call in _calls():
         where = f"{module.relative_to(ROOT)}:{call.lineno}"
-        speaker = SPEAKERS[module.relative_to(ROOT).parts[0]]
+        speaker = next(SPEAKERS[room] for room in SPEAKERS if module.is_relative_to(ROOT / room))
         fields = frozenset(keyword.arg for keyword in call.keywords if keyword.arg)
         function = call.func
         level: str | None
@@ -85,6 +94,6 @@ def _named(node: ast.expr, where: str) -> list[str]:
         case ast.IfExp(body=one, orelse=other):
             return _named(one, where) + _named(other, where)
         case ast.JoinedStr(values=[ast.Constant(value="push_"), ast.FormattedValue(value=ast.Name(id="what"))]):
-            script = (ROOT / "worker" / "lua" / "push.lua").read_text(encoding="utf-8")
+            script = (ROOT / "store" / "parked" / "match_push.lua").read_text(encoding="utf-8")
             return sorted({f"push_{what}" for what in re.findall(r"(?:return \{|what = )'(\w+)'", script)})
     raise AssertionError(f"{where}: the name of an event is to stand there as it is, or nobody finds it")

@@ -11,7 +11,7 @@ import sys
 
 from click.testing import CliRunner
 
-from cli.main import main
+from ops.cli.main import main
 
 if __name__ == "__main__":
     told = []

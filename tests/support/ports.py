@@ -7,7 +7,7 @@ import os
 import random
 from collections.abc import Iterator
 
-from local.ports import is_free
+from ops.local.ports import is_free
 
 #: below the ports that the project itself chooses, which are below those for outgoing connections
 _LOWEST, _HIGHEST = 10_000, 20_000

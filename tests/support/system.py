@@ -12,9 +12,9 @@ import redis
 import requests
 from celery import Celery
 
-from config.keys import FAILURES
-from config.store import vouch
-from local.redis_server import answers, embedded_redis
+from ops.local.redis_server import answers, embedded_redis
+from store.connection import vouch
+from store.keys import FAILURES
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 from tests.support.topology import start_servers, store_of

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from local.redis_server import find_server
+from ops.local.redis_server import find_server
 from tests.support.ports import free_port
 
 

@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import NamedTuple, Protocol
 
-from local.redis_server import answers, embedded_redis
+from ops.local.redis_server import answers, embedded_redis
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq

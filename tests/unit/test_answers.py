@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from worker.answers import Answer, Unanswered, integer, read_answer
+from wechat.answers import Answer, Unanswered, integer, read_answer
 
 statuses = st.sampled_from([200, 201, 301, 400, 404, 429, 500, 502, 599])
 json_values = st.recursive(

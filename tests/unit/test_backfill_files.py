@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from config.settings import Settings
-from submission.faults import CannotGoOn
-from submission.reading import LONGEST, Format, Line, Reader
-from submission.survey import least_seconds
-from submission.validation import LineCheck, check_of
+from ops.backfill.faults import CannotGoOn
+from ops.backfill.reading import LONGEST, Format, Line, Reader
+from ops.backfill.survey import least_seconds
+from ops.backfill.validation import LineCheck, check_of
 from tests.support.system import APPID, SECRET
 
 

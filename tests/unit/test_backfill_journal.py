@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from submission.faults import CannotGoOn
-from submission.journal import Batch, Header, Journal, new_header, ranges_of, read, written
-from submission.output import UNKNOWN, Output, Row
-from submission.reading import Format
-from submission.run import restored
-from submission.state import End, State, task_id_of
+from ops.backfill.faults import CannotGoOn
+from ops.backfill.journal import Batch, Header, Journal, new_header, ranges_of, read, written
+from ops.backfill.output import UNKNOWN, Output, Row
+from ops.backfill.reading import Format
+from ops.backfill.run import restored
+from ops.backfill.state import End, State, task_id_of
 
 RUN = "0d6ff2b6-6c5c-4a0d-9c3f-3f3f9be0b7b1"
 HEADER = Header(RUN, "ab" * 32, 9, "wx0")

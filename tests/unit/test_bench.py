@@ -36,7 +36,7 @@ from bench.quota.windows import (
 )
 from bench.quota.wxcheck_worker import with_stepped_clock
 from bench.redis_load import Load
-from local.processes import ROOT
+from ops.local.processes import ROOT
 from tests.support.ports import free_port
 
 TIMES = st.lists(st.integers(0, 200), max_size=60)
@@ -220,7 +220,7 @@ def test_a_script_without_a_clock_stays_as_it_is() -> None:
 
 
 def test_every_script_of_the_quota_that_reads_the_clock_can_be_stepped() -> None:
-    sources = [path.read_text() for path in (ROOT / "worker" / "lua").glob("quota_*.lua")]
+    sources = [path.read_text() for path in (ROOT / "store" / "quota").glob("*.lua")]
     reading = [source for source in sources if "TIME" in source]
     assert reading
     assert all("bench_time()" in with_stepped_clock(source, "k") for source in reading)
@@ -249,12 +249,12 @@ def look(commands: int, broker: int | None, cpu: float, calls: int) -> Look:
         broker=None if broker is None else Load({"brpop": broker}, cpu),
         cpu=cpu,
         recorder_cpu=cpu / 10,
-        scripts={"quota_take": calls, "park": 3 * calls},
+        scripts={"store/quota/take": calls, "store/parked/park": 3 * calls},
     )
 
 
 def test_costs_are_told_for_each_check_of_the_steady_state() -> None:
-    costs = costs_of(look(10, 100, 1, 5), look(30, 500, 3, 125), 100, 10, state=7, limiter="quota_")
+    costs = costs_of(look(10, 100, 1, 5), look(30, 500, 3, 125), 100, 10, state=7, limiter="store/quota/")
     assert costs.calls == pytest.approx(1.2)
     assert costs.limiter_commands == pytest.approx(0.4)
     assert costs.commands == pytest.approx(4.4)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from board.latest import FRESH_SECONDS, Latest
-from config.store import STORE_AWAY
+from ops.board.latest import FRESH_SECONDS, Latest
+from store.connection import STORE_AWAY
 
 
 class World:

@@ -6,9 +6,9 @@ import re
 
 import pytest
 
-from board.app import page_files
-from board.away import NotReadable, place, store_away, store_silent
-from config.store import STORE_AWAY
+from ops.board.app import page_files
+from ops.board.away import NotReadable, place, store_away, store_silent
+from store.connection import STORE_AWAY
 
 FILES = {name: content.decode() for name, (content, _) in page_files().items()}
 SCRIPTS = {name: text for name, text in FILES.items() if name.endswith(".js")}

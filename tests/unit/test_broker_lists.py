@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from kombu.transport.redis import Channel
 
-from doctor.lists import Unread, meant, told
-from worker.broker_lists import PRIORITIES, PUBLISHED, SEPARATOR, lists_of, published
+from ops.doctor.lists import Unread, meant, told
+from worker.fetching.broker_lists import PRIORITIES, PUBLISHED, SEPARATOR, lists_of, published
 
 
 def test_they_are_kombus() -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from worker.checks import (
+from wechat.checks import (
     MEDIA_PATH,
     TEXT_PATH,
     URL_CHARACTERS,

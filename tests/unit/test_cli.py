@@ -13,14 +13,15 @@ import click
 import pytest
 from click.testing import CliRunner
 
-from board import remedies
-from cli import check, options, output
-from cli.dead import KEPT
-from cli.exits import COULD_NOT, NO, WELL
-from cli.main import main
-from cli.settings import masked
+from ops import output
+from ops.cli import check, options
+from ops.cli.dead import KEPT
+from ops.cli.exits import COULD_NOT, NO, WELL
+from ops.cli.main import main
+from ops.cli.settings import masked
+from status import remedies, words
+from store.dead_letters.dead_letters import can_be_mended
 from tests.support.processes import ROOT
-from worker.dead_letters import can_be_mended
 from wxcheck import (
     CheckCancelled,
     CheckError,
@@ -66,7 +67,7 @@ def python(code: str, **streams: int) -> subprocess.CompletedProcess[str]:
 
 ASKING = """
 import click
-from cli.asking import ask
+from ops.cli.asking import ask
 
 @click.command()
 def command():
@@ -93,7 +94,7 @@ def answered(answer: str) -> subprocess.CompletedProcess[str]:
 
 HELPING = """
 import sys
-from cli.main import main
+from ops.cli.main import main
 try:
     main(["--help"])
 finally:
@@ -104,8 +105,10 @@ finally:
 def test_help_imports_nothing_that_takes_time_and_asks_for_no_setting() -> None:
     ran = python(HELPING)
     assert (ran.returncode, "Commands:" in ran.stdout) == (0, True), ran.stderr
-    loaded = {name.split(".")[0] for name in ran.stderr.replace("'", "").strip("[]\n").split(", ")}
-    assert not loaded & {"celery", "kombu", "redis", "rich", "pydantic", "requests", "config", "worker", "wxcheck"}
+    modules = ran.stderr.replace("'", "").strip("[]\n").split(", ")
+    loaded = {name.split(".")[0] for name in modules}
+    assert not loaded & {"celery", "kombu", "redis", "rich", "pydantic", "requests", "store", "worker", "wxcheck"}
+    assert "config.settings" not in modules
 
 
 @pytest.mark.parametrize("name", [name for name, command in COMMANDS.items() if does_something(command)])
@@ -194,11 +197,11 @@ def test_where_nobody_can_answer_nothing_is_done_and_nothing_hangs() -> None:
     ],
 )
 def test_a_duration_has_two_units_at_the_most(seconds: float, said: str) -> None:
-    assert output.duration(seconds) == said
+    assert words.duration(seconds) == said
 
 
 def test_what_a_stranger_sent_moves_no_cursor() -> None:
-    assert output.printable("表 a\x1b[31m\x9b\u202e\ud800") == "表 a\\x1b[31m\\x9b\\u202e\\ud800"
+    assert words.printable("表 a\x1b[31m\x9b\u202e\ud800") == "表 a\\x1b[31m\\x9b\\u202e\\ud800"
 
 
 @pytest.mark.parametrize("terminal", [True, False])

@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import worker.quota
+import store.quota.permits
 import worker.runtime
-from worker.clock import APART, DRIFT, GAP, LIFETIME, PROBATION, SLACK, Watch
+from store.quota.clock import APART, DRIFT, GAP, LIFETIME, PROBATION, SLACK, Watch
 
 #: microseconds that Redis' clock is ahead
 AHEAD = 5_000_000
@@ -161,7 +161,7 @@ def test_the_thread_that_reads_the_clock_goes_on_after_any_failure_and_says_so_o
                 raise failure
 
     with pytest.raises(SystemExit):
-        worker.runtime._keep_time(cast("worker.quota.Quota", Quota()))
+        worker.runtime._keep_time(cast("store.quota.permits.Quota", Quota()))
     assert [record.message for record in caplog.records] == [
         "clock_not_read: OSError: away; trying on",
         "clock_not_read: OSError: away again; trying on",

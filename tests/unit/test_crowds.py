@@ -12,8 +12,8 @@ from celery import Celery
 from kombu import Connection
 
 from config.celery import queue_named
-from worker import consumer as consumer_module
-from worker.consumer import CROWD_KEEP, Flows
+from worker.fetching import consumer as consumer_module
+from worker.fetching.consumer import CROWD_KEEP, Flows
 
 APPID = "wx0000000000000001"
 OTHER_APPID = "wx0000000000000002"

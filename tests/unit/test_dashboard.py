@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
-from board.prometheus import families
 from callbacks.metrics import Metrics
+from status.prometheus import families
 from tests.support.alerting import DEPLOY, RULES, healthy
 from tests.support.dashboard import DASHBOARD, PANELS, QUERIES
 

@@ -15,22 +15,22 @@ import requests
 import urllib3.exceptions
 from click.testing import CliRunner
 
-from board.remedies import remedy
-from callbacks.outcomes import Refusal
-from cli.exits import COULD_NOT, WELL
-from cli.main import main
 from config.places import place
 from config.settings import Settings
-from doctor import clock, queues
-from doctor import redis as redis_looks
-from doctor.finding import Finding
-from doctor.network import Step, failed_step
-from doctor.platform import quota_told, refused
-from doctor.push import Heard, misheard, out_of_reach
-from doctor.settings import doubts, faults
-from doctor.side_by_side import side_by_side
-from worker.platform import PlatformQuota
-from worker.presence import Presence
+from ops.cli.exits import COULD_NOT, WELL
+from ops.cli.main import main
+from ops.doctor import clock, queues
+from ops.doctor import redis as redis_looks
+from ops.doctor.finding import Finding
+from ops.doctor.network import Step, failed_step
+from ops.doctor.platform import quota_told, refused
+from ops.doctor.push import Heard, misheard, out_of_reach
+from ops.doctor.settings import doubts, faults
+from ops.doctor.side_by_side import side_by_side
+from status.remedies import remedy
+from store.watch.presence import Presence
+from wechat.push.outcomes import Refusal
+from worker.call import PlatformQuota
 from wxcheck import CheckRefused, MediaUnavailable
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"
@@ -463,7 +463,7 @@ def test_an_examination_that_cannot_go_on_is_no_answer(monkeypatch: pytest.Monke
         yield Finding("ok", "settings", "complete")
         raise RuntimeError("out of order")
 
-    monkeypatch.setattr("doctor.examination.examine", examine)
+    monkeypatch.setattr("ops.doctor.examination.examine", examine)
     ran = CliRunner().invoke(main, ["doctor"])
     assert ran.exit_code == COULD_NOT
     assert "RuntimeError: out of order" in ran.stderr
@@ -474,7 +474,7 @@ def test_what_servers_say_moves_no_cursor_and_doubts_are_counted(monkeypatch: py
         Finding("warn", "wx1 push URL", "answers 301, a redirect to http://x/\x1b[2J", "mend it"),
         Finding("skipped", "lately", "not looked at"),
     ]
-    monkeypatch.setattr("doctor.examination.examine", lambda _: iter(found))
+    monkeypatch.setattr("ops.doctor.examination.examine", lambda _: iter(found))
     ran = CliRunner().invoke(main, ["doctor"])
     assert ran.exit_code == WELL
     assert ran.stdout.splitlines() == [

@@ -12,10 +12,10 @@ from celery.app.trace import TraceInfo, trace_ok_t
 from celery.exceptions import Ignore
 from celery.states import FAILURE, IGNORED
 
+from store.outbox.outbox import Run, current_run
 from tasks import base
 from tasks.base import EndingTask
-from worker.outbox import Run, current_run
-from worker.request import ALONE, HeldBack
+from worker.celery_parts.request import ALONE, HeldBack
 
 LOST = redis.exceptions.ConnectionError("lost")
 

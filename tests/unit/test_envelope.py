@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from hypothesis import given
 from hypothesis import strategies as st
 
-from callbacks.envelope import EnvelopeError, decrypt, encrypt, sign
+from wechat.push.envelope import EnvelopeError, decrypt, encrypt, sign
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "push.json").read_text(encoding="utf-8"))
 TOKEN, KEY, APPID = VECTORS["token"], VECTORS["encoding_aes_key"], VECTORS["appid"]

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.errcodes import OK, RISKY, Meaning, meaning
+from wechat.errcodes import OK, RISKY, Meaning, meaning
 
 TABLE = {
     Meaning.VERDICT: [0, 87014],

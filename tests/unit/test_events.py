@@ -5,7 +5,7 @@ import re
 from config.log_lines import _SOURCES
 from tests.support.events import Said, said, unnamed
 from tests.support.processes import ROOT
-from worker.logs import EVENTS
+from worker.celery_parts.logs import EVENTS
 
 PAGE = (ROOT / "docs" / "logs.md").read_text(encoding="utf-8")
 

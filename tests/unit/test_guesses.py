@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from board.guesses import (
+from ops.board.guesses import (
     ALL_FREE,
     ALL_SECONDS,
     FREE,

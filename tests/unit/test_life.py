@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from cli.facts import Facts, Message, failure_of
-from cli.life import SHOWN, Life, life_of
-from worker.dead_letters import DeadLetter
+from status.check_facts import Facts, Message, failure_of
+from status.check_life import SHOWN, Life, life_of
+from store.dead_letters.dead_letters import DeadLetter
 from wxcheck import CheckRefused, PushTimeout
 
 NOW = 1_764_158_400.0

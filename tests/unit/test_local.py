@@ -10,13 +10,13 @@ from dataclasses import replace
 
 import pytest
 
-from config.store import without_password
-from local.cases import cases
-from local.errors import NoFreePort
-from local.interrupt import Interrupted, interruptible
-from local.outcome import Outcome, Run
-from local.platform_stats import PlatformStats
-from local.ports import free_port, is_free
+from ops.local.cases import cases
+from ops.local.errors import NoFreePort
+from ops.local.interrupt import Interrupted, interruptible
+from ops.local.outcome import Outcome, Run
+from ops.local.platform_stats import PlatformStats
+from ops.local.ports import free_port, is_free
+from store.connection import without_password
 
 TEXT = cases()[0]
 PASSED = {"kind": "text", "suggest": "pass", "version": 1, "label": 100, "appid": "wx1", "trace_id": None, "detail": []}
@@ -38,8 +38,8 @@ def test_a_free_port_can_be_listened_on_and_is_none_of_those_for_outgoing_connec
 def test_where_every_port_is_taken_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        monkeypatch.setattr("local.ports._LOWEST", port)
-        monkeypatch.setattr("local.ports._HIGHEST", port)
+        monkeypatch.setattr("ops.local.ports._LOWEST", port)
+        monkeypatch.setattr("ops.local.ports._HIGHEST", port)
         with pytest.raises(NoFreePort, match="100 ports"):
             free_port()
 

@@ -13,7 +13,7 @@ from celery.app import trace
 
 from config.log_lines import JsonLines, Lines, TextLines, formatter, is_json, told
 from config.logs import Log
-from worker.logs import EVENTS, work_at_hand
+from worker.celery_parts.logs import EVENTS, work_at_hand
 from wxcheck import CheckRefused
 
 #: what may stand in no line

@@ -10,7 +10,8 @@ from celery import Celery
 from celery.app.task import Context
 from celery.canvas import Signature
 
-from worker.messages import HIDDEN, Kept, decode_half, keep_half, publish, rest_of, unfinished_message
+from store.parked.parked import Kept
+from worker.messages import HIDDEN, decode_half, keep_half, publish, rest_of, unfinished_message
 
 
 def context(**more: Any) -> Context:

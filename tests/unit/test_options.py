@@ -1,4 +1,4 @@
-"""Tests: worker.options. Options that a worker of checks takes, and those of pools that are not installed here."""
+"""Tests: worker.celery_parts.options. Options that a worker of checks takes, and those of absent pools."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.options import faults
+from worker.celery_parts.options import faults
 
 
 @pytest.mark.parametrize(
@@ -15,7 +15,12 @@ from worker.options import faults
         {},
         {"queues": ["wxcheck.text", "wxcheck.media", "wxcheck.push"]},
         {"queues": ["wxcheck.text", "celery", "application"]},
-        {"pool": "worker.prefork:TaskPool", "concurrency": 4, "time_limit": 30.0, "max_tasks_per_child": 100},
+        {
+            "pool": "worker.celery_parts.prefork:TaskPool",
+            "concurrency": 4,
+            "time_limit": 30.0,
+            "max_tasks_per_child": 100,
+        },
         {"pool": "celery.concurrency.solo:TaskPool", "concurrency": 96},
         {"pool": "celery.concurrency.solo:TaskPool", "concurrency": 1},
         {"concurrency": "auto"},
@@ -35,7 +40,7 @@ def test_a_pool_of_greenlets_is_refused_with_the_pools_that_work(pool: str) -> N
     assert "-P processes -c 4" in fault
 
 
-SOLO, PROCESSES = "celery.concurrency.solo:TaskPool", "worker.prefork:TaskPool"
+SOLO, PROCESSES = "celery.concurrency.solo:TaskPool", "worker.celery_parts.prefork:TaskPool"
 
 
 @pytest.mark.parametrize(
@@ -65,5 +70,5 @@ def test_what_a_worker_cannot_do_is_refused_with_its_remedy(options: dict[str, A
 
 @pytest.mark.parametrize("argv", [["-P", "prefork"], ["--pool", "prefork"], ["-Pprefork"], ["--pool=prefork"]], ids=str)
 def test_prefork_is_not_taken_for_threads(argv: list[str]) -> None:
-    (fault,) = faults({"pool": "worker.threads:TaskPool"}, ["celery", "worker", *argv], 96)
+    (fault,) = faults({"pool": "worker.celery_parts.threads:TaskPool"}, ["celery", "worker", *argv], 96)
     assert fault.startswith("-P prefork: ")

@@ -22,8 +22,8 @@ from bench.overhead.scale import FULL, QUICK
 from bench.overhead.side import ALLOCATOR, CHECKS_ONLY
 from bench.overhead.table import HEADINGS, as_text, cells, number
 from bench.servers import APPID
-from callbacks.envelope import decrypt, sign
 from tests.support.compose import SERVICES
+from wechat.push.envelope import decrypt, sign
 
 MACHINE = {"cores": "2", "cpu": "a CPU", "system": "Linux 6", "python": "3.11", "redis": "Valkey 9.1.0"}
 

@@ -10,14 +10,14 @@ import pytest
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
-from board.cluster_metrics import cluster_metrics
-from board.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES
-from board.prometheus import families
 from callbacks.metrics import Metrics
-from callbacks.outcomes import Outcome
 from config.names import UNREADABLE
+from status.cluster_metrics import cluster_metrics
+from status.labels import FAILURES, LABELS, MAX_BUCKETS, MAX_ERRCODES, MAX_TROUBLES
+from status.prometheus import families
 from tests.support.alerting import APPID, OTHER_APPID, healthy, program
 from tests.support.processes import ROOT
+from wechat.push.outcomes import Outcome
 from wxcheck import CheckError
 
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]

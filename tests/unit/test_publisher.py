@@ -14,10 +14,10 @@ from celery import Celery, signals
 from callbacks import publisher as module
 from callbacks import writers
 from callbacks.broker import BrokerLink
-from callbacks.outcomes import BrokerUnavailable
 from callbacks.publisher import Publisher
 from callbacks.writers import CONNECTIONS, BatchWriter, Fate, Push, SingleWriter, writers_for
 from config.names import RECEIVE_PUSH
+from wechat.push.outcomes import BrokerUnavailable
 
 APP = Celery(broker="memory://", set_as_current=False)
 SECONDS = 10

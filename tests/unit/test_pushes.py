@@ -15,9 +15,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import SecretStr
 
-from callbacks.envelope import encrypt, sign
-from callbacks.messages import MAX_DEPTH, cleaned, cleaned_or_other, media_verdict, outline, parse, read
-from callbacks.outcomes import (
+from config.names import MAX_ERRMSG
+from config.settings import MiniProgram
+from wechat.push.envelope import encrypt, sign
+from wechat.push.messages import MAX_DEPTH, cleaned, cleaned_or_other, media_verdict, outline, parse, read
+from wechat.push.outcomes import (
     BadSignature,
     Malformed,
     NoTraceId,
@@ -28,9 +30,7 @@ from callbacks.outcomes import (
     Undecryptable,
     WrongAppid,
 )
-from callbacks.verification import check_url, open_push, read_query
-from config.names import MAX_ERRMSG
-from config.settings import MiniProgram
+from wechat.push.verification import check_url, open_push, read_query
 
 VECTORS = json.loads((Path(__file__).parent.parent / "vectors" / "push.json").read_text(encoding="utf-8"))
 TOKEN, KEY, APPID = VECTORS["token"], VECTORS["encoding_aes_key"], VECTORS["appid"]

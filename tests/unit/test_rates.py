@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.rates import RateRefused, calls_per_minute
+from worker.celery_parts.rate_command import RateRefused, calls_per_minute
 
 
 @pytest.mark.parametrize(

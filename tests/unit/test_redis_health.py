@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from worker.redis_health import faults
+from store.watch.redis_health import faults
 
 SAFE: dict[str, Any] = {
     "maxmemory_policy": "noeviction",

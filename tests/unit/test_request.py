@@ -13,8 +13,8 @@ import wxcheck
 from tasks.media import check_media
 from tasks.push import finish
 from tasks.text import check_text
-from worker.app import app
-from worker.request import CheckRequest, FinishRequest, ParkedCheck, raised
+from worker.celery import app
+from worker.celery_parts.request import CheckRequest, FinishRequest, ParkedCheck, raised
 
 CONTENT = "what a user wrote"
 

@@ -4,7 +4,7 @@ import json
 import re
 from pathlib import Path
 
-from local.cases import cases
+from ops.local.cases import cases
 from sandbox import control, scenarios
 from sandbox.credentials import DEMO_ENVIRONMENT
 from sandbox.options import Options

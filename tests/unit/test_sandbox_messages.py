@@ -9,10 +9,10 @@ import pytest
 from defusedxml import ElementTree
 from pydantic import SecretStr
 
-from callbacks.envelope import decrypt, sign
 from config.settings import MiniProgram
 from sandbox.messages import encode, sealed, verdict
 from sandbox.scenarios import NOTHING, Scenario
+from wechat.push.envelope import decrypt, sign
 
 KEY = "AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 

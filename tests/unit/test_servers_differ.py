@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from board.troubles import find_troubles
-from doctor import queues
+from ops.doctor import queues
+from status.troubles import find_troubles
+from store.watch.servers import Server, differing
 from tests.unit.test_doctor_words import process
 from tests.unit.test_troubles import evidence, keys, numbers
-from worker.servers import Server, differing
 
 HERE = {"broker": Server("redis://127.0.0.1:6379/0", "a"), "results": Server("redis://127.0.0.1:6379/0", "a")}
 SAME_BY_ANOTHER_NAME = {role: Server("redis://redis:6379/0", "a") for role in HERE}

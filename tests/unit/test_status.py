@@ -10,10 +10,11 @@ import pytest
 from click.testing import CliRunner, Result
 from redis.exceptions import ConnectionError as StoreGone
 
-from cli import status, words
-from cli.main import main
-from cli.status_view import bar, lines, sparkline
-from cli.words import Lang
+from ops.cli import status
+from ops.cli.main import main
+from ops.cli.status_view import bar, lines, sparkline
+from status import words
+from status.words import Lang
 from tests.support.numbers import AT, failure, lane, numbers, process, said, trouble
 
 

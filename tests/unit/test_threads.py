@@ -13,8 +13,8 @@ from celery import Celery
 from kombu.asynchronous import Hub, get_event_loop, set_event_loop
 
 from tests.support.processes import eventually
-from worker.request import HeldBack
-from worker.threads import TaskPool
+from worker.celery_parts.request import HeldBack
+from worker.celery_parts.threads import TaskPool
 
 PATIENCE = 30.0
 

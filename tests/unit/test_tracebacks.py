@@ -9,8 +9,8 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore
 
-from worker.request import HeldBack, ParkedCheck, raised
-from worker.tracebacks import Outcome, use_brief_tracebacks
+from worker.celery_parts.request import HeldBack, ParkedCheck, raised
+from worker.celery_parts.tracebacks import Outcome, use_brief_tracebacks
 
 
 def outcome_of(error: Exception) -> Outcome:

@@ -7,7 +7,7 @@ from unittest.mock import Mock
 import pytest
 from kombu.transport import virtual
 
-from worker.transport import QoS
+from worker.fetching.transport import QoS
 
 
 @pytest.mark.parametrize("requeue", [True, False])

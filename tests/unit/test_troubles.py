@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from board.troubles import Evidence, find_troubles
-from callbacks.outcomes import Outcome, Refusal
 from config.names import UNREADABLE
+from status.troubles import Evidence, find_troubles
+from wechat.push.outcomes import Outcome, Refusal
 
 APPID = "wx0123456789abcdef"
 NOW = 1_800_000_000.0

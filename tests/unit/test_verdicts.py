@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.names import MAX_ERRMSG
-from worker.answers import Answer
-from worker.verdicts import NoVerdict, accepted_trace_id, media_verdict, text_verdict
+from wechat.answers import Answer
+from wechat.verdicts import NoVerdict, accepted_trace_id, media_verdict, text_verdict
 from wxcheck import MediaUnavailable
 
 APPID = "wx0123456789abcdef"

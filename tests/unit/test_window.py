@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.window import AHEAD, PATIENCE, Window
+from worker.fetching.window import AHEAD, PATIENCE, Window
 
 NEAR, FAR = AHEAD / 2, AHEAD * 2
 

@@ -24,10 +24,10 @@ from bench.overhead.parked import FIRST, bulk, park_one
 from bench.overhead.pushes import request
 from bench.overhead.scale import Scale
 from bench.overhead.side import LIFTED, Options, Side
-from local.redis_server import HOST
+from ops.local.redis_server import HOST
 
 #: what runs in Redis to finish one
-SCRIPTS = ("push", "claim", "finished")
+SCRIPTS = ("store/parked/match_push", "store/parked/claim_finish", "store/parked/end_parked")
 #: pushes to each before the first one that counts
 WARM_UP = 10
 #: seconds that nothing of the copies is due in

@@ -27,9 +27,9 @@ from bench.overhead.pushes import message, request
 from bench.overhead.scale import Scale
 from bench.overhead.side import EACH, LIFTED, Options, Side
 from bench.servers import RunFailed
-from config import keys
 from config.names import PUSH_QUEUE
-from local.redis_server import HOST
+from ops.local.redis_server import HOST
+from store import keys
 
 PEER = "three bare hops"
 #: seconds in which a follow-up has to start

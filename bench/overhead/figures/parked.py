@@ -18,7 +18,7 @@ from bench.overhead.outcome import Measured, Row, at_most
 from bench.overhead.parked import park_one
 from bench.overhead.scale import Scale
 from bench.overhead.side import EACH, Options, Side
-from config.store import connect
+from store.connection import connect
 
 PEER = "its message in a queue"
 #: seconds for one answer: a purge walks through all memory

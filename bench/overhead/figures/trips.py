@@ -25,9 +25,9 @@ from bench.overhead.pushes import request
 from bench.overhead.scale import Scale
 from bench.overhead.side import LIFTED, Kind, Options, Side
 from bench.redis_load import connect
-from config import keys
 from config.names import PUSH_QUEUE
-from local.redis_server import HOST
+from ops.local.redis_server import HOST
+from store import keys
 
 #: seconds for which the processes are watched while nothing is to do
 IDLE = 10.0

@@ -1,4 +1,0 @@
-"""The command line ``wxcheck``: a module for each group of commands, put together in :mod:`cli.main`.
-
-At import a module of a command needs Click only: ``wxcheck --help`` is quick, and works without settings.
-"""

@@ -1,7 +1,0 @@
-"""``python -m cli``: the same as ``wxcheck``."""
-
-from __future__ import annotations
-
-from cli.main import main
-
-main(prog_name="wxcheck")

@@ -1,0 +1,28 @@
+-- Publishes a batch of a submission, and marks it as published.
+-- Uses: store/outbox/publish, store/outbox/slice
+-- KEYS: 1 submission
+-- ARGV: 1 owner  2 number of the batch before  3 number of this one  4 seconds to keep the mark
+--       5… pairs of a broker's list and a message
+-- Returns: 'published' | 'taken' (another process goes on with this submission) | 'lost' (what this one has published
+--          is not all there: the store was emptied, or is one of before)
+-- Always: published and marked, or neither. Said twice, for the first answer was lost, it publishes once.
+local owner, batch = unpack(redis.call('HMGET', KEYS[1], 'owner', 'batch'))
+if not owner then
+  return 'lost'
+end
+if owner ~= ARGV[1] then
+  return 'taken'
+end
+if batch == ARGV[3] then
+  return 'published'
+end
+if batch ~= ARGV[2] then
+  return 'lost'
+end
+local refused = outbox_publish({}, outbox_slice(ARGV, {5}))
+if refused then
+  return refused
+end
+redis.call('HSET', KEYS[1], 'batch', ARGV[3])
+redis.call('EXPIRE', KEYS[1], ARGV[4])
+return 'published'

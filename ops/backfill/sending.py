@@ -1,0 +1,198 @@
+"""Publishes batches. Where broker and store are one Redis, a batch and its mark are one step."""
+
+from __future__ import annotations
+
+import uuid
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
+
+from kombu.exceptions import OperationalError
+
+from config.celery import CONNECT_TIMEOUT
+from config.days import DAY
+from ops.backfill.faults import CannotGoOn
+from store import keys
+from store.outbox.outbox import run_begins
+from store.scripts import script
+from worker.messages import HIDDEN
+from wxcheck import LOW_PRIORITY
+
+if TYPE_CHECKING:
+    from celery import Celery
+    from redis import Redis
+
+    from ops.backfill.validation import LineCheck
+
+#: seconds to keep the mark of a run of which nothing is heard
+KEEP = 30 * DAY
+
+
+class Task(NamedTuple):
+    """A check and the task id that it is sent with."""
+
+    task_id: str
+    check: LineCheck
+
+
+class Lost(Exception):
+    """What was published is not all there any more: the store was emptied, or is one of before."""
+
+
+class Torn(Exception):
+    """The broker went away in the middle of a batch."""
+
+    def __init__(self, confirmed: list[Task], unsent: list[Task]) -> None:
+        super().__init__()
+        #: those that it took, and those that it was not given; one that is in neither it may have taken
+        self.confirmed = confirmed
+        self.unsent = unsent
+
+
+class Taken(CannotGoOn):
+    """Another process goes on with the run."""
+
+    def __init__(self) -> None:
+        super().__init__("another wxcheck submit has taken this run over; let that one go on")
+
+
+class Sender(Protocol):
+    """Sends the batches of one run."""
+
+    #: checks in a batch at most
+    batch: int
+    #: whether a mark says for certain which batches were published
+    knows: bool
+
+    def claim(self) -> int | None:
+        """Makes this process the one that goes on; the number of the last batch that was published, None where the
+        store knows nothing of the run."""
+        ...
+
+    def send(self, number: int, tasks: list[Task]) -> None:
+        """Publishes a batch.
+
+        Raises:
+            Lost, Taken, Torn.
+            An error that ``passes`` (:mod:`worker.celery_parts.backend`), after which it may be called again.
+        """
+        ...
+
+    def look(self) -> None:
+        """Raises Lost or Taken where that is so."""
+        ...
+
+    def close(self) -> None: ...
+
+
+class _Marked:
+    """Who goes on with a run, and how far it has come, in the store."""
+
+    def __init__(self, app: Celery, store: Redis, run: str) -> None:
+        self._app = app
+        self._store = store
+        self._key = keys.submission(run)
+        self._owner = uuid.uuid4().hex
+        self._number = 0
+        self._connection: Any = None
+        self._producer: Any = None
+
+    def claim(self) -> int | None:
+        with self._store.pipeline(transaction=True) as pipe:
+            pipe.hget(self._key, "batch")
+            pipe.hsetnx(self._key, "batch", 0)
+            pipe.hset(self._key, "owner", self._owner)
+            pipe.expire(self._key, KEEP)
+            found, *_ = pipe.execute()
+        self._number = int(found or 0)
+        return int(found) if found is not None else None
+
+    def look(self) -> None:
+        owner, number = cast("list[str | None]", self._store.hmget(self._key, "owner", "batch"))
+        if owner is None or (owner == self._owner and number != str(self._number)):
+            raise Lost
+        if owner != self._owner:
+            raise Taken
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.release()
+            self._connection = self._producer = None
+
+    def _connect(self) -> None:
+        """A connection of its own: one of Celery's pool is waited for without an end."""
+        if self._producer is not None:
+            return
+        connection = self._app.connection_for_write()
+        try:
+            connection.ensure_connection(max_retries=1, timeout=CONNECT_TIMEOUT, interval_start=0)
+            self._producer = self._app.amqp.Producer(connection)
+        except BaseException:
+            connection.release()
+            raise
+        self._connection = connection
+
+    def _publish(self, task: Task) -> None:
+        check = task.check
+        message = self._app.amqp.create_task_message(task.task_id, check.task, (), check.kwargs, **HIDDEN)
+        self._app.amqp.send_task_message(
+            self._producer, check.task, message, queue=check.queue, priority=LOW_PRIORITY, retry=False
+        )
+
+
+class OneRedis(_Marked):
+    """Broker and store are one Redis."""
+
+    batch = 200
+    knows = True
+
+    def __init__(self, app: Celery, store: Redis, run: str) -> None:
+        super().__init__(app, store, run)
+        self._submit = script(store, "ops/backfill/publish_batch")
+
+    def send(self, number: int, tasks: list[Task]) -> None:
+        said = self._submit(keys=[self._key], args=[self._owner, self._number, number, KEEP, *self._messages(tasks)])
+        if said == "taken":
+            raise Taken
+        if said == "lost":
+            raise Lost
+        self._number = number
+
+    def _messages(self, tasks: list[Task]) -> list[str]:
+        """Pairs of a list of the broker and a message for it."""
+        try:
+            self._connect()
+            with run_begins() as run:
+                # what Celery publishes is kept then, and not sent (store.outbox)
+                run.is_ending = True
+                for task in tasks:
+                    self._publish(task)
+                return run.messages
+        except BaseException:
+            self.close()
+            raise
+
+
+class AnyBroker(_Marked):
+    """A broker that has no marks: a batch is smaller, and in doubt until its last message is confirmed."""
+
+    batch = 20
+    knows = False
+    #: the last batch that the broker took
+    _gone_out = 0
+
+    def send(self, number: int, tasks: list[Task]) -> None:
+        if number != self._gone_out:
+            self.look()
+            self._connect()
+            self._publish_each(tasks)
+            self._gone_out = number
+        # where the store is away, it is only this that is done again
+        self._store.hset(self._key, "batch", number)
+        self._number = number
+
+    def _publish_each(self, tasks: list[Task]) -> None:
+        for sent, task in enumerate(tasks):
+            try:
+                self._publish(task)
+            except (OperationalError, *self._connection.connection_errors, *self._connection.channel_errors):
+                self.close()
+                raise Torn(tasks[:sent], tasks[sent + 1 :]) from None

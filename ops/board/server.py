@@ -1,0 +1,102 @@
+"""Runs the board until SIGTERM or SIGINT."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import TYPE_CHECKING
+
+import click
+import uvicorn
+
+from callbacks.bounded_log import bound_lines
+from callbacks.listening import CannotListen, listen
+from callbacks.protocol import Protocol
+from config.log_lines import LogFormat, announce, use_lines
+from config.logs import Log
+from config.settings import PREFIX, Settings
+from ops.board.app import create_app
+from ops.board.latest import Read
+
+if TYPE_CHECKING:
+    from store.watch.reporter import Reporter
+
+log = Log(__name__)
+
+#: connections at one time; half of them may wait for their client (:mod:`callbacks.protocol`). Beyond, requests are
+#: answered 503
+MAX_CONNECTIONS = 500
+#: connections that the kernel holds ready; the loop takes them all at once
+BACKLOG = 100
+#: seconds for which a connection may stay idle; a page asks each second
+KEEP_ALIVE_SECONDS = 15
+#: seconds that requests under way get at the end
+GRACE_SECONDS = 5
+
+
+class _Server(uvicorn.Server):
+    """Says where it listens, once it does; with port 0 nobody knows before."""
+
+    def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
+        super().__init__(config)
+        self._log_format = log_format
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
+        announce(self._log_format, log, "board_starts", f"board: {url}", url=url)
+
+
+def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> None:
+    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``, while ``reporter`` says that it runs; ends the process with code 0
+    when it is told to stop.
+
+    Where it cannot listen it says so, and ends the process with code 2.
+    """
+    listening = _listen(settings.board_host, settings.board_port)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
+        signal.signal(number, _end)
+    use_lines(settings.log_format, f"board@{socket.gethostname()}", logging.INFO)
+    bound_lines()
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it starts and stops is seen
+    config = uvicorn.Config(
+        create_app(settings, read),
+        log_config=None,
+        access_log=False,  # a line each second says nothing
+        server_header=False,
+        ws="none",
+        limit_concurrency=MAX_CONNECTIONS,
+        backlog=BACKLOG,
+        http=Protocol,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=GRACE_SECONDS,
+    )
+    if reporter is not None:
+        reporter.start()
+    try:
+        asyncio.run(_Server(config, settings.log_format).serve([listening]))
+    finally:
+        if reporter is not None:
+            reporter.stop()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        return listen(host, port)
+    except CannotListen as error:
+        click.echo(
+            f"wxcheck: the board {error}. "
+            f"Is another one running? Choose another place: --port, {PREFIX}BOARD_PORT, {PREFIX}BOARD_HOST",
+            err=True,
+        )
+        sys.exit(2)
+
+
+def _end(_signal: int, _frame: FrameType | None) -> None:
+    sys.exit(0)

@@ -1,0 +1,130 @@
+"""What a request to a push URL is, and what the endpoint would answer. Pure."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from wechat.push.messages import cleaned_or_other, media_verdict, outline
+from wechat.push.outcomes import BadSignature, Outcome, PlainRefused, Refusal, UnknownAppid
+from wechat.push.verification import MAX_SKEW, check_url, open_push
+
+if TYPE_CHECKING:
+    from config.settings import MiniProgram
+    from wechat.push.messages import Message
+    from wechat.push.verification import Params
+
+
+class Arrival(NamedTuple):
+    """A request, as far as it could be read; of one that could not be verified no content."""
+
+    #: as it is counted; of a good verdict ``queued``
+    outcome: str
+    #: what the endpoint answers
+    status: int
+    answer: str
+    #: whether it is taken
+    well: bool
+    #: what it is, or what is wrong with it
+    said: str
+    #: what to do where it is refused
+    remedy: str | None = None
+    #: right | wrong; None where it was not looked at
+    signature: str | None = None
+    #: seconds since its ``timestamp``
+    age: float | None = None
+    #: plain | compatible | secure
+    mode: str | None = None
+    #: json | xml
+    format: str | None = None
+    appid: str | None = None
+    #: MsgType, and of an event its name
+    event: str | None = None
+    trace_id: str | None = None
+    #: all that it says, as it came
+    message: Message | None = None
+
+
+def arrived(program: MiniProgram | None, method: str, params: Params, body: bytes, now: float) -> Arrival:
+    """Reads one request; ``program``: whose settings it has to fit, ``now``: seconds since the epoch."""
+    seen: dict[str, Any] = {"age": _age(params, now)}
+    if method == "POST":
+        seen |= _shape(body)
+    try:
+        if program is None:
+            raise UnknownAppid("no such Mini Program is set")
+        if method != "POST":
+            echo = check_url(program, params, now)
+            said = "WeChat's check of the push URL"
+            return Arrival(Outcome.URL_CHECK, 200, echo, True, said, signature="right", **seen)
+        try:
+            message = open_push(program, params, body, now)
+        except PlainRefused:
+            with suppress(Refusal):  # its query is signed; what it says may be no verdict all the same
+                seen |= _content(cleaned_or_other(outline(body)))
+            raise
+        seen |= _content(message)
+        verdict = media_verdict(message)
+    except Refusal as refusal:
+        signature = "wrong" if isinstance(refusal, BadSignature) else "right"
+        return Arrival(
+            refusal.outcome,
+            refusal.status,
+            refusal.outcome,
+            False,
+            str(refusal),
+            remedy=refusal.remedy,
+            signature=None if isinstance(refusal, UnknownAppid) else signature,
+            **seen,
+        )
+    if verdict is None:
+        said = "no verdict of a media check: the endpoint counts and drops it"
+        return Arrival(Outcome.NOT_A_VERDICT, 200, "success", True, said, signature="right", **seen)
+    return Arrival(Outcome.QUEUED, 200, "success", True, _verdict(verdict, program.appid), signature="right", **seen)
+
+
+def _verdict(push: Message, appid: str) -> str:
+    from wechat.verdicts import media_verdict as verdict_of
+    from wxcheck import MediaUnavailable
+
+    try:
+        verdict = verdict_of(push, "image", appid)
+    except MediaUnavailable as failure:
+        return f"MediaUnavailable: {failure} (version {push['version']})"
+    return f"{verdict['suggest']}, label {verdict['label']} (version {verdict['version']})"
+
+
+def _content(message: Message) -> dict[str, Any]:
+    kind, event = message.get("MsgType"), message.get("Event")
+    trace_id, appid = message.get("trace_id"), message.get("appid")
+    return {
+        "message": message,
+        "event": " ".join(str(part) for part in (kind, event) if part) or None,
+        "trace_id": trace_id if isinstance(trace_id, str) else None,
+        "appid": appid if isinstance(appid, str) else None,
+    }
+
+
+def _shape(body: bytes) -> dict[str, str]:
+    """Mode and format, which need no key."""
+    try:
+        outer = outline(body)
+    except Refusal:
+        return {}
+    if "Encrypt" not in outer:
+        mode = "plain"
+    else:
+        mode = "compatible" if set(outer) - {"Encrypt", "ToUserName", "AgentID"} else "secure"
+    return {"mode": mode, "format": "json" if body.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"{") else "xml"}
+
+
+def _age(params: Params, now: float) -> float | None:
+    for name, value in params:
+        if name == "timestamp" and value.isascii() and value.isdecimal() and len(value) <= 12:
+            return round(now - int(value), 3)
+    return None
+
+
+def is_fresh(age: float | None) -> bool:
+    """Whether a timestamp of that age is taken."""
+    return age is not None and abs(age) <= MAX_SKEW

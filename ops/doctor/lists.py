@@ -1,0 +1,76 @@
+"""Lists at a Redis broker that are nearly a queue of ours, and that no worker reads: what lies there waits for ever."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from config.lanes import QUEUES
+from ops.doctor import redis
+from ops.doctor.finding import Finding
+from store.connection import connect
+from worker.fetching.broker_lists import lists_of
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+    from concurrent.futures import Future
+
+    from config.settings import Settings
+
+#: keys that are looked at in one step, and seconds for all of them
+BATCH, LONGEST = 1000, 4.0
+#: lists that are told at most
+MOST = 10
+
+#: an appId's own queue, also of one that is not set any more
+_OWN = re.compile(rf"(?:{re.escape(TEXT_QUEUE)}|{re.escape(MEDIA_QUEUE)})\.wx\w+")
+
+
+class Unread(NamedTuple):
+    """A list that nobody reads, the queue that it was meant to be of, and how many messages wait in it."""
+
+    name: str
+    queue: str
+    messages: int
+
+
+def examine(settings: Settings, broker_answers: Future[bool]) -> Iterator[Finding]:
+    if not settings.broker.startswith(("redis:", "rediss:")) or not broker_answers.result():
+        return
+    deadline = time.monotonic() + LONGEST
+    unread: list[Unread] = []
+    with connect(settings.broker, redis.PATIENCE, retries=1) as client:
+        for name in client.scan_iter(match="*wxcheck.*", count=BATCH, _type="LIST"):
+            queue = meant(name, settings.programs)
+            if queue is not None:
+                unread.append(Unread(name, queue, cast("int", client.llen(name))))
+            if time.monotonic() > deadline:
+                said = f"not all keys of the broker were looked at within {LONGEST:.0f} s"
+                yield Finding("skipped", "lists", said)
+                break
+    yield from told(unread)
+
+
+def meant(name: str, appids: Iterable[str]) -> str | None:
+    """The queue that a list looks like; None where it is one of those that are read, or looks like none. Pure."""
+    queue = next((queue for queue in QUEUES if queue in name), None)
+    if queue is None:
+        return None
+    own = _OWN.match(name)
+    ours = {queue, *(f"{queue}.{appid}" for appid in appids), own[0] if own else queue}
+    return None if any(name in lists_of(one) for one in ours) else queue
+
+
+def told(unread: Iterable[Unread]) -> Iterator[Finding]:
+    """What is said of such lists. Pure."""
+    for name, queue, messages in sorted(unread)[:MOST]:
+        # ascii: what separates the parts of a name may be no character that can be seen
+        yield Finding(
+            "bad",
+            queue,
+            f"{messages:,} messages wait in the list {name!a}, which nobody reads",
+            "the application that sends them sets sep or global_keyprefix in its broker_transport_options: leave them "
+            "out, and send what waits there again",
+        )

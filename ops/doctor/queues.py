@@ -1,0 +1,102 @@
+"""Whether every queue is consumed and an endpoint runs, all of the same version."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+from config.lanes import QUEUE_OF, own_queue
+from config.names import PUSH_QUEUE
+from ops.doctor.finding import Finding
+from status.queues import BrokerAway, Queues
+from store.watch.presence import Presence, alive
+from store.watch.servers import Server, Servers, differing
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+    from concurrent.futures import Future
+
+    from celery import Celery
+
+    from worker.runtime import Runtime
+
+_WITHOUT = {
+    TEXT_QUEUE: "texts wait",
+    MEDIA_QUEUE: "pictures and sounds wait",
+    PUSH_QUEUE: "verdicts on pictures and sounds wait, and their checks end in PushTimeout",
+}
+
+
+def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) -> Iterator[Finding]:
+    processes = alive(runtime.store)
+    own = {
+        own_queue(queue, appid): queue
+        for lane, queue in QUEUE_OF.items()
+        for appid in sorted(runtime.crowds.members(lane))
+    }
+    lengths: dict[str, int] = {}
+    if broker_answers.result():
+        with suppress(BrokerAway):  # it went away since
+            lengths = Queues(runtime.settings, celery_app).lengths([*_WITHOUT, *own])
+    yield from told(processes, lengths, own, Servers(runtime.settings).told())
+
+
+def told(
+    processes: list[Presence], lengths: Mapping[str, int], own: Mapping[str, str], servers: Mapping[str, Server]
+) -> Iterator[Finding]:
+    """What is said of the processes that run, and of the queues. Pure.
+
+    ``lengths``: messages by queue, as far as that is known. ``own``: the queues of single appIds, each with the queue
+    whose workers consume it too. ``servers``: what this process has itself.
+    """
+    workers = [process for process in processes if process.kind == "worker" and _meets(process, servers)]
+    for name in _WITHOUT:
+        yield _queue(name, name, workers, lengths)
+    for name, shared in own.items():
+        if lengths.get(name):
+            yield _queue(name, shared, workers, lengths)
+    yield _endpoint(processes)
+    yield from _servers(processes, servers)
+    versions = sorted({process.version for process in processes})
+    if len(versions) > 1:
+        by_version = "; ".join(f"{version}: {_names(processes, version)}" for version in versions)
+        yield Finding("warn", "versions", f"processes of several run: {by_version}", "start the older ones again")
+
+
+def _queue(name: str, shared: str, workers: list[Presence], lengths: Mapping[str, int]) -> Finding:
+    consumers = [worker.name for worker in workers if shared in worker.queues or name in worker.queues]
+    waiting = f"; {lengths[name]:,} messages wait in it" if name in lengths else ""
+    if consumers:
+        return Finding("ok", name, f"consumed by {', '.join(consumers)}{waiting}")
+    said = f"no worker consumes it{waiting}: {_WITHOUT[shared]}"
+    return Finding("bad", name, said, f"start one: celery -A worker worker -Q {shared}")
+
+
+def _meets(process: Presence, servers: Mapping[str, Server]) -> bool:
+    """Whether it has the same broker, as far as is known: presence is kept in the store, whatever the broker."""
+    marks = {having["broker"].mark for having in (process.servers, servers) if "broker" in having}
+    return len(marks - {None}) < 2
+
+
+def _servers(processes: list[Presence], servers: Mapping[str, Server]) -> Iterator[Finding]:
+    having = {"wxcheck doctor": servers, **{process.name: process.servers for process in processes}}
+    for role, by_place in differing(having):
+        listed = "; ".join(f"{place}: {', '.join(names)}" for place, names in by_place.items())
+        said = f"not all processes have the same {_ROLES[role]}: {listed}"
+        yield Finding("bad", "servers", said, f"set {_SETTINGS[role]} alike for all, and start those that had another")
+
+
+_ROLES = {"store": "store", "broker": "broker", "results": "result backend"}
+_SETTINGS = {"store": "WXCHECK_REDIS_URL", "broker": "WXCHECK_BROKER_URL", "results": "WXCHECK_RESULT_BACKEND"}
+
+
+def _endpoint(processes: list[Presence]) -> Finding:
+    names = [process.name for process in processes if process.kind == "endpoint"]
+    if names:
+        return Finding("ok", "endpoint", f"runs: {', '.join(names)}")
+    return Finding("bad", "endpoint", "none runs: pushes are lost", "start it: python -m callbacks")
+
+
+def _names(processes: list[Presence], version: str) -> str:
+    return ", ".join(process.name for process in processes if process.version == version)

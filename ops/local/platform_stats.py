@@ -1,0 +1,65 @@
+"""What the stand-in platform counted: calls and pushes, beside what the demo's cases ask for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import requests
+
+from ops.local.cases import Case
+from ops.local.stack import Stack
+from wxcheck import CHECK_TEXT
+
+_TEXT_PATH = "/wxa/msg_sec_check"
+_MEDIA_PATH = "/wxa/media_check_async"
+
+#: seconds for the stand-in to answer
+_ANSWER = 5
+
+
+@dataclass(frozen=True)
+class PlatformStats:
+    """Counted since the stand-in was started."""
+
+    texts: int
+    media: int
+    #: deliveries, repeated ones included
+    pushes: int
+    #: verdicts that are still to be delivered
+    waiting: int
+
+    def faults(self, cases: list[Case]) -> list[str]:
+        """Where it was called more or less often than ``cases`` ask for, or pushed less often; empty where not."""
+        # what is refused before any call costs none
+        checks = [
+            (check.task == CHECK_TEXT, case)
+            for case in cases
+            for check, expected in zip(case.checks, case.expected, strict=True)
+            if expected != "InvalidCheck"
+        ]
+        texts = sum(is_text for is_text, _ in checks)
+        media = len(checks) - texts
+        pushes = sum(case.pushes for is_text, case in checks if not is_text)
+        faults = []
+        if self.texts != texts:
+            faults.append(f"the platform was asked for {self.texts} texts, expected {texts}")
+        if self.media != media:
+            faults.append(f"the platform was asked for {self.media} pictures and clips, expected {media}")
+        if self.pushes < pushes:  # one that was not answered in time is pushed again, and that is no fault
+            faults.append(f"the platform pushed {self.pushes} times, expected {pushes}")
+        return faults
+
+
+def platform_stats(stack: Stack) -> PlatformStats:
+    """Asks the stand-in of ``stack``.
+
+    Raises:
+        requests.RequestException: it does not answer.
+    """
+    with requests.Session() as session:
+        session.trust_env = False  # no proxy
+        answer = session.get(f"{stack.sandbox_url}/sandbox/stats", timeout=_ANSWER)
+        answer.raise_for_status()
+        stats = answer.json()
+    calls = stats["calls"]
+    return PlatformStats(calls.get(_TEXT_PATH, 0), calls.get(_MEDIA_PATH, 0), stats["pushes"]["sent"], stats["waiting"])

@@ -1,0 +1,263 @@
+"""All that the board shows, read from Redis and the broker into one dict of JSON values.
+
+at, version      when it was read, in seconds since the epoch by Redis' clock
+stale_seconds    0; the board says more where the store is away
+troubles         what is wrong, the worst first (:mod:`status.troubles`)
+lanes            of each appId and lane: quota, state, backlog, the last hour by the minute
+queues           messages and workers; messages are None where the broker is away
+waiting          checks that wait for a push, and what became of pushes
+follow_ups       queues with follow-ups of checks that nobody consumes (:mod:`status.follow_ups`)
+stuck            what should have been brought on and was not (:mod:`status.stuck`)
+verdicts, failures, processes, shelved, dead
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, cast
+
+from config.celery import SOCKET_TIMEOUT
+from config.lanes import QUEUE_OF, own_queue
+from config.names import PUSH_QUEUE
+from status.counted import Counted, Rings
+from status.follow_ups import FollowUpQueues
+from status.lanes import Stored, curve, lane_numbers
+from status.pushes import delays, push_counts
+from status.queues import BrokerAway, Queues
+from status.remedies import remedy
+from status.stuck import Standing, StuckReader
+from status.troubles import Evidence, find_troubles
+from store import keys
+from store.connection import connect, connect_store, run_id
+from store.quota.rates import Rates
+from store.watch.presence import Presence, known
+from store.watch.redis_health import told
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from celery import Celery
+
+    from config.lanes import Lane
+    from config.settings import MiniProgram, Settings
+
+#: waiting checks that are looked at for the oldest
+HEAD = 200
+#: failures that are shown, the newest
+NEWEST = 20
+#: seconds between two looks at whether Redis keeps what it has
+HEALTH_INTERVAL = 30.0
+
+#: the fields of the quota's hash that are shown
+_TIME = ("run", "now", "shown", "tail", "day", "used")
+_QUOTA = (*_TIME, "opens", "held", "why", "stopped", "refusal", "cut", "cut_until")
+
+
+class Numbers:
+    """Reads them, each time anew. Not to be used from several threads at once.
+
+    ``waits``: for answers of workers, a second or two, where these are asked for something.
+    """
+
+    def __init__(self, settings: Settings, celery_app: Celery, *, waits: bool = True) -> None:
+        self._settings = settings
+        self._redis = connect_store(settings, SOCKET_TIMEOUT)
+        # the ring of a lane is no text
+        self._bytes = connect(settings.redis_url, SOCKET_TIMEOUT, retries=1, text=False)
+        self._rings = Rings(self._redis)
+        self._rates = Rates(self._redis)
+        self._queues = Queues(settings, celery_app)
+        self._follow_ups = FollowUpQueues(self._redis, self._queues, celery_app, waits=waits)
+        self._stuck = StuckReader(self._redis, settings.visibility_timeout)
+        self._faults: list[str] = []
+        self._look_at = 0.0
+
+    def read(self) -> dict[str, Any]:
+        """All of it.
+
+        Raises:
+            one of STORE_AWAY.
+        """
+        seconds, microseconds = self._redis.time()
+        now = float(seconds + microseconds / 1e6)
+        counted = self._rings.read(now)
+        processes = known(self._redis)
+        lengths, away = self._lengths()
+        lanes = self._lanes(counted, lengths, now)
+        queues = _queues(lengths, processes)
+        numbers: dict[str, Any] = {
+            "at": now,
+            "version": version("wxcheck"),
+            "stale_seconds": 0,
+            "lanes": lanes,
+            "queues": queues,
+            "waiting": self._waiting(counted, now),
+            "stuck": self._stuck.read(now, counted.latest, counted.minutes, _workable(queues, lanes, counted.latest)),
+            "follow_ups": self._unconsumed() if away is None else [],
+            "verdicts": _verdicts(counted),
+            "failures": {"classes": _failure_classes(counted), "newest": self._newest_failures()},
+            "processes": [_process(process) for process in processes if process.age < 60],
+            "shelved": self._redis.zcard(keys.SHELF),
+            "dead": self._redis.zcard(keys.DEAD),
+        }
+        fault, mend = (str(away), away.remedy) if away is not None else (None, None)
+        evidence = Evidence(counted.latest, counted.minutes, self._redis_faults(), fault, mend)
+        return {**numbers, "troubles": find_troubles(numbers, evidence)}
+
+    def totals(self) -> dict[str, int]:
+        """All that was ever counted, by field of :mod:`store.watch.statistics`.
+
+        Raises:
+            one of STORE_AWAY.
+        """
+        return self._rings.totals()
+
+    def _lengths(self) -> tuple[dict[str, int | None], BrokerAway | None]:
+        crowds: dict[Lane, set[str]] = {
+            lane: cast("set[str]", self._redis.smembers(keys.crowded(lane))) for lane in QUEUE_OF
+        }
+        own = [own_queue(QUEUE_OF[lane], appid) for lane, appids in crowds.items() for appid in sorted(appids)]
+        names = [*QUEUE_OF.values(), PUSH_QUEUE, *own]
+        try:
+            return {**self._queues.lengths(names)}, None
+        except BrokerAway as away:
+            return dict.fromkeys(names), away
+
+    def _unconsumed(self) -> list[dict[str, Any]]:
+        try:
+            return [found._asdict() for found in self._follow_ups.unconsumed()]
+        except BrokerAway:
+            return []  # it went away since
+
+    def _lanes(self, counted: Counted, lengths: dict[str, int | None], now: float) -> list[dict[str, Any]]:
+        programs = list(self._settings.programs.values())
+        asked: list[tuple[MiniProgram, Lane]] = [(program, lane) for program in programs for lane in QUEUE_OF]
+        with self._redis.pipeline(transaction=False) as pipe, self._bytes.pipeline(transaction=False) as rings:
+            for program, lane in asked:
+                pipe.hmget(keys.quota(program.appid, lane), *_QUOTA)
+                rings.get(keys.ring(program.appid, lane))
+            stored = zip(pipe.execute(), rings.execute(), strict=True)
+        run = run_id(self._redis) or ""
+        lanes = []
+        for (program, lane), (values, ring) in zip(asked, stored, strict=True):
+            quota = {field: value for field, value in zip(_QUOTA, values, strict=True) if value is not None}
+            per_minute, per_day, _ = self._rates.of(program, lane)
+            told = lane_numbers(Stored(quota, ring or b"", run), per_minute, per_day, now)
+            backlog = _backlog(lengths, QUEUE_OF[lane], program.appid, alone=len(programs) == 1)
+            opens_in = max(0.0, (told["opens_at"] or now) - now)
+            seconds = None if backlog is None else backlog * 60 / told["minute"]["limit"]
+            lanes.append(
+                {
+                    "appid": program.appid,
+                    "lane": lane,
+                    **told,
+                    "backlog": backlog,
+                    "backlog_seconds": seconds + opens_in if seconds else seconds,
+                    "hour": curve(counted.minutes, program.appid, lane),
+                }
+            )
+        return lanes
+
+    def _waiting(self, counted: Counted, now: float) -> dict[str, Any]:
+        count = int(self._redis.zcard(keys.DUE))
+        head = cast("list[str]", self._redis.zrange(keys.DUE, 0, HEAD - 1))
+        with self._redis.pipeline(transaction=False) as pipe:
+            for member in head:
+                pipe.hmget(keys.check(member), "state", "since")
+            found = pipe.execute()
+        since = [float(at) for state, at in found if state == "waiting" and at]
+        if count <= HEAD:
+            count = sum(state == "waiting" for state, _ in found)
+        return {
+            "count": count,
+            "oldest_seconds": max(0.0, now - min(since)) if since else None,
+            "hour": push_counts(counted.hour),
+            "day": push_counts(counted.day),
+            "delay": delays(counted.hour),
+        }
+
+    def _newest_failures(self) -> list[dict[str, Any]]:
+        newest = []
+        for text in cast("list[str]", self._redis.lrange(keys.FAILURES, 0, NEWEST - 1)):
+            failure = json.loads(text)
+            newest.append({**failure, "remedy": remedy(failure["name"], failure["errcode"])})
+        return newest
+
+    def _redis_faults(self) -> list[str]:
+        if time.monotonic() >= self._look_at:
+            self._look_at = time.monotonic() + HEALTH_INTERVAL
+            self._faults = told(self._redis)
+        return self._faults
+
+
+def _backlog(lengths: dict[str, int | None], queue: str, appid: str, *, alone: bool) -> int | None:
+    """Checks of a lane in the queues; those of several Mini Programs that wait in one are nobody's."""
+    own, shared = lengths.get(own_queue(queue, appid), 0), lengths[queue]
+    if own is None or shared is None:
+        return None
+    return own + (shared if alone else 0)
+
+
+def _queues(lengths: dict[str, int | None], processes: list[Presence]) -> list[dict[str, Any]]:
+    workers = [process for process in processes if process.kind == "worker" and process.is_alive]
+    return [
+        {
+            "name": name,
+            "messages": messages,
+            "workers": sum(any(name == queue or name.startswith(f"{queue}.") for queue in of.queues) for of in workers),
+        }
+        for name, messages in lengths.items()
+    ]
+
+
+def _workable(
+    queues: list[dict[str, Any]], lanes: list[dict[str, Any]], latest: dict[str, float]
+) -> Iterator[Standing]:
+    """Queues from which messages should come: those that have workers, and of checks only where every lane is open."""
+    closed = {QUEUE_OF[lane["lane"]] for lane in lanes if lane["state"] not in ("open", "slowed")}
+    for queue in queues:
+        name = queue["name"]
+        if name in (*QUEUE_OF.values(), PUSH_QUEUE) and queue["workers"] and name not in closed:
+            yield Standing(name, queue["messages"], latest.get(f"moved|{name}", 0.0))
+
+
+def _verdicts(counted: Counted) -> list[dict[str, Any]]:
+    verdicts = []
+    for field, day in sorted(counted.day.items()):
+        name, *parts = field.split("|")
+        if name == "verdict":
+            kind, suggest, label = parts
+            shown = int(label) if label.isdigit() else label
+            hour = counted.hour[field]
+            verdicts.append({"kind": kind, "suggest": suggest, "label": shown, "hour": hour, "day": day})
+    return verdicts
+
+
+def _failure_classes(counted: Counted) -> list[dict[str, Any]]:
+    classes = []
+    for field, day in counted.day.most_common():
+        kind, *parts = field.split("|")
+        if kind == "failed":
+            name, said = parts
+            errcode = int(said) if said.lstrip("-").isdigit() else None
+            told = remedy(name, errcode)
+            shown = errcode if errcode is not None else said or None
+            classes.append({"name": name, "errcode": shown, "hour": counted.hour[field], "day": day, "remedy": told})
+    return classes
+
+
+def _process(process: Presence) -> dict[str, Any]:
+    return {
+        "name": process.name,
+        "kind": process.kind,
+        "queues": process.queues,
+        "pool": process.pool,
+        "slots": process.slots,
+        "version": process.version,
+        "at": process.at,
+        "age_seconds": max(0.0, process.age),
+        "clock_offset_seconds": process.clock_offset,
+        "servers": {role: server._asdict() for role, server in process.servers.items()},
+    }

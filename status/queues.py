@@ -1,0 +1,115 @@
+"""How many messages wait in the queues of the broker."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from kombu.exceptions import ChannelError
+
+from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.refusals import origin, remedy
+from store.connection import connect
+from worker.fetching.broker_lists import lists_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from celery import Celery
+    from kombu import Connection
+
+    from config.settings import Settings
+
+
+class BrokerAway(Exception):
+    """The broker does not answer; the message says where it is, without its password, and why.
+
+    ``remedy``: what to do, where it does and refuses.
+    """
+
+    def __init__(self, said: str, remedy: str | None = None) -> None:
+        super().__init__(said)
+        self.remedy = remedy
+
+
+class Head(NamedTuple):
+    """A queue as it is now."""
+
+    messages: int
+    #: those who consume it; None where the broker does not say
+    consumers: int | None
+    #: the message that will be taken next, where the broker shows it; else ''
+    first: str = ""
+
+
+class Queues:
+    """Asks the broker of ``settings``, each time within seconds."""
+
+    def __init__(self, settings: Settings, celery_app: Celery) -> None:
+        self._app = celery_app
+        is_redis = settings.broker.startswith(("redis:", "rediss:"))
+        self._redis = connect(settings.broker, SOCKET_TIMEOUT, retries=1) if is_redis else None
+        self._connection: Connection | None = None
+
+    def lengths(self, names: Iterable[str]) -> dict[str, int]:
+        """Messages by queue; 0 of one that is not there.
+
+        Raises:
+            BrokerAway.
+        """
+        return {name: head.messages for name, head in self.heads(names, first=False).items()}
+
+    def heads(self, names: Iterable[str], *, first: bool = True) -> dict[str, Head]:
+        """The queues; an empty one where there is none. ``first``: with the message that will be taken next.
+
+        Raises:
+            BrokerAway.
+        """
+        asked = list(names)
+        try:
+            return self._lists(asked, show=first) if self._redis is not None else self._declared(asked)
+        except Exception as error:
+            self._connection = None
+            url = self._app.connection_for_read().as_uri()
+            cause = origin(error)
+            said = f"{url}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+            raise BrokerAway(said, remedy(error, "WXCHECK_BROKER_URL")) from error
+
+    def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
+        """A queue of kombu's is a list for each priority."""
+        assert self._redis is not None  # noqa: S101
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in names:
+                for one in lists_of(name):
+                    pipe.llen(one)
+                    # nothing of it where it is not asked for: it may be long
+                    pipe.lrange(one, *((-1, -1) if show else (1, 0)))
+            found = iter(pipe.execute(raise_on_error=False))
+        heads = {}
+        for name in names:
+            messages, first = 0, ""
+            for _ in lists_of(name):
+                length, next_one = next(found), next(found)
+                for said in (length, next_one):
+                    # a key of that name may be something else, of whom ever
+                    if isinstance(said, Exception) and not str(said).startswith("WRONGTYPE"):
+                        raise said
+                if isinstance(length, int) and length:
+                    messages, first = messages + length, first or "".join(next_one)
+            heads[name] = Head(messages, None, first)
+        return heads
+
+    def _declared(self, names: list[str]) -> dict[str, Head]:
+        if self._connection is None:
+            self._connection = self._app.connection_for_read(connect_timeout=CONNECT_TIMEOUT)
+            self._connection.ensure_connection(max_retries=0)
+        # a transport that only acts like one makes the number up
+        counts = self._connection.transport.driver_type == "amqp"
+        heads = {}
+        for name in names:
+            try:
+                with self._connection.channel() as channel:
+                    said = channel.queue_declare(name, passive=True)
+                heads[name] = Head(int(said.message_count), int(said.consumer_count) if counts else None)
+            except ChannelError:
+                heads[name] = Head(0, None)  # nobody has declared it yet
+        return heads

@@ -1,0 +1,112 @@
+"""The words in which people are told a state: durations, times, and ``wxcheck status`` in English and Chinese."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Literal
+
+from config.days import DAY
+
+Lang = Literal["en", "zh"]
+
+#: a unit, its seconds, and the one below it with its seconds
+_DURATION_UNITS = (("min", 60, "s", 1), ("h", 3600, "min", 60), ("d", DAY, "h", 3600))
+
+_WORDS = {
+    "all is well": "一切正常",
+    "Remedy": "处理办法",
+    "also": "另外",
+    "these numbers are {} old: the store does not answer": "这些数字已是 {} 之前的：存储没有应答",
+    "lanes": "通道",
+    "no Mini Program is set": "没有设置小程序",
+    "minute": "分钟",
+    "day": "今日",
+    "hour": "一小时",
+    "backlog": "积压",
+    "about {}": "约 {}",
+    "opens in {}": "{} 后放行",
+    "peak {} a minute": "峰值每分钟 {}",
+    "open": "放行",
+    "slowed": "减速",
+    "held": "暂停发送",
+    "stopped": "停用",
+    "paused": "静默期",
+    "spent": "额度用尽",
+    "queues": "队列",
+    "{} messages, {} workers": "{} 条消息，{} 个 worker",
+    "waiting": "等待推送",
+    "{} wait for their push": "{} 个在等推送",
+    "the oldest for {}": "最久的已等 {}",
+    "push delay": "推送延迟",
+    "of {} in the last hour": "最近一小时共 {} 次",
+    "pushes": "推送",
+    "matched": "已匹配",
+    "early": "先到",
+    "late": "迟到",
+    "repeated": "重复",
+    "orphaned": "无主",
+    "missing": "没来",
+    "forged": "伪造",
+    "verdicts": "结论",
+    "text": "文本",
+    "image": "图片",
+    "audio": "音频",
+    "media": "媒体",
+    "pass": "通过",
+    "review": "待审",
+    "risky": "违规",
+    "failures": "失败",
+    "newest": "最近",
+    "none": "无",
+    "processes": "进程",
+    "worker": "worker",
+    "endpoint": "回调端点",
+    "board": "看板",
+    "seen {} ago": "{} 前有心跳",
+    "clock off by {}": "时钟差 {}",
+    "slots": "并发",
+    "on the shelf": "搁置",
+    "dead letters": "死信",
+}
+_UNITS = {"s": "秒", "min": "分", "h": "小时", "d": "天"}
+
+
+def say(lang: Lang, words: str, *values: object) -> str:
+    """``words`` in that language, with ``values`` in place of each ``{}``."""
+    return (_WORDS.get(words, words) if lang == "zh" else words).format(*values)
+
+
+def span(lang: Lang, seconds: float) -> str:
+    """A duration: ``3 min 20 s``, ``3 分 20 秒``."""
+    said = duration(seconds)
+    return re.sub(r"[a-z]+", lambda unit: _UNITS[unit[0]], said) if lang == "zh" else said
+
+
+def lang_of(value: str) -> Lang:
+    """The language of ``--lang``, or of a locale: ``zh_CN.UTF-8``."""
+    return "zh" if value.lower().startswith("zh") else "en"
+
+
+def moment(at: float) -> str:
+    """Seconds since the epoch as date and time here: ``2025-11-26 20:00:00+08:00``."""
+    return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
+
+
+def duration(seconds: float) -> str:
+    """``0.4 s``, ``12 s``, ``3 min 20 s``, ``2 h 5 min``, ``3 d 4 h``."""
+    if seconds < 0:
+        return "-" + duration(-seconds)
+    if seconds < 10:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    if whole < 60:
+        return f"{whole} s"
+    unit, size, smaller, part = _DURATION_UNITS[0 if whole < 3600 else 1 if whole < DAY else 2]
+    rest = whole % size // part
+    return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+
+
+def printable(text: str) -> str:
+    """``text`` without what would move a terminal's cursor, colour it or turn its direction."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)

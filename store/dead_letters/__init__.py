@@ -1,0 +1,1 @@
+"""The dead letters: failed checks that a person can mend and replay."""

@@ -1,0 +1,1 @@
+"""One look at everything whose time has come."""

@@ -1,0 +1,25 @@
+"""What is to be brought on now: one look for all that the sweeper does, one round trip while nothing is due."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from store import keys
+from store.scripts import script
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+
+class Due(NamedTuple):
+    """Those whose time has come, who have waited longest first."""
+
+    #: ``appid:trace_id`` of checks that wait for a push, or whose finish hangs (:mod:`store.parked`)
+    checks: list[str]
+    #: task ids of checks on the shelf (:mod:`store.shelf`)
+    shelved: list[str]
+
+
+def look(redis: Redis, limit: int) -> Due:
+    """At most ``limit`` of each kind."""
+    return Due(*script(redis, "store/due/look")(keys=[keys.DUE, keys.SHELF], args=[limit]))

@@ -1,0 +1,1 @@
+"""The parked checks: media checks that wait for their push, by ``trace_id``."""

@@ -1,0 +1,48 @@
+-- Ties a push to its check, whose finish is published; one that comes before its check is parked is kept for it.
+-- Uses: store/parked/publish_finish, store/outbox/acknowledge
+-- KEYS: 1 check  2 due  3 counters  4 what is kept of its message  5 unacknowledged messages  6 their index
+-- ARGV: 1 appid:trace_id  2 outcome (JSON)  3 seconds to keep an early push  4 seconds of lease  5 the list that finishes
+--       go to  6 delivery tag of the message that brought it, or ''
+-- Returns: {'matched', task id, rest, seconds since it was parked}: where the rest is '' its finish is published, else
+--          it is to be
+--          | {'matched'} (that is on its way)
+--          | {'early'} | {'repeated'} | {'late'} | {'orphaned'}
+-- Always: the first push counts; a later one changes nothing. The message is acknowledged with it.
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local state, ended, task_id, outcome, claimed, since =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'ended', 'task_id', 'outcome', 'claimed', 'since'))
+local rest = state == 'waiting' and parked_publish_finish({KEYS[1], KEYS[4]}, {ARGV[5]})
+if type(rest) == 'table' then
+  return rest
+end
+outbox_acknowledge({KEYS[5], KEYS[6]}, {ARGV[6]})
+if not state then
+  redis.call('HSET', KEYS[1], 'state', 'early', 'outcome', ARGV[2], 'pushed', now)
+  redis.call('ZADD', KEYS[2], now + ARGV[3], ARGV[1])
+  return {'early'}
+end
+if state == 'waiting' then
+  redis.call('HSET', KEYS[1], 'state', 'finishing', 'outcome', ARGV[2], 'pushed', now)
+  redis.call('ZADD', KEYS[2], now + ARGV[4], ARGV[1])
+  redis.call('HINCRBY', KEYS[3], 'push_matched', 1)
+  -- one that was parked before this was kept has none
+  return {'matched', task_id, rest, tostring(now - (since or now))}
+end
+if state == 'finishing' then
+  ended = cjson.decode(outcome).ended
+  if ended == 'timeout' and not claimed then
+    -- the finish that is to say so has not run yet: the verdict goes in its place
+    redis.call('HSET', KEYS[1], 'outcome', ARGV[2])
+    redis.call('HINCRBY', KEYS[3], 'push_matched', 1)
+    return {'matched'}
+  end
+end
+local what = 'repeated'
+if ended == 'timeout' then
+  what = 'late'
+elseif ended == 'cancelled' then
+  what = 'orphaned'
+end
+redis.call('HINCRBY', KEYS[3], 'push_' .. what, 1)
+return {what}

@@ -1,0 +1,1 @@
+"""The quotas: a permit for each call, over any number of workers."""

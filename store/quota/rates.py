@@ -1,0 +1,86 @@
+"""How much may be sent: the rates of the settings, until an operator changes them while the workers run.
+
+``celery control rate_limit wxcheck.check_text 600/m``, or the button of Flower, sets a task's rate for the whole
+cluster, later workers included, until it is reset with ``0``.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, NamedTuple, cast
+
+from store import keys
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from config.lanes import Lane
+    from config.settings import MiniProgram
+
+#: seconds for which a process goes by the rates that it has read
+FRESH = 1.0
+
+
+class Declared(NamedTuple):
+    """A rate that was set at run time."""
+
+    #: calls a minute; None: as the settings say
+    per_minute: int | None
+    #: rises with each change, so that the last one counts, whoever asks
+    version: int
+
+
+_CONFIGURED = Declared(None, 0)
+
+
+class Rates:
+    """The rates of the cluster, as this process has read them lately."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._read_at = 0.0
+        self._declared: dict[str, Declared] = {}
+        self._reading = threading.Lock()
+
+    def of(self, program: MiniProgram, lane: Lane) -> tuple[int, int, int]:
+        """Calls a minute and a day that ``program`` may send, and the version of the former.
+
+        A rate that was set at run time counts for every appId; one that has a lower rate of its own keeps it.
+
+        Raises:
+            one of STORE_AWAY.
+        """
+        per_minute = program.text_per_minute if lane == "text" else program.media_per_minute
+        per_day = program.text_per_day if lane == "text" else program.media_per_day
+        declared = self.declared(lane)
+        if declared.per_minute is not None:
+            own = per_minute if f"{lane}_per_minute" in program.own_rates else None
+            per_minute = declared.per_minute if own is None else min(own, declared.per_minute)
+        return per_minute, per_day, declared.version
+
+    def declared(self, lane: Lane) -> Declared:
+        """What was set at run time for a lane."""
+        if time.monotonic() - self._read_at > FRESH and self._reading.acquire(blocking=False):
+            try:
+                self._read()
+            finally:
+                self._reading.release()
+        return self._declared.get(lane, _CONFIGURED)
+
+    def declare(self, lane: Lane, per_minute: int | None) -> None:
+        """Sets the rate of a lane for the whole cluster; None: back to the settings."""
+        seconds, microseconds = self._redis.time()
+        # of two changes the later one counts, also where the clock was put back between them
+        version = max(seconds * 1000 + microseconds // 1000, self.declared(lane).version + 1)
+        self._redis.hset(keys.RATES, lane, f"{per_minute or ''}@{version}")
+        self._read()
+
+    def _read(self) -> None:
+        stored = cast("dict[str, str]", self._redis.hgetall(keys.RATES))
+        declared = {}
+        for lane, text in stored.items():
+            per_minute, _, version = text.partition("@")
+            declared[lane] = Declared(int(per_minute) if per_minute else None, int(version))
+        self._declared = declared
+        self._read_at = time.monotonic()

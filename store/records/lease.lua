@@ -1,0 +1,37 @@
+-- Says that a run is about to send a check.
+-- Uses: store/records/owner
+-- KEYS: 1 record
+-- ARGV: 1 run  2 seconds in which it ends, or says so again  3 seconds to keep the record, should nobody end it  4 digest
+--       of the check, or ''
+-- Returns: {'go'} | {'anew'} (send it; a check with other content ended by this id, and its result may be stored yet)
+--          | {'busy', seconds left of another run's lease} | {'concluded', ending (JSON)} | {'cancelled'} | {'waiting'}
+--          | {'done'} | {'taken'} (a check with other content is under way by this id)
+-- Always: of two runs one sends, until its lease is over; none, where one before it has its answer, or it was cancelled.
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local state, run, lease, ending, cancelled, of =
+  unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'lease', 'ending', 'cancelled', 'of'))
+local whose_it_is
+of, whose_it_is = records_owner({}, {state, of, ARGV[4]})
+if whose_it_is == 'taken' then
+  return {'taken'}
+end
+if whose_it_is == 'free' then
+  redis.call('DEL', KEYS[1])
+  state, ending, cancelled = false, false, false
+end
+if state and state ~= 'sending' then
+  return {state}
+end
+if state and run ~= ARGV[1] and tonumber(lease) > now then
+  return {'busy', tostring(lease - now)}
+end
+redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2], 'begun', now, 'of', of)
+if ending then
+  return {'concluded', ending}  -- it is kept for as long as it was
+end
+redis.call('EXPIRE', KEYS[1], ARGV[3])
+if cancelled then
+  return {'cancelled'}
+end
+return {string.find(of, ' ') and 'anew' or 'go'}

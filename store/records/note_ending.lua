@@ -1,0 +1,36 @@
+-- Notes how a check ends, before anything follows from that: a run that comes after takes it from here.
+-- Uses: store/records/owner
+-- KEYS: 1 record
+-- ARGV: 1 run  2 whether it has begun ('1' or '0')  3 ending (JSON), or '' where it is none to keep  4 seconds in which
+--       what follows is stored  5 seconds to keep the record, should nobody end it
+--       6 digest of the check, or ''
+-- Returns: {'concluded', the ending that counts, or ''} | {'anew', the same} (a check with other content ended by this id,
+--          and its result may be stored yet) | {'taken'} (one is under way by this id) | {'over'} (it ended, or waits, by another run)
+--          | {'lost'} (another run has it, or nobody knows of it any more)
+-- Always: of all endings the first one counts.
+local clock = redis.call('TIME')
+local now = clock[1] + clock[2] / 1000000
+local state, run, lease, ending, of = unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'lease', 'ending', 'of'))
+local whose_it_is
+of, whose_it_is = records_owner({}, {state, of, ARGV[6]})
+if whose_it_is == 'taken' then
+  return {'taken'}
+end
+if whose_it_is == 'free' then
+  redis.call('DEL', KEYS[1])
+  state, run, lease, ending = false, false, false, false
+end
+if state and state ~= 'sending' then
+  return {'over'}
+end
+lease = tonumber(lease) or 0
+if run ~= ARGV[1] and (ARGV[2] == '1' or state and lease > now) then
+  return {'lost'}
+end
+ending = ending or ARGV[3]
+redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', math.max(lease, now + ARGV[4]), 'of', of)
+if ending ~= '' then
+  redis.call('HSET', KEYS[1], 'ending', ending)
+end
+redis.call('EXPIRE', KEYS[1], ARGV[5])
+return {string.find(of, ' ') and 'anew' or 'concluded', ending}

@@ -1,0 +1,238 @@
+"""Tries at its start what a process needs of Redis: an ACL that lacks something stops it, with the line that mends it,
+and not each check.
+
+What a process may do is asked within a MULTI that is never executed: Redis looks at the ACL before it queues a command.
+"""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
+
+import redis
+import redis.exceptions
+
+from config.settings import SettingsError
+from store.connection import connect, run_id, without_password
+from store.redis_needs import Access, Asking, needs
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from config.settings import Settings
+
+#: seconds for connecting, and for each answer, when a process starts
+PATIENCE = 3
+
+
+class RedisRefuses(SettingsError):
+    """Redis is there, and lets the process do too little; the message says what mends that."""
+
+
+def check_redis(settings: Settings, process: Asking) -> None:
+    """Stops a process that could do nothing with its Redis. One that is away is waited for by whoever needs it.
+
+    Raises:
+        RedisRefuses: a Redis refuses its user, its certificate or something that ``process`` needs.
+    """
+    faults = [
+        fault
+        for url, (setting, access) in needs(settings, process).items()
+        for fault in faults_of(url, setting, access)
+    ]
+    if faults:
+        raise RedisRefuses("wxcheck cannot start:\n" + "\n".join(f"  - {fault}" for fault in faults))
+
+
+def faults_of(url: str, setting: str, access: Access) -> list[str]:
+    """What one Redis refuses, each with its remedy; nothing where it is away."""
+    where = f"{setting} {without_password(url)}"
+    try:
+        with connect(url, PATIENCE, retries=0) as client:
+            lacking, unknown = ask(client, access)
+            faults = list(_refusals(where, url, lacking, unknown))
+            if not faults and "info" in access.commands and not run_id(client):
+                faults.append(
+                    f"{where} does not tell its run_id (INFO server, in a script): without it nobody sees that Redis "
+                    "was restarted or replaced and has forgotten what was sent, and quotas are overrun. Lead the "
+                    "setting to Redis itself, past what hides it"
+                )
+            return faults
+    except redis.exceptions.AuthenticationError as error:
+        return [
+            f"{where} refuses user and password: {error}. Set user and password in {setting}: redis://user:password@host:6379/0"
+        ]
+    except (redis.ConnectionError, redis.TimeoutError, redis.ResponseError) as error:
+        refused = certificate_fault(error)
+        if refused is None and _is_plain(url):
+            refused = (
+                "it speaks no TLS at that port: name its TLS port, or say redis:// where nobody listens in between"
+            )
+        return [f"{where}: {refused}"] if refused else []
+
+
+def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
+    """What of ``access`` the user of ``client`` may not do, and which commands this Redis has not; raises as redis-py
+    does."""
+    asked, answers = list(_questions(access)), []
+    connection: Any = client.connection_pool.get_connection()
+    try:
+        refused = _answer(connection, "MULTI")
+        if refused is not None:
+            return (access, []) if _is_of_command(refused) else (Access(), ["multi"])
+        if "exec" in access.commands:
+            # of nothing yet
+            answers = [("+exec", _answer(connection, "EXEC"))]
+            if answers[0][1] is None:
+                _answer(connection, "MULTI")
+        connection.send_packed_command(connection.pack_commands([question for _, question in asked]))
+        answers += [(rule, _read(connection)) for rule, _ in asked]
+    finally:
+        # which ends the transaction
+        connection.disconnect()
+        client.connection_pool.release(connection)
+    refused_rules = {rule for rule, answer in answers if _is_of_command(answer) or (answer and rule[0] in "~&")}
+    unknown = [rule[1:] for rule, answer in answers if rule[0] == "+" and "unknown" in (answer or "").lower()]
+    commands = frozenset(rule[1:] for rule in refused_rules if rule[0] == "+")
+    keys = tuple(key for key in access.keys if f"~{key}" in refused_rules)
+    channels = tuple(channel for channel in access.channels if f"&{channel}" in refused_rules)
+    return Access(commands, keys, channels), unknown
+
+
+def certificate_fault(error: BaseException | None) -> str | None:
+    """What is wrong with the TLS of a Redis, where that is what ``error`` comes from."""
+    while error is not None:
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return (
+                f"its certificate is not accepted: {error.verify_message or error.reason}. Name the authority that "
+                "signed it by ssl_ca_certs=/path/to/ca.pem in the URL, and the host as the certificate does"
+            )
+        if isinstance(error, ssl.SSLError):
+            return f"TLS fails: {error.reason or error}. Does a TLS port answer there, and does it want a certificate?"
+        error = error.__cause__ or error.__context__
+    return None
+
+
+def _is_plain(url: str) -> bool:
+    """Whether a Redis that is to be reached by TLS answers without it. No user or password is sent."""
+    parts = urlsplit(url)
+    if parts.scheme != "rediss":
+        return False
+    try:
+        with socket.create_connection((parts.hostname or "127.0.0.1", parts.port or 6379), PATIENCE) as plain:
+            plain.settimeout(PATIENCE)
+            plain.sendall(b"PING\r\n")
+            return plain.recv(1) in (b"+", b"-")
+    except OSError:
+        return False
+
+
+#: how each command is asked for, where a key alone would be no such command
+_SAMPLES = {
+    "blmove": ("{key}", "{key}", "RIGHT", "RIGHT", "0.1"),
+    "brpop": ("{key}", "0.1"),
+    "decrby": ("{key}", "1"),
+    "eval": ("return 1", "0"),
+    "evalsha": ("0" * 40, "0"),
+    "expire": ("{key}", "1"),
+    "getrange": ("{key}", "0", "1"),
+    "hdel": ("{key}", "f"),
+    "hexists": ("{key}", "f"),
+    "hget": ("{key}", "f"),
+    "hincrby": ("{key}", "f", "1"),
+    "hmget": ("{key}", "f"),
+    "hset": ("{key}", "f", "v"),
+    "hsetnx": ("{key}", "f", "v"),
+    "hstrlen": ("{key}", "f"),
+    "incrby": ("{key}", "1"),
+    "info": ("server",),
+    "lindex": ("{key}", "0"),
+    "lpush": ("{key}", "v"),
+    "lrange": ("{key}", "0", "1"),
+    "lrem": ("{key}", "1", "v"),
+    "ltrim": ("{key}", "0", "1"),
+    "pexpire": ("{key}", "1"),
+    "ping": (),
+    "psubscribe": ("{channel}",),
+    "publish": ("{channel}", "m"),
+    "punsubscribe": ("{channel}",),
+    "rpush": ("{key}", "v"),
+    "sadd": ("{key}", "v"),
+    "script|exists": ("0" * 40,),
+    "script|load": ("return 1",),
+    "select": ("0",),
+    "set": ("{key}", "v"),
+    "setex": ("{key}", "1", "v"),
+    "setrange": ("{key}", "0", "v"),
+    "sismember": ("{key}", "v"),
+    "srem": ("{key}", "v"),
+    "subscribe": ("{channel}",),
+    "time": (),
+    "unsubscribe": ("{channel}",),
+    "zadd": ("{key}", "1", "v"),
+    "zcount": ("{key}", "0", "1"),
+    "zrange": ("{key}", "0", "1"),
+    "zrangebyscore": ("{key}", "0", "1"),
+    "zrem": ("{key}", "v"),
+    "zremrangebyrank": ("{key}", "0", "1"),
+    "zrevrange": ("{key}", "0", "1"),
+    "zscore": ("{key}", "v"),
+}
+#: asked by themselves: the transaction in which the others are asked, and what only an application needs
+_UNASKED = {"multi", "exec", "watch", "unwatch", "zrevrangebyscore"}
+
+
+def _questions(access: Access) -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Rules of an ACL, and what tells whether there is each."""
+    key = _like(access.keys[0]) if access.keys else "wxcheck:probe"
+    channel = access.channels[0] if access.channels else "wxcheck:probe"
+    for command in sorted(access.commands - _UNASKED):
+        sample = _SAMPLES.get(command, ("{key}",))
+        words = (word.format(key=key, channel=channel) for word in sample)
+        yield f"+{command}", (*command.upper().split("|"), *words)
+    for pattern in access.keys:
+        yield f"~{pattern}", ("EXISTS" if "exists" in access.commands else "LLEN", _like(pattern))
+    for pattern in access.channels:
+        # Redis compares patterns that are subscribed to by their letters
+        asked = ("PSUBSCRIBE",) if "/" in pattern else ("SUBSCRIBE",)
+        yield f"&{pattern}", (*asked, pattern) if "psubscribe" in access.commands else ("PUBLISH", pattern, "")
+
+
+def _like(pattern: str) -> str:
+    return pattern.replace("*", "probe")
+
+
+def _answer(connection: Any, *command: str) -> str | None:
+    connection.send_command(*command)
+    return _read(connection)
+
+
+def _read(connection: Any) -> str | None:
+    """What Redis has against a command; None where it takes it, or refuses it for a reason that is no ACL's."""
+    try:
+        connection.read_response()
+    except redis.exceptions.NoPermissionError as error:
+        return f"{error}"
+    except redis.exceptions.ResponseError as error:
+        return str(error) if "unknown" in str(error).lower() else None
+    return None
+
+
+def _is_of_command(answer: str | None) -> bool:
+    return answer is not None and "permissions to run" in answer
+
+
+def _refusals(where: str, url: str, lacking: Access, unknown: list[str]) -> Iterator[str]:
+    if unknown:
+        yield (
+            f"{where} has no {', '.join(name.upper() for name in unknown)}, which is needed: rename-command, or a "
+            "proxy, has taken it away"
+        )
+    if lacking != Access():
+        user = unquote(urlsplit(url).username or "") or "default"
+        yield (
+            f"{where} does not let its user {user!r} do what is needed. Say there: ACL SETUSER {user} "
+            f"{lacking.rules()} (and ACL SAVE, or CONFIG REWRITE, so that it stays)"
+        )

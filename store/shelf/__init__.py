@@ -1,0 +1,1 @@
+"""The shelf: checks that come back at a time, and their messages."""

@@ -1,0 +1,1 @@
+"""The access token of each appId, which all processes share."""

@@ -1,0 +1,62 @@
+"""Remembers the queues that follow-ups of checks go to: they are the application's, and nobody may consume them."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING, cast
+
+from store import keys
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+#: queues that are remembered, those that were used last
+MOST = 100
+#: seconds for which one that was written is not written again
+WRITTEN = 60.0
+#: of the project's own queues and tasks, which are looked at otherwise
+OWN = "wxcheck."
+
+
+class FollowUps:
+    """The queues of this process' follow-ups; may be used from any thread."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._lock = threading.Lock()
+        self._new: set[str] = set()
+        self._written: dict[str, float] = {}
+
+    def note(self, queue: str) -> None:
+        """Something that follows a check goes to ``queue``; costs no round trip."""
+        if time.monotonic() - self._written.get(queue, -WRITTEN) < WRITTEN or queue.startswith(OWN):
+            return
+        with self._lock:
+            if len(self._new) < MOST:
+                self._new.add(queue)
+
+    def write(self) -> None:
+        """Tells the store what was noted.
+
+        Raises:
+            one of STORE_AWAY: it is kept for the next time.
+        """
+        with self._lock:
+            new = {*self._new}
+        if not new:
+            return
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.zadd(keys.FOLLOW_UPS, dict.fromkeys(new, time.time()))
+            pipe.zremrangebyrank(keys.FOLLOW_UPS, 0, -MOST - 1)
+            pipe.execute()
+        with self._lock:
+            self._new -= new
+            now = time.monotonic()
+            self._written = {name: at for name, at in self._written.items() if now - at < WRITTEN}
+            self._written.update(dict.fromkeys(new, now))
+
+
+def queues_of_follow_ups(redis: Redis) -> list[str]:
+    """Those that are remembered, of all processes, the one that was used last first."""
+    return cast("list[str]", redis.zrevrange(keys.FOLLOW_UPS, 0, MOST - 1))

@@ -1,0 +1,117 @@
+"""Which processes run: each says so every few seconds, and those that fall silent are forgotten."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from dataclasses import asdict, dataclass, field
+from functools import cache
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal, cast
+
+from store import keys
+from store.watch.servers import Server
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from store.watch.servers import Servers
+
+#: seconds between two signs of life
+INTERVAL = 2.0
+#: seconds after the last one in which a process counts as alive, and after which it is forgotten
+ALIVE, FORGOTTEN = 15.0, 3600.0
+
+Kind = Literal["worker", "endpoint", "board"]
+
+
+@dataclass(frozen=True)
+class Presence:
+    """A process as it was last heard of."""
+
+    #: a worker's node name; the name of the host and the process id of another
+    name: str
+    kind: Kind
+    #: queues that a worker consumes
+    queues: list[str]
+    #: Celery's name of a worker's pool, and its slots
+    pool: str | None
+    slots: int | None
+    version: str
+    #: when that was, in seconds since the epoch on Redis' clock
+    at: float
+    #: what the process' own clock showed then
+    clock: float
+    #: which store, broker and results it has, by :data:`store.watch.servers.ROLES`
+    servers: dict[str, Server] = field(default_factory=dict)
+    #: seconds since
+    age: float = 0.0
+
+    @property
+    def clock_offset(self) -> float:
+        """Seconds that the process' clock is ahead of Redis'."""
+        return self.clock - self.at
+
+    @property
+    def is_alive(self) -> bool:
+        return self.age < ALIVE
+
+
+def own_name() -> str:
+    """The name of a process that has none of its own."""
+    return f"{os.uname().nodename}:{os.getpid()}"
+
+
+def beat(
+    redis: Redis,
+    name: str,
+    kind: Kind,
+    servers: Servers,
+    queues: list[str] | None = None,
+    pool: str | None = None,
+    slots: int = 0,
+) -> None:
+    """Says that a process runs; raises as redis-py does."""
+    had = servers.told()
+    now, clock = _now(redis), time.time()
+    told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock, had)
+    redis.hset(keys.PROCESSES, name, json.dumps(asdict(told)))
+
+
+@cache
+def _own_version() -> str:
+    return version("wxcheck")
+
+
+def leave(redis: Redis, name: str) -> None:
+    """Says that a process ends."""
+    redis.hdel(keys.PROCESSES, name)
+
+
+def known(redis: Redis) -> list[Presence]:
+    """All processes that were heard of within the hour, by name; forgets the others."""
+    now = _now(redis)
+    found, gone = [], []
+    for name, text in cast("dict[str, str]", redis.hgetall(keys.PROCESSES)).items():
+        told = json.loads(text)
+        told["age"] = now - told["at"]
+        # of a Redis whose clock was put back
+        if told["age"] > FORGOTTEN or told["age"] < -FORGOTTEN:
+            gone.append(name)
+        else:
+            told["servers"] = {role: Server(*server) for role, server in told["servers"].items()}
+            found.append(Presence(**told))
+    if gone:
+        redis.hdel(keys.PROCESSES, *gone)
+    return sorted(found, key=lambda process: process.name)
+
+
+def alive(redis: Redis) -> list[Presence]:
+    """The processes that run."""
+    return [process for process in known(redis) if process.is_alive]
+
+
+def _now(redis: Redis) -> float:
+    seconds, microseconds = redis.time()
+    return float(seconds + microseconds / 1e6)

@@ -1,0 +1,111 @@
+"""Which store, broker and result backend a process has, so that others can tell whether theirs are the same.
+
+A URL does not tell: one server has several names. A database of a Redis is known by a mark that the first process to
+look leaves in it, RabbitMQ by the name of its cluster and the virtual host.
+"""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from kombu import Connection
+
+from config.places import place
+from store import keys
+from store.connection import connect
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+    from redis import Redis
+
+    from config.settings import Settings
+
+#: seconds for connecting, and for an answer
+PATIENCE = 2.0
+#: seconds for which a server that did not answer is not asked again
+AWAY = 30.0
+
+ROLES = ("store", "broker", "results")
+
+
+class Server(NamedTuple):
+    """A server as a process has it."""
+
+    #: its URL, without user and password
+    place: str
+    #: the same for all who have the same one; None where it could not be asked
+    mark: str | None = None
+
+
+class Servers:
+    """Those of one process. Not to be used from several threads at once."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._urls = dict(zip(ROLES, (settings.redis_url, settings.broker, settings.backend), strict=True))
+        self._clients: dict[str, Redis] = {}
+        self._clusters: dict[str, str] = {}
+        self._away_until: dict[str, float] = {}
+
+    def told(self) -> dict[str, Server]:
+        """By what each is for."""
+        marks = {url: self._mark(url) for url in dict.fromkeys(self._urls.values())}
+        return {role: Server(place(url), marks[url]) for role, url in self._urls.items()}
+
+    def _mark(self, url: str) -> str | None:
+        if time.monotonic() < self._away_until.get(url, 0.0):
+            return None
+        try:
+            if url.startswith(("redis:", "rediss:")):
+                return self._mark_of_redis(url)
+            if url.startswith(("amqp:", "pyamqp:")):
+                return self._mark_of_rabbitmq(url)
+        except Exception:  # noqa: BLE001 - who needs the server says what is wrong with it
+            self._away_until[url] = time.monotonic() + AWAY
+        return None
+
+    def _mark_of_redis(self, url: str) -> str:
+        client = self._clients.setdefault(url, connect(url, PATIENCE, retries=0))
+        with client.pipeline(transaction=False) as pipe:
+            pipe.set(keys.SERVER, uuid.uuid4().hex, nx=True)
+            pipe.get(keys.SERVER)
+            _, mark = pipe.execute()
+        return str(mark)
+
+    def _mark_of_rabbitmq(self, url: str) -> str:
+        if url not in self._clusters:
+            with Connection(url, connect_timeout=PATIENCE) as connection:
+                connection.ensure_connection(max_retries=0, timeout=PATIENCE)
+                said = connection.connection.server_properties["cluster_name"]
+                self._clusters[url] = f"{said}/{connection.virtual_host}"
+        return self._clusters[url]
+
+
+def differing(processes: Mapping[str, Mapping[str, Server]]) -> Iterator[tuple[str, dict[str, list[str]]]]:
+    """Each role of which not all processes have the same server, with the places and who has each. Pure.
+
+    ``processes``: what each has, by its name. One whose server could not be asked is left out: its place may be
+    another name of the same.
+    """
+    for role in ROLES:
+        having: dict[str, list[str]] = defaultdict(list)
+        places: dict[str, str] = {}
+        for name, servers in processes.items():
+            server = servers.get(role)
+            if server is not None and server.mark is not None:
+                having[server.mark].append(name)
+                places.setdefault(server.mark, server.place)
+        if len(having) > 1:
+            yield role, _by_place(places, having)
+
+
+def _by_place(places: Mapping[str, str], having: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
+    by_place: dict[str, list[str]] = {}
+    for mark, names in having.items():
+        # two of one name, of different networks: loopback, most often
+        shown = places[mark] if places[mark] not in by_place else f"{places[mark]} (another one, {mark[:6]})"
+        by_place[shown] = list(names)
+    return by_place

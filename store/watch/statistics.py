@@ -1,0 +1,152 @@
+"""What the processes count for those who look on: calls, verdicts, failures, pushes, by the minute and by the hour.
+
+A process adds up in memory and writes once a second, so a check costs no round trip for it. A process that is killed
+takes what it counted since with it, at most; the counters of :mod:`store.watch.counters` are exact.
+
+A field is parts joined by ``|``:
+
+    calls|APPID|LANE|sent       a call went out
+    calls|APPID|LANE|held       a check was put back, for there was no permit
+    calls|APPID|LANE|refused    the platform refused a call
+    calls|APPID|LANE|retried    a call, or one for its access token, had no usable answer
+    verdict|KIND|SUGGEST|LABEL  a check ended with a verdict
+    failed|CLASS|ERRCODE        a check failed; without an errcode the last part is empty
+    push|WHAT                   matched, early, repeated, late, orphaned, missing
+    request|OUTCOME             what the endpoints answered (:mod:`wechat.push.outcomes`)
+    unreadable|QUEUE|WHY        a message could not be run (:mod:`worker.fetching.reading`, or ``transport``)
+    delay|SECONDS               a push that matched came so late at most, or later than all of DELAYS: +Inf
+    delay_sum                   milliseconds of all of these
+    moved|PLACE                 something came out of it for good: a queue, the shelf, due (what waits for a push)
+    refused_end                 a check whose end is known could not be ended: it is tried again
+
+Every part has a bound: what is not known is ``other``.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections import Counter, deque
+from typing import TYPE_CHECKING, Literal
+
+from config.lanes import shared_queue
+from config.names import UNREADABLE
+from store import keys
+from store.scripts import script
+from wechat.errcodes import is_known
+from wxcheck import CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable
+
+if TYPE_CHECKING:
+    from redis import Redis
+
+    from config.lanes import Lane
+    from wxcheck import Verdict
+
+#: seconds between two writes
+INTERVAL = 1.0
+#: seconds to keep a minute, and an hour: the last hour and the last day are shown
+KEEP_MINUTE, KEEP_HOUR = 2 * 3600, 26 * 3600
+#: failures that are kept, and those of one process that wait to be written
+NEWEST = 100
+#: upper bounds of the push delays, in seconds
+DELAYS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
+#: what the platform may say of a check
+LABELS = frozenset((100, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, 21000))
+
+Call = Literal["sent", "held", "refused", "retried"]
+OTHER = "other"
+
+
+class Statistics:
+    """The counts of this process; may be used from any thread."""
+
+    def __init__(self, redis: Redis) -> None:
+        self._redis = redis
+        self._write = script(redis, "store/watch/count")
+        self._lock = threading.Lock()
+        self._counted: Counter[str] = Counter()
+        self._failures: deque[str] = deque(maxlen=NEWEST)
+
+    def call(self, appid: str, lane: Lane, what: Call) -> None:
+        self._add(f"calls|{appid}|{lane}|{what}")
+
+    def push(self, what: str) -> None:
+        self._add(f"push|{what}")
+
+    def request(self, outcome: str) -> None:
+        self._add(f"request|{outcome}")
+
+    def moved(self, place: str) -> None:
+        self._add(f"moved|{place}")
+
+    def refused_end(self) -> None:
+        self._add("refused_end")
+
+    def unreadable(self, queue: str, why: str) -> None:
+        """A message of ``queue`` could not be run; one of an appId's own is counted with that it was split off."""
+        self._add(f"unreadable|{shared_queue(queue) or OTHER}|{why if why in UNREADABLE else OTHER}")
+
+    def delay(self, seconds: float) -> None:
+        """A push has come so long after the platform's answer."""
+        bound = next((bound for bound in DELAYS if seconds <= bound), "+Inf")
+        self._add(f"delay|{bound}")
+        self._add("delay_sum", max(0, round(seconds * 1000)))
+
+    def verdict(self, verdict: Verdict) -> None:
+        label = verdict["label"] if verdict["label"] in LABELS else OTHER
+        self._add(f"verdict|{verdict['kind']}|{verdict['suggest']}|{label}")
+
+    def failure(self, failure: object, task_id: str, appid: str | None) -> None:
+        """A check has failed. What is kept of it is nothing that a user wrote."""
+        name = type(failure).__name__ if isinstance(failure, CheckError) else OTHER
+        errcode, rid = _said(failure)
+        told = {"name": name, "errcode": errcode, "rid": rid, "appid": appid, "task_id": task_id}
+        known = "" if errcode is None else str(errcode) if is_known(errcode) else OTHER
+        with self._lock:
+            self._counted[f"failed|{name}|{known}"] += 1
+            self._failures.append(json.dumps(told))
+
+    def ended(self, ended: object, task_id: str, appid: str | None) -> None:
+        """A check has ended, with a verdict or a failure."""
+        if isinstance(ended, BaseException):
+            self.failure(ended, task_id, appid)
+        elif isinstance(ended, dict) and "suggest" in ended:
+            self.verdict(ended)  # type: ignore[arg-type]
+
+    def write(self) -> None:
+        """Adds what was counted to the store.
+
+        Raises:
+            one of STORE_AWAY: it is kept for the next time.
+        """
+        with self._lock:
+            counted, self._counted = self._counted, Counter()
+            failures = list(self._failures)
+            self._failures.clear()
+        if not counted:
+            return
+        args: list[str | int] = [KEEP_MINUTE, KEEP_HOUR, NEWEST, len(failures), *failures]
+        for field, number in counted.items():
+            args += (field, number)
+        try:
+            self._write(keys=[keys.STATISTICS, keys.LATEST, keys.FAILURES], args=args)
+        except Exception:
+            with self._lock:
+                self._counted.update(counted)
+                self._failures.extendleft(reversed(failures[: NEWEST - len(self._failures)]))
+            raise
+
+    def _add(self, field: str, number: int = 1) -> None:
+        with self._lock:
+            self._counted[field] += number
+
+
+def _said(failure: object) -> tuple[int | None, str | None]:
+    """errcode and rid of a failure, where it has them."""
+    if isinstance(failure, CheckRefused):
+        return failure.errcode, failure.rid
+    if isinstance(failure, MediaUnavailable):
+        return failure.errcode, None
+    if isinstance(failure, PlatformUnavailable) and isinstance(failure.reason, int):
+        return failure.reason, None
+    return None, None

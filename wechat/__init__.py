@@ -1,0 +1,1 @@
+"""WeChat's protocol: checks, answers, error codes, verdicts, pushes. Imports config; knows no Celery and no Redis."""

@@ -1,0 +1,159 @@
+"""Calls the platform over HTTP. The only module that does.
+
+``requests``, one session a thread (a session is not safe to share), kept alive, one time-out for the whole of a call
+(:mod:`wechat.deadline`). No exception from below ever leaves here: its text would hold the URL, and the token in it.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import threading
+import time
+from typing import Any
+
+import requests
+import urllib3.exceptions
+from requests.adapters import HTTPAdapter
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+
+from wechat.answers import Answer, Unanswered, read_answer
+from wechat.deadline import Call, Connection, TlsConnection, under_way
+
+#: bytes; the longest real answer is a few KB
+MAX_ANSWER = 1 << 20
+_CHUNK = 1 << 16
+
+
+class Http:
+    """Sends single requests to the platform.
+
+    ``timeout`` (seconds) bounds each call as a whole, from its start to the last byte of the answer.
+    """
+
+    def __init__(self, base: str, timeout: float) -> None:
+        self._base = base
+        self._timeout = timeout
+        self._local = threading.local()
+
+    def post(self, path: str, params: dict[str, str], body: bytes, *, deadline: float = math.inf) -> Answer:
+        """POSTs ``body`` (raw UTF-8 JSON). ``deadline`` (seconds, monotonic) can shorten the time-out for this call.
+
+        Raises:
+            Unanswered: no usable answer within the time-out; its ``taken`` is False if no byte of the call was sent.
+        """
+        return self._exchange("POST", path, params, body, deadline)
+
+    def get(self, path: str, params: dict[str, str]) -> Answer:
+        """GETs ``path``; what it raises is as in :meth:`post`."""
+        return self._exchange("GET", path, params, None, math.inf)
+
+    def _exchange(self, method: str, path: str, params: dict[str, str], body: bytes | None, deadline: float) -> Answer:
+        with under_way(min(deadline, time.monotonic() + self._timeout)) as call:
+            seconds = call.left
+            if seconds <= 0:
+                raise Unanswered("no connection within the time-out", taken=False)
+            try:
+                with self._line.send(method, path, params, body, seconds) as response:
+                    content = _read(response)
+                    call.complete()
+            except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
+                # what connecting and sending raise is wrapped by requests, what reading the body raises is not
+                raise _unanswered(error, call) from None
+        return read_answer(response.status_code, content)
+
+    @property
+    def _line(self) -> _Line:
+        made_by, line = getattr(self._local, "line", (0, None))
+        if line is None or made_by != os.getpid():  # a forked child must not speak on its parent's connections
+            line = _Line(self._base)
+            self._local.line = (os.getpid(), line)
+        return line
+
+
+class _Line:
+    """One thread's way to the platform: a session, and what requests would find out anew for each call.
+
+    ``Session.request`` reads the environment for proxies and certificates, and a netrc file, and takes the URL apart:
+    more than half of what a call costs. Here that is done for the first call of a kind and kept with its token.
+    """
+
+    def __init__(self, base: str) -> None:
+        self._base = base
+        self._session = requests.Session()
+        adapter = _Adapter(pool_connections=2, pool_maxsize=2, max_retries=0)
+        self._session.mount("http://", adapter)
+        self._session.mount("https://", adapter)
+        self._environment: dict[str, Any] | None = None
+        #: the last call's, without its body, by method and path: its parameters change with the token
+        self._requests: dict[tuple[str, str], tuple[dict[str, str], requests.PreparedRequest]] = {}
+
+    def send(
+        self, method: str, path: str, params: dict[str, str], body: bytes | None, seconds: float
+    ) -> requests.Response:
+        """One request; the body of its answer is yet to be read. Raises what requests raises."""
+        request = self._prepared(method, path, params).copy()
+        if body is not None:
+            request.headers["Content-Type"] = "application/json; charset=utf-8"
+            request.prepare_body(body, None)
+        url = str(request.url)
+        if self._environment is None:
+            self._environment = dict(self._session.merge_environment_settings(url, {}, True, None, None))
+        return self._session.get_adapter(url).send(request, timeout=seconds, **self._environment)
+
+    def _prepared(self, method: str, path: str, params: dict[str, str]) -> requests.PreparedRequest:
+        known, request = self._requests.get((method, path), (None, None))
+        if request is None or known != params:
+            request = requests.PreparedRequest()
+            headers = dict(self._session.headers)
+            request.prepare(method=method, url=self._base + path, headers=headers, params=params)
+            self._requests[method, path] = (params, request)
+        return request
+
+
+def _read(response: requests.Response) -> bytes:
+    """The whole body, within bounds."""
+    body = bytearray()
+    while chunk := response.raw.read1(_CHUNK, decode_content=True):
+        body += chunk
+        if len(body) > MAX_ANSWER:
+            raise Unanswered(f"an answer of more than {MAX_ANSWER} bytes", taken=True)
+    return bytes(body)
+
+
+def _unanswered(error: Exception, call: Call) -> Unanswered:
+    """What ``error`` means for the call. Of the error, only its kind is told: its text holds the URL with the token."""
+    late = call.late or isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError))
+    if late:
+        reason = "no answer within the time-out" if call.sent else "no connection within the time-out"
+    elif isinstance(error, requests.ConnectionError):
+        reason = "connection lost" if call.sent else "no connection"
+    else:
+        reason = f"call failed with {type(error).__name__}"
+    return Unanswered(reason, taken=call.sent)
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = Connection
+
+
+class _TlsPool(HTTPSConnectionPool):
+    ConnectionCls = TlsConnection
+
+
+_POOLS = {"http": _Pool, "https": _TlsPool}
+
+
+class _Adapter(HTTPAdapter):
+    """Makes requests use our connections, also through a proxy of the environment."""
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        if proxy.lower().startswith("socks"):
+            raise requests.exceptions.InvalidSchema("a SOCKS proxy would not keep to the time-out: use an HTTP proxy")
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager

@@ -1,0 +1,76 @@
+"""The Celery app: ``celery -A worker worker``, ``celery -A worker flower``."""
+
+from __future__ import annotations
+
+import sys
+from typing import Any
+
+from celery import Celery
+from celery.signals import celeryd_init, worker_init, worker_process_shutdown
+
+from config.celery import celery_configuration
+from config.settings import Settings, SettingsError, load_settings
+from store.redis_check import check_redis
+from worker.celery_parts.backend import use_backend
+from worker.celery_parts.entrance import stop_where_refused
+from worker.celery_parts.event_pace import EventPace
+from worker.celery_parts.flower_port import use_flower
+from worker.celery_parts.follow_ups import note_follow_ups
+from worker.celery_parts.logs import keep_quiet, use_lines
+from worker.celery_parts.options import refuse
+from worker.celery_parts.prefork import use_prefork
+from worker.celery_parts.rate_command import use_rate_command
+from worker.celery_parts.threads import use_threads
+from worker.celery_parts.tracebacks import use_brief_tracebacks
+from worker.fetching.consumer import Flows, LaneAMQP
+from worker.fetching.reading import count_no_message
+from worker.fetching.transport import use_transport
+from worker.runtime import runtime
+from worker.sweeper import Sweeper
+
+
+def _settings() -> Settings:
+    try:
+        return load_settings()
+    except SettingsError:
+        # most of what starts with this app is a worker: name what it lacks in the same message
+        load_settings("worker")
+        raise
+
+
+settings = _settings()
+app = Celery("wxcheck", amqp=LaneAMQP)
+app.config_from_object(celery_configuration(settings))
+
+app.steps["worker"].add(Sweeper)
+app.steps["consumer"].add(Flows)
+app.steps["consumer"].add(EventPace)
+keep_quiet()
+use_lines(settings)
+use_transport(on_no_message=count_no_message)
+use_backend(app)
+use_threads()
+use_prefork()
+use_brief_tracebacks()
+use_rate_command()
+use_flower()
+
+
+@celeryd_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def check_options(conf: Any, options: dict[str, Any], **_: Any) -> None:
+    """A worker that cannot do what its options ask for stops at once."""
+    refuse(options, sys.argv, conf.worker_pool, conf.worker_concurrency)
+
+
+@worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def check_settings(**_: Any) -> None:
+    """A worker that cannot work stops at once, and says all that it lacks."""
+    check_redis(load_settings("worker"), "worker")
+    stop_where_refused(app)
+    note_follow_ups()
+
+
+@worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery ships no types
+def write_statistics(**_: Any) -> None:
+    """A child of a worker ends without Python's own end."""
+    runtime().reporter.stop()

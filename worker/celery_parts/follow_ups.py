@@ -1,0 +1,23 @@
+"""Notes the queue of each follow-up that a worker publishes (:mod:`store.watch.follow_ups`)."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from celery.signals import before_task_publish
+
+from store.watch.follow_ups import OWN
+from worker.runtime import runtime
+
+
+def note_follow_ups() -> None:
+    """Has this process, a worker, and its children remember where they publish to."""
+    before_task_publish.connect(_note, weak=False)
+
+
+def _note(sender: Any = None, routing_key: Any = None, declare: Any = None, **_: Any) -> None:
+    if isinstance(sender, str) and sender.startswith(OWN):
+        return
+    queue = getattr(declare[0], "name", None) if declare else routing_key
+    if isinstance(queue, str) and queue:
+        runtime().follow_ups.note(queue)

@@ -1,0 +1,162 @@
+"""The worker's log: its lines are the project's, Celery's records are named events too, and users' content and tokens
+stay out of it, whatever its level."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import socket
+import sys
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import celery.apps.worker
+from celery import signals
+from celery._state import get_current_task
+from celery.app import trace
+from celery.utils.log import get_multiprocessing_logger
+from celery.worker.consumer import consumer
+from kombu.exceptions import DecodeError
+
+from config.log_lines import Lines, formatter, is_json
+from config.logs import Log
+from config.names import FINISH, RECEIVE_PUSH
+from store.outbox.outbox import current_run
+
+if TYPE_CHECKING:
+    from config.settings import Settings
+
+log = Log(__name__)
+
+#: pools of greenlets replace it by one that must not be called from handlers of signals
+_write = os.write
+
+#: they write every message with its content (at DEBUG) and URLs with their tokens (also in warnings); what urllib3
+#: warns of comes as an exception, too
+_TALKATIVE = {"celery.pool": logging.INFO, "urllib3": logging.CRITICAL}
+
+#: Celery's words for a message that it cannot make a task of; it adds the message's body and headers
+_UNREADABLE = (
+    consumer.UNKNOWN_FORMAT,
+    consumer.UNKNOWN_TASK_ERROR,
+    consumer.INVALID_TASK_ERROR,
+    consumer.MESSAGE_DECODE_ERROR,
+)
+
+#: the events that Celery's records of a task are, by its words for them
+EVENTS = {
+    trace.LOG_RECEIVED: "task_received",
+    trace.LOG_SUCCESS: "task_succeeded",
+    trace.LOG_FAILURE: "task_failed",
+    trace.LOG_RETRY: "task_retried",
+    trace.LOG_IGNORED: "task_ignored",
+    trace.LOG_REJECTED: "task_rejected",
+}
+
+
+class HideBodies(logging.Filter):
+    """Leaves of a record about an unreadable message no more than its kind."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if record.msg in _UNREADABLE:
+            # the first line, without the headers that one of them has there: they may quote the arguments
+            said = str(record.msg).splitlines()[0].split(" [type")[0]
+            record.msg = f"{said} (what it holds is not shown)"
+            if isinstance(record.args, tuple):
+                # an exception may quote the body that it could not decode
+                kept = record.args[: said.count("%")]
+                record.args = tuple(type(arg).__name__ if isinstance(arg, DecodeError) else arg for arg in kept)
+            record.exc_info = None
+        return True
+
+
+def keep_quiet() -> None:
+    """Sets up the loggers of this process; to be called before Celery sets up its own."""
+    for name, level in _TALKATIVE.items():
+        logging.getLogger(name).setLevel(level)
+    logging.getLogger(consumer.logger.name).addFilter(HideBodies())
+
+
+def work_at_hand() -> dict[str, str | None]:
+    """Whose task this thread runs."""
+    task, run = get_current_task(), current_run()
+    if task is None or not task.request.id:
+        return {"task_id": run.task_id, "appid": run.appid} if run is not None and run.task_id else {}
+    found = {"task_id": task.request.id, "appid": run.appid if run is not None else None}
+    kwargs = task.request.kwargs
+    if task.name in (FINISH, RECEIVE_PUSH) and isinstance(kwargs, dict):
+        about = kwargs.get("push") if task.name == RECEIVE_PUSH else kwargs
+        found["appid"] = kwargs.get("appid")
+        found["trace_id"] = about.get("trace_id") if isinstance(about, dict) else None
+    return found
+
+
+def use_lines(settings: Settings) -> None:
+    """Makes the lines of this process, be it a worker, Flower or Celery's own command, those of ``LOG_FORMAT``."""
+    lines = _LogLines(settings)
+    signals.celeryd_init.connect(lines.worker_begins)
+    signals.celeryd_after_setup.connect(lines.worker_starts)
+    signals.after_setup_logger.connect(lines.logger_is_set_up)
+    signals.after_setup_task_logger.connect(lines.logger_is_set_up)
+    signals.worker_process_init.connect(lines.child_begins)
+    if "flower.command" in sys.modules:  # Celery's command has loaded it; it sets up its log by Tornado's
+        import tornado.log
+
+        made = partial(lines.of_flower, f"flower@{socket.gethostname()}")
+        setattr(tornado.log, "LogFormatter", made)  # noqa: B010 - for mypy it is a class, which this is not
+
+
+class _LogLines:
+    def __init__(self, settings: Settings) -> None:
+        self._format = settings.log_format
+        self._node = f"celery@{socket.gethostname()}"
+
+    def worker_begins(self, sender: str, instance: Any, **_: Any) -> None:
+        """Before anything is said: the name of the worker, and no banner among lines of JSON."""
+        self._node = sender
+        if is_json(self._format):
+            instance.quiet = True
+            celery.apps.worker.safe_say = self._say
+            # Celery warns of a worker that is root before it sets up its log, in which this handler goes
+            early = logging.StreamHandler(sys.__stderr__)
+            early.setFormatter(self._lines(sender, None, colours=False))
+            logging.basicConfig(handlers=[early])
+            logging.captureWarnings(True)
+
+    def worker_starts(self, sender: str, instance: Any, **_: Any) -> None:  # noqa: ARG002
+        pool = instance.pool_cls if isinstance(instance.pool_cls, str) else instance.pool_cls.__module__
+        log.info(
+            "worker_starts",
+            f"concurrency: {instance.concurrency} ({pool.rpartition('.')[2]})",
+            queues=",".join(sorted(instance.app.amqp.queues.consume_from)),
+        )
+
+    def logger_is_set_up(self, logger: logging.Logger, logfile: object, colorize: bool | None, **_: Any) -> None:
+        of_pool = get_multiprocessing_logger()
+        lines = self._lines(self._node, logfile, colours=colorize is not False)
+        for handler in [*logger.handlers, *(of_pool.handlers if of_pool is not None else [])]:
+            handler.setFormatter(lines)
+
+    def child_begins(self, sender: str, **_: Any) -> None:
+        """In a child that was not forked nothing else tells the worker's name."""
+        self._node = sender
+        for logger in (logging.getLogger(), logging.getLogger("celery.task"), get_multiprocessing_logger()):
+            for handler in logger.handlers:
+                if isinstance(handler.formatter, Lines):
+                    handler.formatter.process = sender
+
+    def of_flower(self, process: str, *_: Any, color: bool = True, **__: Any) -> Lines:
+        """In place of Tornado's ``LogFormatter``, which is told not to use colours where it writes to a file."""
+        return self._lines(process, None if color else "a file", colours=color)
+
+    def _lines(self, process: str, logfile: object, *, colours: bool) -> Lines:
+        names = {words.strip(): event for words, event in EVENTS.items()}
+        return formatter(self._format, process, names, work_at_hand, logfile=logfile, colours=colours)
+
+    def _say(self, message: object, _stream: object = None) -> None:
+        """In place of Celery's words on stdout, from handlers of signals: no lock may be taken."""
+        record = logging.LogRecord("celery", logging.INFO, "", 0, str(message), None, None)
+        line = self._lines(self._node, None, colours=False).format(record)
+        with contextlib.suppress(OSError):
+            _write(2, f"{line}\n".encode())

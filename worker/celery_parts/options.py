@@ -1,0 +1,87 @@
+"""Options of ``celery worker`` that would end a worker of checks, or do nothing in it: it stops at its start, and says
+what to do instead.
+"""
+
+from __future__ import annotations
+
+import difflib
+import itertools
+from typing import TYPE_CHECKING, Any
+
+from config.lanes import QUEUES
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping, Sequence
+
+#: what the names of queues begin with that are wxcheck's alone
+NAME_SPACE = "wxcheck."
+
+_PROCESSES = "start the worker with -P processes -c 4"
+#: what only a pool of processes does, and what else serves its purpose
+_OF_PROCESSES = {
+    "time_limit": ("--time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
+    "soft_time_limit": ("--soft-time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
+    "max_tasks_per_child": ("--max-tasks-per-child", _PROCESSES),
+    "max_memory_per_child": ("--max-memory-per-child", _PROCESSES),
+    "pool_start_method": ("--pool-start-method", _PROCESSES),
+}
+
+
+def refuse(options: Mapping[str, Any], argv: Sequence[str], pool: str, concurrency: int) -> None:
+    """Stops the process, in one line, if it cannot do what its ``options`` ask for.
+
+    ``options``: as Celery has read them from ``argv``. ``pool``, ``concurrency``: those of the configuration.
+    """
+    found = list(faults({"pool": pool, **options}, argv, concurrency))
+    if found:
+        raise SystemExit(f"celery worker: {'; '.join(found)}")
+
+
+def faults(options: Mapping[str, Any], argv: Sequence[str], concurrency: int) -> Iterator[str]:
+    """What is wrong with each option, and what to do about it."""
+    pool = _name(options["pool"])
+    if options.get("autoscale"):
+        yield "--autoscale: lanes share a fixed number of slots; say how many with -c 96, or start more workers"
+    if pool in ("gevent", "eventlet"):
+        yield f"-P {pool}: nobody gives a lost worker's messages out again; use -P threads -c 96, or -P processes -c 4"
+    elif pool == "thread" and _says_prefork(argv):
+        yield f"-P prefork: Celery takes it for its default, and starts threads; {_PROCESSES}"
+    if pool in ("thread", "solo"):
+        shown = "threads" if pool == "thread" else pool
+        for option, (flag, remedy) in _OF_PROCESSES.items():
+            if options.get(option):
+                yield f"{flag}: does nothing with -P {shown}; {remedy}"
+    asked = options.get("concurrency")
+    if pool == "solo" and isinstance(asked, int) and asked not in (1, concurrency):
+        yield f"-c {asked}: -P solo runs one task at a time; use -P threads -c {asked}"
+    if options.get("beat") or options.get("scheduler"):
+        flag = "-B" if options.get("beat") else "--scheduler"
+        yield f"{flag}: wxcheck has no schedule; start celery beat with the application that has one"
+    for option, flag in (("queues", "-Q"), ("exclude_queues", "-X")):
+        for name in options.get(option) or ():
+            if (fault := _fault_of_queue(str(name).strip())) is not None:
+                yield f"{flag} {name}: {fault}"
+
+
+def _name(pool: Any) -> str:
+    """The last part of a pool's module or name, as Celery names it: thread, prefork, solo, gevent, …"""
+    module = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
+    name = str(module).partition(":")[0].rpartition(".")[2]
+    return {"threads": "thread", "processes": "prefork"}.get(name, name)
+
+
+def _says_prefork(argv: Sequence[str]) -> bool:
+    apart = any(option in ("-P", "--pool") and value == "prefork" for option, value in itertools.pairwise(argv))
+    return apart or bool({"-Pprefork", "--pool=prefork"} & set(argv))
+
+
+def _fault_of_queue(name: str) -> str | None:
+    """What is wrong with a queue's name that is one of wxcheck's, and none that it has."""
+    if not name.startswith(NAME_SPACE) or name in QUEUES:
+        return None
+    for queue in (TEXT_QUEUE, MEDIA_QUEUE):
+        if name.startswith(f"{queue}."):
+            return f"the queue of one appId is served with {queue}; say -Q {queue}"
+    nearest = difflib.get_close_matches(name, QUEUES, n=len(QUEUES), cutoff=0)
+    return f"there is no such queue; the nearest is {nearest[0]}, of {', '.join(nearest)}"

@@ -1,0 +1,1 @@
+"""The fetching of messages from their queues, as permits come."""

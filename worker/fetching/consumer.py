@@ -1,0 +1,379 @@
+"""How a worker consumes: pushes as Celery does, each queue of checks by a flow (:mod:`worker.fetching.flow`)."""
+
+from __future__ import annotations
+
+import os
+import time
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from celery import bootsteps
+from celery.app.amqp import AMQP
+from kombu.common import ignore_errors
+from kombu.exceptions import OperationalError
+
+from config.lanes import QUEUE_OF, own_queue
+from config.logs import Log
+from store.connection import STORE_AWAY
+from worker.fetching.flow import Flow
+from worker.fetching.reading import ReadingConsumer
+from worker.fetching.sorter import Sorter, sorter
+from worker.fetching.transport import Channel as RedisChannel
+from worker.messages import publish_again, raw_message
+from worker.runtime import runtime
+from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu import Message, Queue
+
+    from config.lanes import Lane
+    from store.quota.permit import Snooze
+
+log = Log(__name__)
+
+#: the lane of each shared queue
+LANES: dict[str, Lane] = {queue: lane for lane, queue in QUEUE_OF.items()}
+#: how the slots of a worker are shared by what it serves; what the lanes leave is for pushes
+SHARES = {TEXT_QUEUE: 3, MEDIA_QUEUE: 2}
+PUSH_SHARE = 1
+
+#: seconds between two looks for appIds that have a queue of their own
+CROWD_LOOK = 1.0
+#: seconds between two searches of such queues that nobody has marked
+SEARCH = 30.0
+#: seconds for which such a queue must have been empty before it is given up
+CROWD_KEEP = 3.0
+#: seconds for which a channel is kept that no longer consumes: a fetch under way would be lost with it
+CHANNEL_KEEP = 5.0
+
+
+class TaskConsumer(ReadingConsumer):
+    """The worker's consumer, which leaves the queues of checks to their flows, but still lists them."""
+
+    flows: Flows | None = None
+
+    def _basic_consume(self, queue: Queue, *args: Any, **kwargs: Any) -> Any:
+        if self.flows is not None and queue.name in LANES:
+            self.flows.open(queue.name)
+            return None
+        return super()._basic_consume(queue, *args, **kwargs)
+
+    def cancel_by_queue(self, queue: Any) -> None:
+        name = getattr(queue, "name", queue)
+        super().cancel_by_queue(queue)
+        if self.flows is not None and name in LANES:
+            self.flows.close(name)
+
+    def consuming_from(self, queue: Any) -> bool:
+        name = getattr(queue, "name", queue)
+        return bool(super().consuming_from(queue)) or (self.flows is not None and self.flows.is_open(name))
+
+    def cancel(self) -> None:
+        super().cancel()
+        if self.flows is not None:
+            self.flows.close_all()
+
+    close = cancel
+
+
+class LaneAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
+    """Makes the worker's consumer a :class:`TaskConsumer`."""
+
+    Consumer = TaskConsumer
+
+
+class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
+    """Opens a flow for each queue of checks that the worker serves, and for the appIds that have their own."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)
+    name = "Flows"
+
+    #: False in a worker without an event loop, where Celery itself consumes these queues
+    running = True
+    #: those of this process, while they run; a child of it has none
+    current: Flows | None = None
+
+    def __init__(self, consumer: Any, **options: Any) -> None:
+        super().__init__(consumer, **options)
+        self.consumer = consumer
+        self._flows: dict[str, Flow] = {}
+        #: threads for what may wait for the store: looks at lanes, and looks for crowds
+        self._looks: ThreadPoolExecutor | None = None
+        self._searches: ThreadPoolExecutor | None = None
+        self._sorter: Sorter | None = None
+        self._search_at = 0.0
+        #: what is being done in the second of them
+        self._sorting: set[Lane] = set()
+        self._searching = False
+        self._sharing = False
+        self._starts = 0
+        self._stopped = True
+        #: flow and delivery tag of each message in hand, by task id
+        self._in_hand: dict[str, tuple[Flow, Any]] = {}
+        #: appIds that have a queue of their own, by lane
+        self.crowds: dict[Lane, set[str]] = {"text": set(), "media": set()}
+
+    def start(self, consumer: Any) -> None:
+        Flows.running = consumer.hub is not None
+        if consumer.hub is None:
+            log.warning("flows_off", "this pool has no event loop; use threads, processes or solo")
+            return
+        self._flows = {}
+        self._in_hand = {}
+        self._stopped = False
+        Flows.current = self
+        self._looks = ThreadPoolExecutor(1, thread_name_prefix="lanes")
+        self._searches = ThreadPoolExecutor(1, thread_name_prefix="crowds")
+        self._sorting.clear()
+        self._searching = self._sharing = False
+        self.publish_errors = (OperationalError, *consumer.connection_errors)
+        self.handle = consumer.create_task_handler()
+        consumer.task_consumer.flows = self
+        # also for a single Mini Program: there may have been others before
+        self._sorter = sorter(runtime().settings)
+        self._starts += 1
+        self._look_for_crowds(self._starts)
+
+    def stop(self, consumer: Any) -> None:
+        self._stopped = True
+        for flow in self._flows.values():
+            ignore_errors(consumer, flow.close)
+        for threads in (self._looks, self._searches):
+            if threads is not None:
+                threads.shutdown(wait=False, cancel_futures=True)
+
+    def shutdown(self, consumer: Any) -> None:
+        self.stop(consumer)
+        for flow in self._flows.values():
+            ignore_errors(consumer, flow.drop)
+        self._flows.clear()
+
+    @classmethod
+    def sent(cls, task_id: str, ahead: float) -> None:
+        """Says that the call of a check goes out now, with a permit that lay so many seconds ahead; from any thread."""
+        flows = cls.current
+        if flows is not None and (found := flows._in_hand.get(task_id)) is not None:
+            flow, tag = found
+            flows.call(flow.sent, tag, ahead)
+
+    def received(self, task_id: object, flow: Flow, tag: Any) -> None:
+        """Says that a flow has a message in hand."""
+        if isinstance(task_id, str):  # Celery says what is wrong with another one
+            self._in_hand[task_id] = (flow, tag)
+
+    def gone(self, task_id: object, tag: Any) -> None:
+        """Says that it has it no more; from any thread."""
+        if isinstance(task_id, str) and self._in_hand.get(task_id, (None, None))[1] == tag:
+            self._in_hand.pop(task_id, None)
+
+    def open(self, name: str) -> None:
+        """Begins to consume a queue."""
+        if name in self._flows or self._stopped:
+            return
+        programs = runtime().settings.programs
+        appid = next(iter(programs)) if len(programs) == 1 else None
+        self._flows[name] = Flow(self, name, LANES[name], appid, self._slots(without=set()))
+
+    def close(self, name: str) -> None:
+        """Ends consuming a queue, and those that were split off it."""
+        for own in [own for own in self._flows if own == name or own.startswith(f"{name}.")]:
+            self._flows.pop(own).close()
+
+    def close_all(self) -> None:
+        for flow in self._flows.values():
+            flow.close()
+
+    def is_open(self, name: str) -> bool:
+        return name in self._flows
+
+    def call(self, function: Callable[..., None], *args: Any) -> None:
+        """Calls ``function`` in the hub's thread."""
+        self.consumer.hub.call_soon(self._guarded, function, *args)
+
+    def later(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
+        """Calls ``function`` in the hub's thread after a while."""
+        self.consumer.hub.call_later(seconds, self._guarded, function, *args)
+
+    def look(self, appid: str, lane: Lane, then: Callable[[Snooze | None], None]) -> None:
+        """Asks in another thread whether a lane is open, and tells ``then``."""
+        self._aside(self._looks, lambda: runtime().quota.look(runtime().settings.programs[appid], lane), then)
+
+    def crowd(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
+        """Gives an appId a queue of its own, from which nothing is fetched for ``seconds``."""
+        own = self._flows.get(own_queue(QUEUE_OF[lane], appid))
+        if own is not None:
+            own.busy_at = time.monotonic()
+        if appid not in self.crowds[lane]:
+            log.info("lane_crowded", "its checks wait in a queue of their own", appid=appid, lane=lane)
+            self._open_own(lane, appid, seconds)
+            self.crowds[lane] |= {appid}
+            self._sort(lane)
+
+    def readdress(self, message: Message, lane: Lane, appid: str) -> bool:
+        """Has a message go to the front of its appId's queue when it is given back; False where the broker cannot, or
+        does not know that queue."""
+        name = own_queue(QUEUE_OF[lane], appid)
+        if not isinstance(message.channel, RedisChannel) or name not in self._flows:
+            return False
+        message.channel.readdress(message, name)
+        return True
+
+    def mark(self, lane: Lane, appid: str) -> None:
+        """Has every worker look into the queue of an appId. To be said after a message was put there, so that who finds
+        the queue empty and takes the mark away has not overlooked it."""
+        self.crowd(lane, appid)
+        self._set_mark(lane, appid)
+
+    def move(self, message: Message, lane: Lane, appid: str) -> None:
+        """Moves a message to the queue of its appId; raises where it did not get there."""
+        # before it: where the store is away nothing is published, and so nothing is published twice
+        runtime().crowds.add(lane, appid)
+        publish_again(self.consumer.app, raw_message(message, own_queue(QUEUE_OF[lane], appid)))
+        # what is published is moved: whatever goes wrong from here on, it must not be given back as well
+        self._set_mark(lane, appid)
+
+    def share(self, flow: Flow) -> int:
+        """How many messages a flow may have in hand, so that all of its lane's leave slots to the others."""
+        at_work = [other for other in self._flows.values() if other is flow or other.at_work]
+        lane = sum(other.lane == flow.lane for other in at_work)
+        elsewhere = {other.lane for other in at_work} - {flow.lane}
+        return self._slots(without=elsewhere) // max(1, lane)
+
+    def _set_mark(self, lane: Lane, appid: str) -> None:
+        try:
+            runtime().crowds.add(lane, appid)
+        except Exception as error:  # noqa: BLE001 - it is found by the next look into all such queues
+            log.warning("crowd_not_marked", type(error).__name__, appid=appid, lane=lane)
+
+    def share_anew(self) -> None:
+        """Shares the slots anew, for a flow has something to do, or nothing any more; from any thread."""
+        if not self._sharing:
+            self._sharing = True
+            self.call(self._share_anew)
+
+    def _share_anew(self) -> None:
+        self._sharing = False
+        for flow in self._flows.values():
+            flow.tell_size()
+
+    def _guarded(self, function: Callable[..., None], *args: Any) -> None:
+        if self._stopped and function.__name__ != "_take_back":
+            return
+        try:
+            function(*args)
+        except self.consumer.connection_errors:
+            raise  # the worker connects anew
+        except Exception as error:  # noqa: BLE001 - it would end the worker; what was in hand is not acknowledged
+            # the text of the error may quote a message
+            log.error("flow_failed", f"{type(error).__name__} in {function.__name__}")  # noqa: TRY400
+
+    def _slots(self, without: set[Lane]) -> int:
+        """The slots of a lane; those of a lane that has nothing to do are lent, those of the pushes never."""
+        served = {queue.name for queue in self.consumer.task_consumer.queues}
+        parts = sum(SHARES.get(queue, 0) for queue in served) + (PUSH_SHARE if served - set(SHARES) else 0)
+        own = sum(SHARES[queue] for queue in served & set(SHARES) if LANES[queue] not in without)
+        return max(1, int(self.consumer.controller.concurrency * own / max(1, parts)))
+
+    def _aside(self, threads: ThreadPoolExecutor | None, work: Callable[[], Any], then: Callable[[Any], None]) -> None:
+        def run() -> None:
+            try:
+                found = work()
+            except Exception as error:  # noqa: BLE001 - the store may be away, and the next look comes
+                log.warning("look_failed", type(error).__name__)
+                found = None
+            self.call(then, found)
+
+        if threads is not None and not self._stopped:
+            threads.submit(run)
+
+    def _look_for_crowds(self, start: int) -> None:
+        if start != self._starts:
+            return  # the worker has connected anew since
+        if not self._searching:
+            self._searching = True
+            self._aside(self._searches, self._crowds, self._found_crowds)
+        self.later(CROWD_LOOK, self._look_for_crowds, start)
+
+    def _crowds(self) -> dict[Lane, set[str]]:
+        """The appIds with a queue of their own; now and then also those whose mark was lost with a process."""
+        if self._sorter is not None and time.monotonic() > self._search_at:
+            self._search_at = time.monotonic() + SEARCH
+            for lane, queue in QUEUE_OF.items():
+                for appid in self._sorter.waiting(queue, runtime().settings.programs):
+                    runtime().crowds.add(lane, appid)
+        return {lane: runtime().crowds.members(lane) for lane in self.crowds}
+
+    def _found_crowds(self, crowds: dict[Lane, set[str]] | None) -> None:
+        self._searching = False
+        if crowds is None:
+            return
+        for lane, marked in crowds.items():
+            # also of an appId that is not configured any more: its checks fail with that, instead of waiting for ever
+            self.crowds[lane] = marked | self._own_queues(lane)
+            for appid in self.crowds[lane]:
+                self._open_own(lane, appid)
+            if self.crowds[lane]:
+                self._sort(lane)
+        for name, flow in list(self._flows.items()):
+            if name not in LANES:
+                self._close_if_empty(name, flow)
+
+    def _own_queues(self, lane: Lane) -> set[str]:
+        """The appIds whose own queue is served here: a mark may be set after the others were read, and what goes the
+        plain way meanwhile would overtake what is there."""
+        prefix = own_queue(QUEUE_OF[lane], "")
+        return {name.removeprefix(prefix) for name in self._flows if name.startswith(prefix)}
+
+    def _sort(self, lane: Lane) -> None:
+        """Has what waits in the shared queue sorted, in another thread, where the broker allows it."""
+        queue, crowded = QUEUE_OF[lane], set(self.crowds[lane])
+
+        def sort() -> None:
+            for appid in self._sorter.sort(queue, crowded) if self._sorter else ():
+                runtime().crowds.add(lane, appid)
+
+        def sorted_out(_: None) -> None:
+            self._sorting.discard(lane)
+
+        several = len(runtime().settings.programs) > 1
+        if self._sorter is not None and several and queue in self._flows and lane not in self._sorting:
+            self._sorting.add(lane)
+            self._aside(self._searches, sort, sorted_out)
+
+    def _open_own(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
+        queue = QUEUE_OF[lane]
+        name = own_queue(queue, appid)
+        if queue not in self._flows or name in self._flows or self._stopped:
+            return
+        self._flows[name] = Flow(self, name, lane, appid, self._slots(without=set()))
+        if seconds:
+            self._flows[name].pause(seconds, "crowded")
+
+    def _close_if_empty(self, name: str, flow: Flow) -> None:
+        if not flow.idle or time.monotonic() - flow.busy_at < CROWD_KEEP or flow.size():
+            return
+        lane: Lane = "text" if name.startswith(TEXT_QUEUE) else "media"
+        appid = name.removeprefix(own_queue(QUEUE_OF[lane], ""))
+        try:
+            runtime().crowds.remove(lane, appid)
+            if flow.size():
+                runtime().crowds.add(lane, appid)
+                return
+        except STORE_AWAY as error:
+            log.warning("crowd_not_given_up", type(error).__name__, appid=appid, lane=lane)
+            return
+        self.crowds[lane] -= {appid}
+        # the mark is gone: whoever moves a message from now on sets it again
+        flow = self._flows.pop(name)
+        flow.close()
+        # the channel may still be waiting for a message, which then goes back
+        self.later(CHANNEL_KEEP, flow.drop)
+
+
+def _forget_flows() -> None:
+    Flows.current = None
+
+
+os.register_at_fork(after_in_child=_forget_flows)

@@ -1,0 +1,371 @@
+"""Fetches the checks of one queue as permits come, so that none waits in a worker's memory or slots.
+
+The queue has a channel of its own, with a window (:mod:`worker.fetching.window`). A check that gets no permit goes
+back to the place that it had; where none in hand waits for its send time, the queue is paused until permits come. With
+several Mini Programs on one queue a pause would hold up those that have permits, so there the check moves to a queue of
+its appId, ``wxcheck.text.<appid>``, and all of that appId that come after follow it, until it is empty.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any
+
+from kombu.exceptions import ChannelError
+
+from config.celery import queue_named
+from config.logs import Log
+from config.names import REFUSE
+from store.connection import STORE_AWAY
+from store.quota.permits import LOOK_AHEAD
+from worker.celery_parts.request import ALONE
+from worker.fetching.reading import ReadingConsumer
+from worker.fetching.transport import Channel as RedisChannel
+from worker.fetching.window import Window
+from worker.messages import appid_of, digest_in, eta_of, raw_message
+from worker.runtime import runtime
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu import Message
+
+    from config.lanes import Lane
+    from store.quota.permit import Snooze
+    from worker.fetching.consumer import Flows
+
+log = Log(__name__)
+
+#: seconds over which messages are gathered that are given back together, in their order; while others are in hand that
+#: may come back too, more of them
+GATHER = 0.05
+GATHER_LONGEST = 1.5
+#: seconds between two looks at a lane that is closed for longer: a clock may be put right, a rate be raised
+LOOK = 1.0
+
+
+class Flow:
+    """One queue of checks, as this worker consumes it. All but :meth:`held_back` runs in the hub's thread."""
+
+    def __init__(self, flows: Flows, name: str, lane: Lane, appid: str | None, cap: int) -> None:
+        self._flows = flows
+        self.lane = lane
+        #: whose checks they are; None: of several
+        self._appid = appid
+        self.name = name
+        self.window = Window(cap)
+        self._fetched = 0
+        #: number of fetching, by delivery tag
+        self._in_hand: dict[Any, int] = {}
+        #: those of them whose call is sent
+        self._sent: set[Any] = set()
+        #: whose checks are in hand, by delivery tag, where they are of several
+        self._whose: dict[Any, str | None] = {}
+        self._returning: list[tuple[int, Message]] = []
+        self._gathering = False
+        self._gather_until = 0.0
+        #: whether also what is sent may come back, for the platform refuses it
+        self._all_may_return = False
+        #: whose messages go to their own queue when they are given back
+        self._elsewhere: set[str] = set()
+        self._paused = False
+        self._closed = False
+        self._told_size = 0
+        self.busy_at = time.monotonic()
+        self._channel = flows.consumer.connection.channel()
+        self._consumer = ReadingConsumer(
+            self._channel,
+            queues=[queue_named(name)],
+            accept=flows.consumer.app.conf.accept_content,
+            on_message=self._on_message,
+        )
+        #: whether the broker is about to be told how many messages may be in hand
+        self._telling = False
+        self._tell_size()
+        self._consumer.consume()
+
+    @property
+    def at_work(self) -> bool:
+        """Whether its messages take slots."""
+        return bool(self._in_hand)
+
+    @property
+    def idle(self) -> bool:
+        """Whether nothing of it is in hand."""
+        return not self._in_hand and not self._returning
+
+    def size(self) -> int:
+        """How many messages wait in the queue."""
+        (queue,) = self._consumer.queues
+        try:
+            return int(queue.queue_declare(passive=True).message_count)
+        except ChannelError:
+            return 0  # to Redis an empty queue is none
+
+    def held_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
+        """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
+        self._flows.call(self._take_back, message, why, seconds, appid)
+
+    def sent(self, tag: Any, ahead: float) -> None:
+        """A message in hand has its permit, which lay so many seconds ahead, and its call goes out."""
+        if tag in self._in_hand and tag not in self._sent:
+            self._sent.add(tag)
+            # with several Mini Programs nobody is to wait for permits of another: those that get none go elsewhere
+            self.window.granted(ahead if self._appid is not None else None)
+            self.tell_size()
+
+    def close(self) -> None:
+        """Ends consuming; what is in hand ends, or is given back."""
+        if not self._closed:
+            self._closed = True
+            self._consumer.cancel()
+            self._give_back()
+
+    def drop(self) -> None:
+        """Gives up the channel."""
+        self.close()
+        self._channel.close()
+
+    def _on_message(self, message: Message) -> None:
+        if self._closed:
+            message.reject_log_error(log.logger, self._flows.consumer.connection_errors, requeue=True)
+            return
+        self.busy_at = time.monotonic()
+        self._fetched += 1
+        tag = message.delivery_tag
+        self._in_hand[tag] = self._fetched
+        if len(self._in_hand) == 1:
+            self._flows.share_anew()
+        message.flow = self
+        self._flows.received(message.headers.get("id"), self, tag)
+        message.ack = self._watched(message, message.ack)
+        message.reject = self._watched(message, message.reject)
+        message.requeue = self._watched(message, message.requeue)
+        if not self._sets_aside(message):
+            self._flows.handle(message)
+
+    def _watched(self, message: Message, end: Callable[..., Any]) -> Callable[..., Any]:
+        def ended(*args: Any, **kwargs: Any) -> Any:
+            sent = message.delivery_tag in self._sent
+            if self._let_go(message) is not None:
+                if not sent:
+                    self.window.granted(None)
+                self.tell_size()
+                if not self._in_hand:
+                    self._flows.share_anew()
+            return end(*args, **kwargs)
+
+        return ended
+
+    def _let_go(self, message: Message) -> int | None:
+        """The number of a message, which is in hand no more; None where it was not."""
+        tag = message.delivery_tag
+        self._flows.gone(message.headers.get("id"), tag)
+        self._whose.pop(tag, None)
+        self._sent.discard(tag)
+        return self._in_hand.pop(tag, None)
+
+    def _sets_aside(self, message: Message) -> bool:
+        """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
+        if message.headers.get("task") == REFUSE:
+            return False  # it is of no appId, and sends nothing
+        try:
+            at = eta_of(message)
+            if at is not None and at > time.time() + LOOK_AHEAD:
+                queue = self.name.removesuffix(f".{self._appid}")
+                task_id, digest = message.headers["id"], digest_in(message)
+                if runtime().shelf.put(task_id, raw_message(message, queue), at, digest=digest) == "taken":
+                    # the task says what is wrong with it, and at once
+                    del message.headers["eta"]
+                    return False
+            elif self._appid is not None:
+                return False
+            else:
+                appid = appid_of(message, runtime().settings.default_appid)
+                if not self._is_crowded(appid):
+                    self._whose[message.delivery_tag] = appid
+                    return False
+                appid = str(appid)
+                if appid in self._elsewhere and self._flows.readdress(message, self.lane, appid):
+                    # fetched with those that are being given back, so it goes with them
+                    self._return(self._let_go(message) or 0, message)
+                    return True
+                self._flows.crowd(self.lane, appid)
+                self._flows.move(message, self.lane, appid)
+        except STORE_AWAY + self._flows.publish_errors as error:
+            log.warning("not_set_aside", type(error).__name__, task_id=message.headers.get("id"))
+            self._take_back(message, "store", LOOK, None)
+        except Exception as error:  # noqa: BLE001 - it must not end the worker, and the next one
+            log.warning("unreadable", type(error).__name__, task_id=message.headers.get("id"))
+            return False  # Celery, or the task, says what is wrong with it
+        else:
+            message.ack_log_error(log.logger, self._flows.consumer.connection_errors)
+        return True
+
+    def _is_crowded(self, appid: str | None) -> bool:
+        """Whether an appId's checks wait elsewhere, or take so many slots that the others' would wait behind them."""
+        if appid not in runtime().settings.programs:
+            return False  # refused when it runs
+        if appid in self._flows.crowds[self.lane]:
+            return True
+        return sum(whose == appid for whose in self._whose.values()) >= max(1, self.window.cap // 2)
+
+    def _take_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
+        number = self._let_go(message)
+        if number is None or message.acknowledged:
+            return
+        self._all_may_return |= why not in ("minute", ALONE)
+        elsewhere = self._appid is None and appid is not None and not self._closed
+        if elsewhere and appid is not None and self._moved(message, appid, seconds):
+            return
+        if why in (ALONE, "store"):
+            self._mark(message)
+        self._return(number, message)
+        if self._closed:
+            self._give_back()
+            return
+        if elsewhere:
+            return
+        if why == ALONE:
+            self.tell_size()
+            return
+        waiting = len(self._in_hand) - len(self._sent)
+        self.window.refused(waiting)
+        self.tell_size()
+        if not waiting or seconds > LOOK:
+            self.pause(seconds, why)
+
+    def _moved(self, message: Message, appid: str, seconds: float) -> bool:
+        """Moves a message to the queue of its appId; False where it gets there by being given back."""
+        try:
+            self._flows.crowd(self.lane, appid, seconds)
+            if self._flows.readdress(message, self.lane, appid):
+                self._elsewhere.add(appid)
+                return False
+            self._flows.move(message, self.lane, appid)
+        except STORE_AWAY + self._flows.publish_errors as error:
+            log.warning("not_moved", type(error).__name__, task_id=message.headers.get("id"), appid=appid)
+            return False
+        message.ack_log_error(log.logger, self._flows.consumer.connection_errors)
+        return True
+
+    def _mark(self, message: Message) -> None:
+        """Has a message say that it comes again: its check may be on its way, or have its ending."""
+        if not isinstance(message.channel, RedisChannel):
+            return  # its broker does
+        try:
+            message.channel.readdress(message, self.name, redelivered=True)
+        except self._flows.consumer.connection_errors as error:
+            log.info("not_marked", type(error).__name__, task_id=message.headers.get("id"))
+
+    def _return(self, number: int, message: Message) -> None:
+        """Has a message given back, with those that come soon."""
+        self._returning.append((number, message))
+        if not self._gathering and not self._closed:
+            self._gathering = True
+            self._gather_until = time.monotonic() + GATHER_LONGEST
+            self._flows.later(GATHER, self._gather)
+
+    def _gather(self) -> None:
+        """Gives back together what was fetched together: what comes later goes before it."""
+        whose = {self._whose_is(message) for _, message in self._returning}
+        may_return = set(self._in_hand) - (set() if self._all_may_return else self._sent)
+        others = any(self._whose.get(tag) in whose for tag in may_return) if self._appid is None else may_return
+        may_come = self._one_comes or (others and (self._paused or self._appid is None))
+        if may_come and time.monotonic() < self._gather_until:
+            self._flows.later(GATHER, self._gather)
+        else:
+            self._give_back()
+
+    @property
+    def _one_comes(self) -> bool:
+        """Whether a message may be on its way although the queue is paused. The transport gives it back at once, so
+        that has to be before those are given back that were fetched earlier."""
+        return self._paused and isinstance(self._channel, RedisChannel) and self._channel.is_fetching
+
+    def _whose_is(self, message: Message) -> str | None:
+        return appid_of(message, runtime().settings.default_appid)
+
+    def _give_back(self) -> None:
+        """Gives back what was fetched in vain; the last one first, for each goes to the front."""
+        self._gathering = self._all_may_return = False
+        returning, self._returning = self._returning, []
+        elsewhere, self._elsewhere = self._elsewhere, set()
+        for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
+            try:
+                message.reject_log_error(log.logger, self._flows.consumer.connection_errors, requeue=True)
+            except Exception as error:  # noqa: BLE001 - the broker refuses it (it may be full), and gives it out again
+                task_id = message.headers.get("id")
+                log.error("not_given_back", type(error).__name__, task_id=task_id)  # noqa: TRY400
+        for appid in elsewhere:
+            self._flows.mark(self.lane, appid)
+
+    def pause(self, seconds: float, why: str) -> None:
+        """Fetches nothing for ``seconds``, or longer, as the lane opens."""
+        if self._paused or self._closed:
+            return
+        self._paused = True
+        self._consumer.cancel()
+        self.tell_size()
+        if seconds > LOOK:
+            level = logging.INFO if why == "minute" else logging.WARNING
+            log.log(level, "queue_paused", f"{why}, for {seconds:.1f} s", queue=self.name, appid=self._appid)
+        # all who were refused together must not come back together
+        self._wait(seconds + random.uniform(0, LOOK_AHEAD / 2), why)  # noqa: S311
+
+    def _wait(self, seconds: float, why: str) -> None:
+        if why == "store" or self._appid is None:
+            self._flows.later(min(seconds, LOOK), self._probe)
+        elif seconds <= LOOK:
+            self._flows.later(seconds, self._resume)
+        else:
+            self._flows.later(LOOK, self._look)
+
+    def _look(self) -> None:
+        """Asks, without a message in hand, whether the lane is open."""
+        if self._paused and not self._closed and self._appid is not None:
+            self._flows.look(self._appid, self.lane, self._seen)
+
+    def _seen(self, snooze: Snooze | None) -> None:
+        if snooze is None:
+            self._resume()
+        else:
+            self._wait(snooze.seconds, snooze.why)
+
+    def _probe(self) -> None:
+        self.window.probe()
+        self._resume(known=False)
+
+    def _resume(self, *, known: bool = True) -> None:
+        if not self._paused or self._closed:
+            return
+        self._paused = False
+        if known:
+            self.window.resume()
+        self.tell_size()
+        self._consumer.consume()
+
+    def tell_size(self) -> None:
+        """Tells the broker how many messages may be in hand, where that has changed. RabbitMQ answers to that, and a
+        worker that waited for the answer while it received a message was seen to hang: there it is told afterwards."""
+        if isinstance(self._channel, RedisChannel):
+            self._tell_size()
+        elif not self._telling:
+            self._telling = True
+            self._flows.call(self._tell_later)
+
+    def _tell_later(self) -> None:
+        self._telling = False
+        self._tell_size()
+
+    def _tell_size(self) -> None:
+        size = max(1, min(len(self._sent) + self.window.size, self._flows.share(self)))
+        if self._one_comes:
+            # kombu leaves it unread while there is no room
+            size = max(size, len(self._in_hand) + len(self._returning) + 1)
+        if size != self._told_size and not self._closed:
+            self._told_size = size
+            # where the broker takes it so, for the channel, and not only for consumers that begin later
+            self._channel.basic_qos(0, size, not self._flows.consumer.connection.qos_semantics_matches_spec)

@@ -1,1 +1,0 @@
-"""The Lua scripts that the store runs: one verb each, atomic."""
