@@ -64,7 +64,7 @@ bench-holding: setup  ## measures what waiting checks cost, and whom they hold u
 images:  ## pins the images of Dockerfile and compose files by digest; needs Docker
 	deploy/pin-images
 
-lint: setup  ## runs ruff: rules and format
+lint: setup  ## runs ruff, and import-linter for who may import whom
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports
