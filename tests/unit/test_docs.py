@@ -1,4 +1,7 @@
-"""Documentation against the repository: links, paths, modules, targets of make, decisions and their index."""
+"""Documentation against the repository: links, paths, modules, targets of make, decisions and their index.
+
+Tests: docs/, README.md, CONTRIBUTING.md
+"""
 
 from __future__ import annotations
 
@@ -32,6 +35,7 @@ TOPS = [path for path in ROOT.iterdir() if path.name not in {".git", ".venv", "b
 
 FILE_NAME = re.compile(r"[\w.-]+\.(py|lua|md|toml|ya?ml|lock|json5?|sh)")
 
+CONTRIBUTING = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
 DECISIONS = sorted((ROOT / "docs" / "decisions").glob("0*.md"))
 INDEX = ROOT / "docs" / "decisions" / "README.md"
 every_decision = pytest.mark.parametrize("decision", DECISIONS, ids=lambda path: path.name[:4])
@@ -114,6 +118,22 @@ def test_every_module_that_is_named_exists(document: Path) -> None:
         rest = parts[len(found[0].relative_to(ROOT).parts) :]
         source = found[0] / "__init__.py" if found[0].is_dir() else found[0].with_suffix(".py")
         assert all(re.search(rf"\b{name}\b", source.read_text(encoding="utf-8")) for name in rest), token
+
+
+@every_document
+def test_every_target_of_make_that_is_named_exists(document: Path) -> None:
+    targets = re.findall(r"^([a-z][a-z-]*):", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)
+    text = document.read_text(encoding="utf-8")
+    code = [*quoted(document), *re.findall(r"^ *```.*?^ *```$", text, flags=re.MULTILINE | re.DOTALL)]
+    named = re.findall(r"^make((?: [a-z-]+)+)", "\n".join(code), re.MULTILINE)
+    for target in " ".join(named).split():
+        assert target in targets, target
+
+
+def test_contributing_names_every_room() -> None:
+    (table,) = re.findall(r"^## The rooms\n(.*?)^## ", CONTRIBUTING, re.MULTILINE | re.DOTALL)
+    rooms = {path.name for path in TOPS if path.is_dir() and not path.name.startswith(".") and any(path.rglob("*.py"))}
+    assert {room for room in rooms if f"| `{room}/`" not in table and f", `{room}/`" not in table} == set()
 
 
 @every_decision

@@ -1,4 +1,7 @@
-"""The files around the code: Makefile, hooks, Renovate, forms for issues, changelog and version."""
+"""The files around the code: Makefile, hooks, Renovate, forms for issues, changelog and version.
+
+Tests: Makefile, .pre-commit-config.yaml, renovate.json, CHANGELOG.md, pyproject.toml
+"""
 
 from __future__ import annotations
 
