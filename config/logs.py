@@ -1,7 +1,7 @@
 """Named events: what the project's processes write into their logs, each with the same fields everywhere.
 
-``log = Log(__name__)`` and then ``log.warning("lane_held", "closed for 8 s", appid=appid, lane=lane)`` is the line
-``lane_held appid=wx0 lane=text: closed for 8 s``, and in JSON these are fields. Every name is in docs/logs.md.
+``log = Log(__name__)`` and then ``log.warning("lane_closed", "closed for 8 s", appid=appid, lane=lane)`` is the line
+``lane_closed appid=wx0 lane=text: closed for 8 s``, and in JSON these are fields. Every name is in docs/logs.md.
 """
 
 from __future__ import annotations

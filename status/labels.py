@@ -20,11 +20,11 @@ from wxcheck import (
 OTHER = "other"
 
 WINDOWS = ("minute", "day")
-#: of a lane; ``held``: by the platform's quota, ``stopped``: the platform refuses the appId, ``paused``: Redis is new,
-#: ``spent``: the day's quota is used up
-STATES = ("open", "slowed", "held", "stopped", "paused", "spent")
-#: of calls; ``held``: a check was put back, for there was no permit
-RESULTS = ("sent", "held", "refused", "retried")
+#: of a lane; ``closed``: the platform says that the second's or the minute's quota is used up, ``spent``: the day's is,
+#: ``paused``: Redis is new, ``stopped``: the platform refuses the appId
+STATES = ("open", "slowed", "closed", "stopped", "paused", "spent")
+#: of calls; ``given_back``: a check was given back, for there was no permit
+RESULTS = ("sent", "given_back", "refused", "retried")
 KINDS = ("text", "image", "audio")
 SUGGESTS = ("pass", "review", "risky")
 #: of verdicts; what each means: :class:`wxcheck.Verdict`

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 BUCKET, SIZE = 25_000, 4096
 MICRO = 1_000_000
 
-_HELD: dict[str, Said] = {
+_CLOSED: dict[str, Said] = {
     "second": {"en": "WeChat said: too many calls within a second (44990)", "zh": "微信返回：一秒内调用过多（44990）"},
     "minute": {
         "en": "WeChat said that this minute's quota is used up (44991)",
@@ -66,10 +66,10 @@ def lane_numbers(stored: Stored, per_minute: int, per_day: int, now: float) -> d
 
 
 def curve(minutes: Mapping[int, Counter[str]], appid: str, lane: str) -> list[list[int]]:
-    """The last hour: of each minute its start in seconds since the epoch, and calls sent, held and refused."""
+    """Each minute of the last hour: its start in seconds since the epoch, calls sent, checks given back, refusals."""
     prefix = f"calls|{appid}|{lane}|"
     return [
-        [minute * 60, *(counted[prefix + what] for what in ("sent", "held", "refused"))]
+        [minute * 60, *(counted[prefix + what] for what in ("sent", "given_back", "refused"))]
         for minute, counted in minutes.items()
     ]
 
@@ -80,9 +80,9 @@ def _state(stored: Stored, per_day: int, used: int, cut: int, wall: float) -> tu
         return "stopped", refusal(*json.loads(quota["refusal"])[:2]), stopped / MICRO
     if quota and quota.get("run") == stored.run and (opens := _integer(quota, "opens")) > _lane_time(quota, wall):
         return "paused", _PAUSED, (wall + opens - _lane_time(quota, wall)) / MICRO
-    if (held := _integer(quota, "held")) > wall:
+    if (closed_until := _integer(quota, "closed_until")) > wall:
         why = quota.get("why", "minute")
-        return ("spent" if why == "day" else "held"), _HELD.get(why, _HELD["minute"]), held / MICRO
+        return ("spent" if why == "day" else "closed"), _CLOSED.get(why, _CLOSED["minute"]), closed_until / MICRO
     if used >= per_day:
         return "spent", _SPENT, next_midnight(wall / MICRO)
     if cut:

@@ -52,7 +52,7 @@ HEALTH_INTERVAL = 30.0
 
 #: the fields of the quota's hash that are shown
 _TIME = ("run", "now", "shown", "tail", "day", "used")
-_QUOTA = (*_TIME, "opens", "held", "why", "stopped", "refusal", "cut", "cut_until")
+_QUOTA = (*_TIME, "opens", "closed_until", "why", "stopped", "refusal", "cut", "cut_until")
 
 
 class Numbers:

@@ -289,7 +289,7 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                     "WXCHECK_DAY_RESERVE 可为用户保留一部分。",
                 },
             )
-        elif lane["state"] in ("held", "paused"):
+        elif lane["state"] in ("closed", "paused"):
             yield _trouble(
                 f"lane_{lane['state']}",
                 "warn",

@@ -29,7 +29,7 @@ _WORDS = {
     "peak {} a minute": "峰值每分钟 {}",
     "open": "放行",
     "slowed": "减速",
-    "held": "暂停发送",
+    "closed": "关闭",
     "stopped": "停用",
     "paused": "静默期",
     "spent": "额度用尽",

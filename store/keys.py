@@ -139,15 +139,15 @@ def token(appid: str) -> str:
 
 
 def quota(appid: str, lane: str) -> str:
-    """Hash: the permits of a lane, and what it is held by (``store/quota/take.lua``). It stays.
+    """Hash: the permits of a lane, and what closes it (``store/quota/take.lua``). It stays.
 
     ``run`` (the Redis that keeps it), ``epoch`` (when it was made), ``now`` (the lane's own time), ``shown`` (what
     Redis' clock showed then), ``base`` and ``read`` (the same for the last call that can say all of what passed),
     ``slot`` (the next send time), ``due`` (what it would be if all were evenly spaced), ``short`` (whether somebody has
     asked since the last one, and there was no permit), ``tail`` (the oldest bucket that counts), ``sum`` (permits that
-    count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent before), ``held`` and ``why`` (until
-    when the platform's quota closes it), ``stopped`` and ``refusal`` (until when, and why, its appId is not called),
-    ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and ``version`` (the rate)
+    count), ``day`` and ``used`` (permits of that day), ``opens`` (nothing is sent before), ``closed_until`` and
+    ``why`` (by which of its quotas the platform closes it), ``stopped`` and ``refusal`` (until when, and why, its appId
+    is not called), ``cut`` and ``cut_until`` (tenths of the rate that are left out), ``n`` and ``version`` (the rate)
     """
     return f"wxcheck:quota:{{{appid}:{lane}}}"
 

@@ -224,9 +224,9 @@ class CheckTask(EndingTask):
             case Meaning.RENEW:
                 # once renewed and refused again: one more renewal would only be one more call
                 raise PlatformUnavailable(answer.errcode)
-            case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY as held:
-                self.runtime.counters.count(f"held_{check.lane}")
-                self._snooze(check, self.runtime.quota.hold(check.appid, check.lane, held, answer))
+            case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY:
+                self.runtime.counters.count(f"closed_{check.lane}")
+                self._snooze(check, self.runtime.quota.close(check.appid, check.lane, said, answer))
             case Meaning.RETRY:
                 self.try_again(check, answer.errcode, taken=False)
             case Meaning.STOP:
@@ -241,7 +241,7 @@ class CheckTask(EndingTask):
 
     def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
         """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
-        self.runtime.statistics.call(check.appid, check.lane, "held")
+        self.runtime.statistics.call(check.appid, check.lane, "given_back")
         if snooze.why != "reserve":
             self._hold_back(snooze.why, snooze.seconds, check.appid)
         # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order

@@ -91,7 +91,7 @@ def runtime() -> Runtime:
 
     def look(appid: str, lane: Lane) -> None:
         snooze = quota.look(settings.programs[appid], lane)
-        if snooze is not None and snooze.why == "held":
+        if snooze is not None and snooze.why == "closed":
             raise snooze
 
     threading.Thread(target=_keep_time, args=(quota,), name="clock", daemon=True).start()

@@ -164,10 +164,10 @@ def two_programs() -> None:
         alone = others(found)
         found.tell_sandbox(text_per_day=1)
         fill(found, 3, media=False)
-        eventually(lambda: held(found), "the lane is held for the day", 30)
+        eventually(lambda: closed(found), "the lane is closed for the day", 30)
         found.tell_sandbox(text_per_day=10**8)
         fill(found, BACKLOG, media=False)
-        tell("the same, beside one that is held for the day", f"{others(found) / alone:.2f} times", "1.2 times or less")
+        tell("the same, beside one closed for the day", f"{others(found) / alone:.2f} times", "1.2 times or less")
 
 
 def two_workers(found: System) -> None:
@@ -176,8 +176,8 @@ def two_workers(found: System) -> None:
         found.worker(name)
 
 
-def held(found: System) -> bool:
-    return bool(found.redis.hget(keys.quota(APPID, "text"), "held"))
+def closed(found: System) -> bool:
+    return bool(found.redis.hget(keys.quota(APPID, "text"), "closed_until"))
 
 
 def others(found: System) -> float:

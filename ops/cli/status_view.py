@@ -17,7 +17,7 @@ Numbers = dict[str, Any]
 BAR = 10
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LEVELS = {"bad": "bold red", "warn": "bold yellow"}
-_STATES = {"open": "green", "slowed": "yellow", "paused": "yellow", "held": "red", "stopped": "red", "spent": "red"}
+_STATES = {"open": "green", "slowed": "yellow", "paused": "yellow", "closed": "red", "stopped": "red", "spent": "red"}
 #: failures that are shown, the newest first
 NEWEST = 5
 
@@ -51,13 +51,13 @@ def bar(share: float) -> Text:
 
 
 def sparkline(minutes: list[list[float]]) -> Text:
-    """What was sent in each minute ``[at, sent, held, refused]``, the highest one a full cell; where some were held it
-    is yellow, where some were refused red."""
+    """What was sent in each minute ``[at, sent, given_back, refused]``, the highest one a full cell; where checks
+    were given back it is yellow, where calls were refused red."""
     most = max((minute[1] for minute in minutes), default=0)
     line = Text()
-    for _, sent, held, refused in minutes:
-        cell = _SPARKS[min(7, int(sent * 8 / most))] if sent else "·" if held or refused else " "
-        line.append(cell, "red" if refused else "yellow" if held else "green")
+    for _, sent, given_back, refused in minutes:
+        cell = _SPARKS[min(7, int(sent * 8 / most))] if sent else "·" if given_back or refused else " "
+        line.append(cell, "red" if refused else "yellow" if given_back else "green")
     return line
 
 

@@ -1,18 +1,18 @@
--- Holds a lane because the platform says that a quota of it is used up.
+-- Closes a lane because the platform says that a quota of it is used up.
 -- KEYS: 1 quota
 -- ARGV: 1 'second' | 'minute' | 'day': whose quota  2 seconds for which less is sent afterwards
 -- Returns: until when, in microseconds since the epoch; by how many tenths less is sent
--- Always: a hold is never shortened. Each one but a day's lowers the rate by a tenth more, to a half at least; those of
+-- Always: a lane never opens earlier for it. Each closing but a day's lowers the rate by a tenth more, to a half at least; those of
 -- calls that were under way together count once.
 local DAY = 86400000000
 local SHANGHAI = 28800000000
 local CLOCK_MARGIN = 500000
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
-local held, cut, cut_until = unpack(redis.call('HMGET', KEYS[1], 'held', 'cut', 'cut_until'))
-held, cut = tonumber(held or 0), tonumber(cut or 0)
-if held > wall + 2 * DAY then
-  held = 0 -- of a clock that was far ahead
+local closed_until, cut, cut_until = unpack(redis.call('HMGET', KEYS[1], 'closed_until', 'cut', 'cut_until'))
+closed_until, cut = tonumber(closed_until or 0), tonumber(cut or 0)
+if closed_until > wall + 2 * DAY then
+  closed_until = 0 -- of a clock that was far ahead
 end
 if tonumber(cut_until or 0) <= wall then
   cut = 0
@@ -25,14 +25,14 @@ elseif ARGV[1] == 'minute' then
 else
   till = (math.floor((wall + SHANGHAI) / DAY) + 1) * DAY - SHANGHAI + CLOCK_MARGIN
 end
-if ARGV[1] ~= 'day' and held <= wall then
+if ARGV[1] ~= 'day' and closed_until <= wall then
   cut = math.min(5, cut + 1)
   redis.call('HSET', KEYS[1], 'cut', cut, 'cut_until', string.format('%.0f', wall + ARGV[2] * 1000000))
 end
-if till > held then
-  redis.call('HSET', KEYS[1], 'held', string.format('%.0f', till), 'why', ARGV[1])
+if till > closed_until then
+  redis.call('HSET', KEYS[1], 'closed_until', string.format('%.0f', till), 'why', ARGV[1])
 else
-  till = held
+  till = closed_until
 end
 -- what did not go out meanwhile is not to be caught up
 redis.call('HDEL', KEYS[1], 'due', 'short')

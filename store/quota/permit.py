@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 class Snooze(Exception):
     """No call now: come back in ``seconds``, with no attempt lost.
 
-    ``why``: minute, day (the quota is used up), reserve (what is left of the day is not for low priority), held (the
-    platform said so), pause (what was sent lately is not known).
+    ``why``: minute, day (the quota is used up), reserve (what is left of the day is not for low priority), closed
+    (the platform said so), pause (what was sent lately is not known).
     """
 
     def __init__(self, seconds: float, why: str) -> None:

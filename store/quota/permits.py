@@ -65,7 +65,7 @@ CUT_SECONDS = 600
 #: seconds after midnight in Shanghai in which the platform's count of the day says too little of the last minute
 MIDNIGHT_MARGIN = 60
 
-_HOLDS = {Meaning.SNOOZE_SECOND: "second", Meaning.SNOOZE_MINUTE: "minute", Meaning.SNOOZE_DAY: "day"}
+_CLOSED_FOR = {Meaning.SNOOZE_SECOND: "second", Meaning.SNOOZE_MINUTE: "minute", Meaning.SNOOZE_DAY: "day"}
 
 
 class Quota:
@@ -87,7 +87,7 @@ class Quota:
         self._known: dict[tuple[str, Lane], Known] = {}
         self._take = script(redis, "store/quota/take")
         self._start = script(redis, "store/quota/reserve")
-        self._hold = script(redis, "store/quota/close")
+        self._close = script(redis, "store/quota/close")
         self._stop = script(redis, "store/quota/stop")
 
     @property
@@ -156,19 +156,19 @@ class Quota:
         """Says that nothing was sent with ``permit``."""
         self._end(permit, None)
 
-    def hold(self, appid: str, lane: Lane, held: Meaning, answer: Answer) -> Snooze:
+    def close(self, appid: str, lane: Lane, why: Meaning, answer: Answer) -> Snooze:
         """Closes a lane, as the platform's ``answer`` asks for; the Snooze to raise."""
-        until, cut = self._hold(keys=[keys.quota(appid, lane)], args=[_HOLDS[held], CUT_SECONDS])
+        until, cut = self._close(keys=[keys.quota(appid, lane)], args=[_CLOSED_FOR[why], CUT_SECONDS])
         seconds = max(0.0, until / 1e6 - time.time())
         log.warning(
-            "lane_held",
+            "lane_closed",
             f"closed for {seconds:.0f} s, then at {100 - 10 * cut} % of its rate for a while",
             appid=appid,
             lane=lane,
             errcode=answer.errcode,
             rid=answer.rid,
         )
-        return Snooze(seconds, "held")
+        return Snooze(seconds, "closed")
 
     def stop(self, appid: str, answer: Answer) -> CheckRefused:
         """Stops every call for an appId for a while; the failure to raise."""

@@ -10,7 +10,7 @@
 -- Times are integers, in microseconds.
 -- Returns, each but the last with what Redis' clock shows as its last element:
 --          {'send', wait, now, epoch, day, used, bucket}
---        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve held pause
+--        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve closed pause
 --        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
 --        | {'again', 0, now, epoch, day, used, 0}: the caller knows another state than this, and may have more to say
 --        | {'absent'}: no state, ARGV 14 is -1, and nobody here can tell that nothing was sent
@@ -24,10 +24,10 @@ local SIZE = 4096
 local FULL = 255
 local DAY = 86400000000
 local SHANGHAI = 28800000000
--- days turn, and holds end, so much after midnight, for the platform's clock and ours differ; the calls around
+-- days turn, and lanes open, so much after midnight, for the platform's clock and ours differ; the calls around
 -- midnight count for both days
 local CLOCK_MARGIN = 500000
--- by so much a call may be held up on its way and not be told from a clock that was put forward; for so long, and up to
+-- by so much a call may be late on its way and not be told from a clock that was put forward; for so long, and up to
 -- so much, the rest of what has passed is left to others
 local SLACK, KEPT, UNTOLD = 20000, 10000000, 2000000
 -- the farthest that anybody looks ahead
@@ -85,9 +85,9 @@ end
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
-local known, read, base, shown, last, slot, due, tail, sum, day, used, epoch, opens, held, stopped, refusal, cut, cut_until, n_known, n_version, short =
+local known, read, base, shown, last, slot, due, tail, sum, day, used, epoch, opens, closed_until, stopped, refusal, cut, cut_until, n_known, n_version, short =
   unpack(redis.call('HMGET', hash, 'run', 'read', 'base', 'shown', 'now', 'slot', 'due', 'tail', 'sum', 'day', 'used', 'epoch', 'opens',
-    'held', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version', 'short'))
+    'closed_until', 'stopped', 'refusal', 'cut', 'cut_until', 'n', 'version', 'short'))
 read, base, shown = tonumber(read or 0), tonumber(base or 0), tonumber(shown or 0)
 last, slot, due = tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
@@ -97,8 +97,8 @@ day = tonumber(day or today)
 if day > today + 1 then
   day = today
 end
-held, stopped = tonumber(held or 0), tonumber(stopped or 0)
-held = held <= wall + 2 * DAY and held or 0
+closed_until, stopped = tonumber(closed_until or 0), tonumber(stopped or 0)
+closed_until = closed_until <= wall + 2 * DAY and closed_until or 0
 stopped = stopped <= wall + DAY and stopped or 0
 
 local whole = known == run and redis.call('STRLEN', ring) == SIZE
@@ -134,8 +134,8 @@ if not whole then
     if stopped > wall then
       return {'stop', 0, 0, 0, 0, 0, refusal, wall}
     end
-    if held > wall then
-      return {'wait', held - wall, 0, 0, 0, 0, 'held', wall}
+    if closed_until > wall then
+      return {'wait', closed_until - wall, 0, 0, 0, 0, 'closed', wall}
     end
     if tonumber(ARGV[14]) >= 0 then
       pause = tonumber(ARGV[14])
@@ -247,15 +247,15 @@ if stopped > wall then
   return leave('stop', 0, refusal)
 end
 if now < opens and ARGV[14] == '0' and sum == 0 and used == 0 then
-  -- it was closed by somebody who could not tell that nothing was sent
+  -- it was paused by somebody who could not tell that nothing was sent
   opens = now
   redis.call('HSET', hash, 'opens', string.format('%.0f', opens))
 end
 if now < opens then
   return leave('wait', opens - now, 'pause')
 end
-if held > wall then
-  return leave('wait', held - wall, 'held')
+if closed_until > wall then
+  return leave('wait', closed_until - wall, 'closed')
 end
 if used >= per_day then
   return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'day')
@@ -302,7 +302,7 @@ while count == FULL and bucket < tail + SIZE - 1 do
   count = string.byte(bytes(bucket, bucket))
 end
 if count == FULL then
-  -- the ring holds no more until its oldest bucket no longer counts
+  -- the ring takes no more until its oldest bucket no longer counts
   return leave('wait', BUCKET, 'minute')
 end
 put(bucket, count + 1)

@@ -6,7 +6,7 @@ takes what it counted since with it, at most; the counters of :mod:`store.watch.
 A field is parts joined by ``|``:
 
     calls|APPID|LANE|sent       a call went out
-    calls|APPID|LANE|held       a check was put back, for there was no permit
+    calls|APPID|LANE|given_back a check was given back, for there was no permit
     calls|APPID|LANE|refused    the platform refused a call
     calls|APPID|LANE|retried    a call, or one for its access token, had no usable answer
     verdict|KIND|SUGGEST|LABEL  a check ended with a verdict
@@ -53,7 +53,7 @@ DELAYS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
 #: what the platform may say of a check
 LABELS = frozenset((100, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, 21000))
 
-Call = Literal["sent", "held", "refused", "retried"]
+Call = Literal["sent", "given_back", "refused", "retried"]
 OTHER = "other"
 
 

@@ -110,7 +110,7 @@ def test_every_number_is_on_the_page(shown: Board, browser: Browser) -> None:
         assert tiles == {"sent": "4,309", "backlog": "2,252", "dead": "97"}
 
         media = page.locator(f'[data-appid="{APPID}"] [data-lane=media]')
-        expect(media).to_contain_text("‖ held")
+        expect(media).to_contain_text("‖ closed")
         expect(media).to_contain_text("WeChat refused a call: its minute quota is used up.")
         expect(media).to_contain_text(re.compile(r"opens in 0:\d\d"))
         expect(media.get_by_role("meter").first).to_have_attribute("aria-valuetext", "this minute: 1,999 of 2,000")
@@ -120,7 +120,7 @@ def test_every_number_is_on_the_page(shown: Board, browser: Browser) -> None:
         expect(media.locator(".backlog")).to_contain_text("takes about 97 s")
         total = sum(minute[1] for minute in shown.read()["lanes"][1]["hour"])
         expect(media.locator(".hour")).to_have_attribute(
-            "aria-label", re.compile(f"{total:,} sent, 6,500 held, 361 ref")
+            "aria-label", re.compile(f"{total:,} sent, 6,500 given back, 361 ref")
         )
 
         expect(page.locator("#waiting-count")).to_have_text("128")
@@ -222,7 +222,7 @@ def test_what_strangers_wrote_stays_text(shown: Board, browser: Browser) -> None
     numbers = busy()
     both = said(HOSTILE, HOSTILE)
     numbers["troubles"] = [trouble("a", "bad", HOSTILE, HOSTILE), trouble("b", "warn", HOSTILE, HOSTILE)]
-    numbers["lanes"].append(lane(HOSTILE, "text", "held", why=both))
+    numbers["lanes"].append(lane(HOSTILE, "text", "closed", why=both))
     numbers["queues"].append({"name": HOSTILE, "messages": 1, "workers": 0})
     numbers["processes"].append(process(HOSTILE, [HOSTILE], pool=HOSTILE, version=HOSTILE))
     numbers["verdicts"].append({"kind": HOSTILE, "suggest": HOSTILE, "label": HOSTILE, "hour": 1, "day": 1})
@@ -261,7 +261,7 @@ def test_of_many_appids_the_worst_stand_first_and_the_rest_is_folded_filtered_an
         expect(page.locator("#lanes-count")).to_contain_text("25 appIds, ")
         ranks = page.locator(".program").evaluate_all(
             "(all) => all.map((each) => Math.min(...[...each.querySelectorAll('.brief .state')].map((state) =>"
-            " ['stopped', 'spent', 'held', 'paused', 'slowed', 'open'].indexOf(state.dataset.state))))"
+            " ['stopped', 'spent', 'closed', 'paused', 'slowed', 'open'].indexOf(state.dataset.state))))"
         )
         assert ranks == sorted(ranks)
         expect(page.locator(".program[open]")).to_have_count(3)
@@ -326,7 +326,7 @@ def test_a_minute_is_read_by_pointer_by_touch_and_by_keys(shown: Board, browser:
         with browser.window(shown.url, device) as window:
             page = opened(window)
             chart, reading = page.locator(".hour").first, page.locator(".reading").first
-            expect(reading).to_contain_text(re.compile(r"last hour\s*sent 200\s*held 4\s*refused 5"))
+            expect(reading).to_contain_text(re.compile(r"last hour\s*sent 200\s*given back 4\s*refused 5"))
             box = chart.bounding_box()
             assert box is not None
             at = {"x": box["width"] * 30 / 59, "y": 50.0}
@@ -334,11 +334,11 @@ def test_a_minute_is_read_by_pointer_by_touch_and_by_keys(shown: Board, browser:
                 chart.tap(position=at)  # type: ignore[arg-type]
             else:
                 chart.hover(position=at)  # type: ignore[arg-type]
-            expect(reading).to_contain_text(re.compile(r"\d\d:\d\d\s*sent 123\s*held 4\s*refused 5"))
+            expect(reading).to_contain_text(re.compile(r"\d\d:\d\d\s*sent 123\s*given back 4\s*refused 5"))
             chart.focus()
             page.keyboard.press("ArrowRight")
             expect(reading).to_contain_text("sent 77")
-            expect(chart).to_have_attribute("aria-label", re.compile(r"^\d\d:\d\d: 77 sent, 0 held, 0 refused$"))
+            expect(chart).to_have_attribute("aria-label", re.compile(r"^\d\d:\d\d: 77 sent, 0 given back, 0 refused$"))
             page.keyboard.press("Escape")
             expect(reading).to_contain_text("sent 200")
             clean(window)
@@ -346,8 +346,8 @@ def test_a_minute_is_read_by_pointer_by_touch_and_by_keys(shown: Board, browser:
 
 def test_a_countdown_goes_on_between_readings(shown: Board, browser: Browser) -> None:
     numbers = quiet()
-    numbers["lanes"][0].update(state="held", opens_at=time.time() + 3600 * 5)
-    numbers["lanes"][1].update(state="held", opens_at=time.time() - 1)
+    numbers["lanes"][0].update(state="closed", opens_at=time.time() + 3600 * 5)
+    numbers["lanes"][1].update(state="closed", opens_at=time.time() - 1)
     fresh(shown, numbers)
     with browser.window(shown.url) as window:
         page = opened(window)

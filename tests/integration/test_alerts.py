@@ -141,7 +141,7 @@ def test_the_troubles_that_the_rules_name_are_the_board_s() -> None:
     keys = set(re.findall(r'_trouble\(\s*f?"(\w+)', (ROOT / "status" / "troubles.py").read_text(encoding="utf-8")))
     named = " ".join(re.findall(r'trouble(?:=|!~)"([\w|]+)"', " ".join(rule["expr"] for rule in ALERTS)))
     # that of a lane ends in its state
-    assert {key.replace("lane_held", "lane_") for key in re.findall(r"\w+", named)} <= keys
+    assert {key.replace("lane_closed", "lane_") for key in re.findall(r"\w+", named)} <= keys
 
 
 def test_what_has_an_alert_of_its_own_is_told_once(tmp_path: Path) -> None:

@@ -107,7 +107,7 @@ def redelivered(system: System, kind: str, task_id: str) -> AsyncResult:
 def test_a_check_that_was_cancelled_before_its_worker_died_is_not_sent_again(system: System, kind: str) -> None:
     """Nor does it wait for a permit."""
     until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, kind), mapping={"held": until, "why": "day"})
+    system.redis.hset(keys.quota(APPID, kind), mapping={"closed_until": until, "why": "day"})
     is_cancelled_once(system, redelivered(system, kind, str(uuid.uuid4())))
     assert system.calls(path_of(kind)) == 0
     system.open_lanes()

@@ -53,18 +53,18 @@ def system(system: System) -> Iterator[System]:
     system.open_lanes()
 
 
-def held_until(system: System, lane: str) -> float:
-    """Until when a lane is held, in seconds since the epoch."""
-    until = system.redis.hget(keys.quota(APPID, lane), "held")
+def closed_until(system: System, lane: str) -> float:
+    """Until when a lane is closed, in seconds since the epoch."""
+    until = system.redis.hget(keys.quota(APPID, lane), "closed_until")
     assert until is not None
     return int(until) / 1e6
 
 
 def waits(store: redis.Redis, result: Any, lane: str = "text", appid: str = APPID) -> None:
-    """Waits until a lane is held, and a check is back in its queue, and in nobody's hands."""
+    """Waits until a lane is closed, and a check is back in its queue, and in nobody's hands."""
     queue = f"wxcheck.{lane}.{appid}"
     # before a worker has taken it, it is in its queue too
-    eventually(lambda: store.hget(keys.quota(appid, lane), "held"), f"the {lane} lane of {appid} is held")
+    eventually(lambda: store.hget(keys.quota(appid, lane), "closed_until"), f"the {lane} lane of {appid} is closed")
     eventually(lambda: result.id in queued(store, queue), f"{result.id} is in its queue")
     eventually(lambda: not unacknowledged(store), "nothing is in hand")
     assert result.id in queued(store, queue)
@@ -72,17 +72,17 @@ def waits(store: redis.Redis, result: Any, lane: str = "text", appid: str = APPI
 
 
 @every_lane
-def test_a_minute_quota_holds_the_lane_to_the_next_minute_and_the_check_comes_back(
+def test_a_minute_quota_closes_the_lane_to_the_next_minute_and_the_check_comes_back(
     system: System, lane: str, send: Any, content: Any, path: str
 ) -> None:
     result = send(system.app, content("44991*1", "risky"))
     waits(system.redis, result, lane)
-    until = held_until(system, lane)
+    until = closed_until(system, lane)
     assert (until - CLOCK_MARGIN) % 60 == pytest.approx(0, abs=0.001)
     assert 0 < until - time.time() <= 60.5
-    assert system.counters()[f"held_{lane}"] == 1
+    assert system.counters()[f"closed_{lane}"] == 1
     assert not result.ready()
-    # it is not tried while the lane is held
+    # it is not tried while the lane is closed
     time.sleep(1.5)
     assert system.calls(path) == 1
 
@@ -92,8 +92,10 @@ def test_a_minute_quota_holds_the_lane_to_the_next_minute_and_the_check_comes_ba
 
 
 @every_lane
-def test_a_held_check_loses_no_attempt(system: System, lane: str, send: Any, content: Any, path: str) -> None:
-    # one fault, one hold, then faults without end: four retries in all
+def test_a_check_of_a_closed_lane_loses_no_attempt(
+    system: System, lane: str, send: Any, content: Any, path: str
+) -> None:
+    # one fault, one refusal of the quota, then faults without end: four retries in all
     result = send(system.app, content("-1*1", "44991*1", "-1"))
     waits(system.redis, result, lane)
     assert headers(system.redis, f"wxcheck.{lane}.{APPID}", result.id)["retries"] == 1
@@ -104,7 +106,7 @@ def test_a_held_check_loses_no_attempt(system: System, lane: str, send: Any, con
 
 
 @every_lane
-def test_a_check_that_meets_a_held_lane_is_not_sent(
+def test_a_check_that_meets_a_closed_lane_is_not_sent(
     system: System, lane: str, send: Any, content: Any, path: str
 ) -> None:
     first = send(system.app, content("44991*1"))
@@ -117,7 +119,7 @@ def test_a_check_that_meets_a_held_lane_is_not_sent(
     assert [verdict_of(first)["suggest"], verdict_of(second)["suggest"]] == ["pass", "risky"]
 
 
-def test_a_held_lane_holds_neither_the_other_one_nor_another_mini_program(system: System) -> None:
+def test_a_closed_lane_closes_neither_the_other_one_nor_another_mini_program(system: System) -> None:
     text = send_text(system.app, words("44991*1"))
     waits(system.redis, text)
     assert verdict_of(send_media(system.app, picture("risky")))["suggest"] == "risky"
@@ -140,7 +142,7 @@ def test_the_quota_of_the_sandbox_itself_is_kept_too(system: System) -> None:
     assert verdict_of(third)["suggest"] == "pass"
 
 
-def test_too_many_calls_in_a_second_hold_the_lane_for_a_second(system: System) -> None:
+def test_too_many_calls_in_a_second_close_the_lane_for_a_second(system: System) -> None:
     began = time.monotonic()
     result = send_text(system.app, words("44990*1", "risky"))
     assert verdict_of(result)["suggest"] == "risky"
@@ -148,7 +150,7 @@ def test_too_many_calls_in_a_second_hold_the_lane_for_a_second(system: System) -
     assert system.calls(TEXT_PATH) == 2
 
 
-def test_after_a_hold_less_is_sent_for_a_while(system: System) -> None:
+def test_after_a_lane_was_closed_less_is_sent_for_a_while(system: System) -> None:
     result = send_text(system.app, words("44991*1"))
     waits(system.redis, result)
     quota = keys.quota(APPID, "text")
@@ -159,7 +161,7 @@ def test_after_a_hold_less_is_sent_for_a_while(system: System) -> None:
 
 
 @pytest.mark.parametrize("errcode", [44991, 45011])
-def test_both_codes_of_a_minute_quota_hold_the_lane(system: System, errcode: int) -> None:
+def test_both_codes_of_a_minute_quota_close_the_lane(system: System, errcode: int) -> None:
     result = send_text(system.app, words(f"{errcode}*1"))
     waits(system.redis, result)
     assert system.redis.hget(keys.quota(APPID, "text"), "why") == "minute"
@@ -167,11 +169,11 @@ def test_both_codes_of_a_minute_quota_hold_the_lane(system: System, errcode: int
     assert verdict_of(result)["suggest"] == "pass"
 
 
-def test_a_day_quota_holds_the_lane_to_midnight_in_shanghai(system: System) -> None:
+def test_a_day_quota_closes_the_lane_to_midnight_in_shanghai(system: System) -> None:
     result = send_text(system.app, words("45009*1", "risky"))
     waits(system.redis, result)
     assert headers(system.redis, f"wxcheck.text.{APPID}", result.id)["retries"] == 0
-    until = held_until(system, "text") - CLOCK_MARGIN
+    until = closed_until(system, "text") - CLOCK_MARGIN
     opening = datetime.fromtimestamp(round(until, 3), SHANGHAI)
     assert (opening.hour, opening.minute, opening.second) == (0, 0, 0)
     assert 0 < until + CLOCK_MARGIN - time.time() <= 86_400.5
@@ -181,7 +183,7 @@ def test_a_day_quota_holds_the_lane_to_midnight_in_shanghai(system: System) -> N
     assert verdict_of(result)["suggest"] == "risky"
 
 
-def test_a_held_check_keeps_its_chain_its_headers_and_its_arguments_hidden(system: System) -> None:
+def test_a_check_of_a_closed_lane_keeps_its_chain_its_headers_and_its_arguments_hidden(system: System) -> None:
     publish = system.app.signature("application.publish", args=("item",), queue="application")
     content = words("44991*1", "risky")
     check = system.app.signature(wxcheck.CHECK_TEXT, args=(content,), queue=wxcheck.TEXT_QUEUE)
@@ -195,7 +197,7 @@ def test_a_held_check_keeps_its_chain_its_headers_and_its_arguments_hidden(syste
 
 
 @pytest.mark.parametrize("apps", [None, ""], ids=["several Mini Programs", "one"])
-def test_a_worker_that_is_killed_loses_no_check_that_is_held(system: System, apps: str | None) -> None:
+def test_a_worker_that_is_killed_loses_no_check_of_a_closed_lane(system: System, apps: str | None) -> None:
     url = system.database_url(3)
     environment = {"WXCHECK_REDIS_URL": url} | ({} if apps is None else {"WXCHECK_APPS": apps})
     queue = wxcheck.TEXT_QUEUE if apps == "" else f"wxcheck.text.{APPID}"
@@ -206,14 +208,14 @@ def test_a_worker_that_is_killed_loses_no_check_that_is_held(system: System, app
         worker = system.worker("doomed", "-c", "4", queues="wxcheck.text", **environment)
         try:
             results = [send_text(app, words("45009*1", "risky"))]
-            eventually(lambda: store.hget(keys.quota(APPID, "text"), "held"), "the lane is held")
+            eventually(lambda: store.hget(keys.quota(APPID, "text"), "closed_until"), "the lane is closed")
             results += [send_text(app, words("risky")) for _ in range(5)]
             ids = {result.id for result in results}
             eventually(lambda: set(queued(store, queue)) == ids, "all are in their queue")
             eventually(lambda: not unacknowledged(store), "nothing is in hand")
         finally:
             worker.kill()
-        store.hdel(keys.quota(APPID, "text"), "held", "why")
+        store.hdel(keys.quota(APPID, "text"), "closed_until", "why")
         heir = system.worker("heir", "-c", "4", queues="wxcheck.text", **environment)
         assert [verdict_of(result)["suggest"] for result in results] == ["risky"] * 6
         assert heir.stop() == 0

@@ -46,7 +46,7 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 def lane_is_held(system: System, lane: str) -> None:
     """As when WeChat has said that the quota of the day is used up."""
     until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, lane), mapping={"held": until, "why": "day"})
+    system.redis.hset(keys.quota(APPID, lane), mapping={"closed_until": until, "why": "day"})
 
 
 def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:

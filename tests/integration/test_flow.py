@@ -29,7 +29,7 @@ from tests.support.queues import headers, on_shelf, queued, unacknowledged
 from tests.support.recorder import Arrival, Recorder
 from tests.support.system import APPID, OTHER_APPID, QUEUES, SECRET, System, plain_client
 
-#: seconds; nothing of a held lane is in anybody's hands for longer
+#: seconds; nothing of a closed lane is in anybody's hands for longer
 IN_HAND = 5
 OWN_QUEUE = f"wxcheck.text.{APPID}"
 TWO_PROGRAMS = json.dumps({OTHER_APPID: {"secret": SECRET}})
@@ -77,10 +77,10 @@ class Place:
 
     def open_lanes(self) -> None:
         for key in self.store.scan_iter("wxcheck:quota:*}"):
-            self.store.hdel(key, "held", "why", "cut", "cut_until", "opens")
+            self.store.hdel(key, "closed_until", "why", "cut", "cut_until", "opens")
 
-    def held(self, lane: str = "text", appid: str = APPID) -> bool:
-        return bool(self.store.hexists(keys.quota(appid, lane), "held"))
+    def is_closed(self, lane: str = "text", appid: str = APPID) -> bool:
+        return bool(self.store.hexists(keys.quota(appid, lane), "closed_until"))
 
     def close(self) -> None:
         for worker in self._workers:
@@ -148,7 +148,7 @@ def test_messages_that_are_given_back_keep_their_order(place: Place) -> None:
     place.platform.errcode = lambda _: 44991
     results = place.texts(30)
     place.worker("worker", TEXT_PER_MINUTE="1200")
-    eventually(lambda: place.held(), "the lane is held")
+    eventually(lambda: place.is_closed(), "the lane is closed")
     eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
     assert waiting(place, results) == list(range(30))
     refused = len(place.platform.arrivals)
@@ -239,15 +239,15 @@ def test_however_long_answers_take_calls_go_on_as_permits_come(place: Place) -> 
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 60
 
 
-# -- a held lane -------------------------------------------------------------------------------------------------------
+# -- a closed lane -----------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("errcode", [44991, 45009])
-def test_while_a_lane_is_held_nothing_of_it_is_in_hand_and_the_others_go_on(place: Place, errcode: int) -> None:
+def test_while_a_lane_is_closed_nothing_of_it_is_in_hand_and_the_others_go_on(place: Place, errcode: int) -> None:
     place.platform.errcode = lambda arrival: errcode if arrival.path == TEXT_PATH else 0
     results = place.texts(50)
     place.worker("worker", TEXT_PER_MINUTE="600")
-    eventually(lambda: place.held(), "the lane is held")
+    eventually(lambda: place.is_closed(), "the lane is closed")
     eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
     assert waiting(place, results) == list(range(50))
     assert place.store.zcard("wxcheck:shelf") == 0
@@ -265,7 +265,7 @@ def test_a_paused_queue_goes_on_within_two_seconds_once_the_hold_is_over(place: 
     place.platform.errcode = lambda _: 45009
     results = place.texts(5)
     place.worker("worker", TEXT_PER_MINUTE="600")
-    eventually(lambda: place.held() and not unacknowledged(place.store), "the lane is held")
+    eventually(lambda: place.is_closed() and not unacknowledged(place.store), "the lane is closed")
     refused = len(place.platform.arrivals)
     place.platform.errcode = lambda _: 0
     time.sleep(1.2)  # a queue that is paused is asked for its permits, not tried
@@ -288,10 +288,10 @@ def refuse_first(place: Place, errcode: int = 45009) -> None:
     place.platform.errcode = lambda arrival: errcode if arrival.appid == APPID else 0
 
 
-def test_a_held_mini_program_waits_in_a_queue_of_its_own_and_another_goes_on(place: Place) -> None:
+def test_a_mini_program_whose_lane_is_closed_waits_in_a_queue_of_its_own_and_another_goes_on(place: Place) -> None:
     refuse_first(place)
     mixed = [
-        (place.texts(1, name=f"held-{number}")[0], place.texts(1, name="free", appid=OTHER_APPID)[0])
+        (place.texts(1, name=f"closed-{number}")[0], place.texts(1, name="free", appid=OTHER_APPID)[0])
         for number in range(40)
     ]
     place.worker("worker", TEXT_PER_MINUTE="3000", APPS=TWO_PROGRAMS)
@@ -299,10 +299,10 @@ def test_a_held_mini_program_waits_in_a_queue_of_its_own_and_another_goes_on(pla
     for _, free in mixed:
         assert verdict_of(free)["suggest"] == "pass"
     assert time.monotonic() - began < 10
-    held = [result for result, _ in mixed]
-    eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "the held ones wait in their queue")
+    waiting_ones = [result for result, _ in mixed]
+    eventually(lambda: len(queued(place.store, OWN_QUEUE)) == 40, "those of the closed lane wait in their queue")
     eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
-    order = waiting(place, held, OWN_QUEUE)
+    order = waiting(place, waiting_ones, OWN_QUEUE)
     assert sorted(order) == list(range(40))
     # one that the worker had half received when the others were moved comes after them
     assert out_of_place(order) <= 1, order
@@ -638,7 +638,7 @@ def test_other_pools_keep_the_rate_too_and_lose_nothing(place: Place, pool: tupl
     at = sorted(arrival.at for arrival in place.platform.arrivals)
     assert at[-1] - at[0] >= 19 * 60 / 300 / 1.5 - 0.3
     place.platform.errcode = lambda _: 45009
-    (held,) = place.texts(1)
-    eventually(lambda: place.held() and not unacknowledged(place.store), "it is held", IN_HAND)
-    assert queued(place.store, wxcheck.TEXT_QUEUE) == [held.id]
+    (check,) = place.texts(1)
+    eventually(lambda: place.is_closed() and not unacknowledged(place.store), "the lane is closed", IN_HAND)
+    assert queued(place.store, wxcheck.TEXT_QUEUE) == [check.id]
     assert worker.stop() == 0

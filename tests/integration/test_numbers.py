@@ -139,23 +139,23 @@ def test_processes_say_that_they_run_and_what_they_consume(system: System, numbe
     assert abs(worker["clock_offset_seconds"]) < 5
 
 
-def test_a_held_lane_says_why_when_it_opens_and_how_long_its_backlog_takes(system: System, numbers: Numbers) -> None:
+def test_a_closed_lane_says_why_when_it_opens_and_how_long_its_backlog_takes(system: System, numbers: Numbers) -> None:
     system.tell_sandbox(text_per_day=0)
     checks = [send_text(system.app, words()) for _ in range(20)]
     try:
         eventually(lambda: lane(numbers.read(), "text")["state"] == "spent", "the lane is closed for the day")
         eventually(lambda: lane(numbers.read(), "text")["backlog"] == 20, "all of them wait")
         read = numbers.read()
-        held = lane(read, "text")
-        assert "45009" in held["why"]["en"]
-        assert held["opens_at"] > read["at"]
-        assert held["backlog_seconds"] > held["opens_at"] - read["at"]
+        closed = lane(read, "text")
+        assert "45009" in closed["why"]["en"]
+        assert closed["opens_at"] > read["at"]
+        assert closed["backlog_seconds"] > closed["opens_at"] - read["at"]
         assert lane(read, "media")["state"] == "open"
         eventually(lambda: numbers.read()["troubles"][0]["key"] == "day_quota_gone", "it is what is said first")
         assert "20 checks wait" in numbers.read()["troubles"][0]["said"]["en"]
     finally:
         system.reset_sandbox()
-        system.redis.hdel(quota(APPID, "text"), "held")
+        system.redis.hdel(quota(APPID, "text"), "closed_until")
     assert {verdict_of(check)["suggest"] for check in checks} == {"pass"}
 
 

@@ -735,38 +735,38 @@ def test_a_lane_made_anew_goes_by_its_own_time(world: World) -> None:
         (Meaning.SNOOZE_DAY, lambda _now: MIDNIGHT + SECOND // 2),
     ],
 )
-def test_a_refusal_of_the_platform_holds_the_lane(world: World, said: Meaning, ends: object) -> None:
+def test_a_refusal_of_the_platform_closes_the_lane(world: World, said: Meaning, ends: object) -> None:
     assert callable(ends)
     worker = process(world, 600)
     call(world, worker)
     wait(world, 17.25)
     end = ends(world.now)
-    snooze = worker.hold(said)
-    assert snooze.why == "held"
+    snooze = worker.close(said)
+    assert snooze.why == "closed"
     assert world.now + snooze.seconds * SECOND == pytest.approx(end, abs=5)
     other = process(world, 600)
     assert world.now + other.snoozed().seconds * SECOND == pytest.approx(end, abs=5)
-    assert other.snoozed().why == "held"
+    assert other.snoozed().why == "closed"
     other.take(lane="media")
     world.pass_time(end - world.now)
     other.take()
 
 
-def test_a_hold_is_never_shortened(world: World) -> None:
+def test_a_closed_lane_never_opens_earlier(world: World) -> None:
     worker = process(world, 600)
     call(world, worker)
-    worker.hold(Meaning.SNOOZE_DAY)
-    assert worker.hold(Meaning.SNOOZE_MINUTE).seconds == pytest.approx((MIDNIGHT - world.now) / SECOND + 0.5)
+    worker.close(Meaning.SNOOZE_DAY)
+    assert worker.close(Meaning.SNOOZE_MINUTE).seconds == pytest.approx((MIDNIGHT - world.now) / SECOND + 0.5)
 
 
-def test_each_hold_takes_a_tenth_of_the_rate_to_a_half_at_most_and_for_ten_minutes(world: World) -> None:
+def test_each_closing_takes_a_tenth_of_the_rate_to_a_half_at_most_and_for_ten_minutes(world: World) -> None:
     worker = process(world, 10)
     wait(world, 1)
     worker.take()
     rates = []
     for _ in range(7):
-        worker.hold(Meaning.SNOOZE_SECOND)
-        worker.hold(Meaning.SNOOZE_MINUTE)  # of a call that was under way: the same refusal
+        worker.close(Meaning.SNOOZE_SECOND)
+        worker.close(Meaning.SNOOZE_MINUTE)  # of a call that was under way: the same refusal
         wait(world, 75)  # everything before is forgotten
         count = 0
         start = world.now
@@ -784,10 +784,10 @@ def test_each_hold_takes_a_tenth_of_the_rate_to_a_half_at_most_and_for_ten_minut
     fill(world, worker, 10)
 
 
-def test_a_day_hold_takes_nothing_of_the_rate(world: World) -> None:
+def test_a_lane_closed_for_the_day_loses_nothing_of_the_rate(world: World) -> None:
     worker = process(world, 10)
     call(world, worker)
-    worker.hold(Meaning.SNOOZE_DAY)
+    worker.close(Meaning.SNOOZE_DAY)
     assert world.state("cut") == 0
 
 
@@ -805,15 +805,15 @@ def test_an_appid_that_the_platform_refuses_is_not_called_for_a_while_on_either_
     worker.take()
 
 
-def test_what_did_not_go_out_during_a_hold_is_not_caught_up(world: World) -> None:
+def test_what_did_not_go_out_while_it_was_closed_is_not_caught_up(world: World) -> None:
     worker = process(world, 600)
     take_all(worker, 4)
-    worker.hold(Meaning.SNOOZE_SECOND)
+    worker.close(Meaning.SNOOZE_SECOND)
     wait(world, 1)
     assert take_all(worker, 20) == pytest.approx([number / 9 for number in range(20)], abs=0.01)
 
 
-@pytest.mark.parametrize("field", ["held", "stopped"])
+@pytest.mark.parametrize("field", ["closed_until", "stopped"])
 def test_a_lane_opens_although_a_clock_was_a_year_ahead_when_it_was_closed(world: World, field: str) -> None:
     worker = process(world, 600)
     worker.take()

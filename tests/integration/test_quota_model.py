@@ -134,7 +134,7 @@ class SteadyClock(RuleBasedStateMachine):
     def forget_state(self) -> None:
         """What the lane's hash held is gone."""
         self.in_force = (0, -1)
-        self.cut = self.cut_until = self.held = 0
+        self.cut = self.cut_until = self.closed_until = 0
         self.day_used = (-1, 0)
         self.whole = False
         self.last_slot = 0
@@ -302,13 +302,13 @@ class SteadyClock(RuleBasedStateMachine):
         """What was sent since the last save is forgotten."""
         names = [keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES]
         saved = {name: self.raw.dump(name) for name in names}
-        model = (self.in_force, self.cut, self.cut_until, self.held)
+        model = (self.in_force, self.cut, self.cut_until, self.closed_until)
         self.all_work(fates, 1)
         self.redis_restarts_without_state(self.processes[0], 0)
         for name, dump in saved.items():
             if dump:
                 self.raw.restore(name, 0, dump)
-        self.in_force, self.cut, self.cut_until, self.held = model
+        self.in_force, self.cut, self.cut_until, self.closed_until = model
         self.all_work(fates, 2)
 
     @rule(who=WHO, n=st.integers(1, 20), fates=FATES)
@@ -359,11 +359,11 @@ class SteadyClock(RuleBasedStateMachine):
         before = self.world.wall
         if self.cut_until <= before:
             self.cut = 0
-        if self.held <= before:
+        if self.closed_until <= before:
             self.cut = min(5, self.cut + 1)
             self.cut_until = before + 600 * SECOND
-        process.hold(Meaning.SNOOZE_SECOND if n % 2 else Meaning.SNOOZE_MINUTE)
-        self.held = self.world.state("held")
+        process.close(Meaning.SNOOZE_SECOND if n % 2 else Meaning.SNOOZE_MINUTE)
+        self.closed_until = self.world.state("closed_until")
 
     def the_platform_refuses_the_appid(self, process: Process, _n: int) -> None:
         self.world.acting = process

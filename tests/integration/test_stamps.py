@@ -127,7 +127,7 @@ def test_a_check_that_waits_for_its_retry_is_not_sent_again_when_its_stamp_is_re
 @pytest.mark.parametrize("by", ["stamp", "id"])
 def test_a_check_that_waits_for_a_permit_is_not_sent_when_its_stamp_is_revoked(system: System, by: str) -> None:
     until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, "text"), mapping={"held": until, "why": "day"})
+    system.redis.hset(keys.quota(APPID, "text"), mapping={"closed_until": until, "why": "day"})
     stamp = uuid.uuid4().hex
     result = stamped(system, "text", stamp)
     queue = f"{wxcheck.TEXT_QUEUE}.{APPID}"

@@ -176,7 +176,7 @@ def test_a_renewal_that_fails_while_the_old_token_lives_uses_the_old_one(system:
     assert source.calls == 2
 
 
-@pytest.mark.parametrize("known", [Snooze(20.0, "held"), wxcheck.CheckRefused(40125, "invalid appsecret", None)])
+@pytest.mark.parametrize("known", [Snooze(20.0, "closed"), wxcheck.CheckRefused(40125, "invalid appsecret", None)])
 def test_who_waits_for_a_token_stops_waiting_when_the_lane_is_known_to_be_closed(
     system: System, known: Exception
 ) -> None:
@@ -371,7 +371,7 @@ def test_a_check_whose_second_call_finds_no_permit_goes_back_as_if_nobody_had_be
     system.tell_sandbox(answer_seconds=[2, 2])
     result = send_text(system.app, words("40001*1"))
     eventually(lambda: system.redis.exists(keys.record(result.id)), "it is sent, and its token refused in 2 s")
-    system.redis.hset(keys.quota(APPID, "text"), "held", round((time.time() + 60) * 1e6))
+    system.redis.hset(keys.quota(APPID, "text"), "closed_until", round((time.time() + 60) * 1e6))
     eventually(lambda: result.id in queued(system.redis, f"wxcheck.text.{APPID}"), "it is back in its queue")
     # else the next run would take it for one that another run is sending, and wait for that one's lease
     assert not system.redis.exists(keys.record(result.id))

@@ -70,7 +70,7 @@ def healthy() -> Numbers:
 #: what such a cluster counts in a minute
 HEALTHY_RATES: dict[str, float] = {
     f"calls|{APPID}|text|sent": 200,
-    f"calls|{APPID}|text|held": 3,
+    f"calls|{APPID}|text|given_back": 3,
     f"calls|{APPID}|text|retried": 2,
     f"calls|{APPID}|media|sent": 60,
     "verdict|text|pass|100": 190,
@@ -134,7 +134,7 @@ FAULTS = [
     ),
     # behind: the sign does not matter
     Fault("WxcheckClockOffset", lambda numbers: numbers["processes"][0].update(clock_offset_seconds=-3600.0)),
-    Fault("WxcheckQuotaHeld", _lane(0, state="held", opens_at=1764158460.0)),
+    Fault("WxcheckLaneClosed", _lane(0, state="closed", opens_at=1764158460.0)),
     Fault("WxcheckDayQuotaNearlyGone", _lane(1, day={"used": 190_000, "limit": 200_000})),
     Fault("WxcheckDayQuotaSpent", _lane(2, state="spent")),
     Fault("WxcheckBacklogLong", _lane(1, backlog=100_000, backlog_seconds=5000.0)),

@@ -46,10 +46,10 @@ def lane(appid: str, name: str, state: str = "open", minute: int = 0, day: int =
     }
 
 
-def hour(sent: Callable[[int], float], held: Callable[[int], float], refused: dict[int, int]) -> list[list[int]]:
+def hour(sent: Callable[[int], float], given_back: Callable[[int], float], refused: dict[int, int]) -> list[list[int]]:
     start = int(time.time()) // 60 * 60 - 59 * 60
     return [
-        [start + 60 * number, int(sent(number)), max(0, int(held(number))), refused.get(number, 0)]
+        [start + 60 * number, int(sent(number)), max(0, int(given_back(number))), refused.get(number, 0)]
         for number in range(60)
     ]
 
@@ -96,7 +96,7 @@ def process(name: str, queues: list[str], kind: str = "worker", **others: Any) -
 
 
 def busy() -> Numbers:
-    """A day at work with a few things to look at: a held lane, failures, a worker that is silent."""
+    """A day at work with a few things to look at: a closed lane, failures, a worker that is silent."""
     numbers, now = quiet("wx5a4dbeefdeadc0de"), time.time()
     wave = hour(lambda n: 2600 + 1100 * math.sin(n / 7) + 90 * (n % 5), lambda n: 700 * math.sin((n - 30) / 9), {})
     media = hour(
@@ -109,7 +109,7 @@ def busy() -> Numbers:
         lane(
             "wx5a4dbeefdeadc0de",
             "media",
-            "held",
+            "closed",
             minute=1_999,
             day=171_200,
             why=said("WeChat refused a call: its minute quota is used up.", "微信拒绝了调用：分钟配额已用完。"),
@@ -191,7 +191,7 @@ def busy() -> Numbers:
     ]
     numbers["troubles"] = [
         trouble(
-            "held",
+            "closed",
             "warn",
             "WeChat's minute quota for media is used up for wx5a4dbeefdeadc0de.",
             "Nothing to do: its checks wait and go out in the next minute. Often? Ask WeChat for more.",
@@ -214,7 +214,7 @@ def busy() -> Numbers:
 def many(programs: int = 25) -> Numbers:
     """Fifty lanes, in every state."""
     numbers = busy()
-    states = ["open", "open", "open", "slowed", "open", "held", "open", "open", "paused", "open", "spent", "stopped"]
+    states = ["open", "open", "open", "slowed", "open", "closed", "open", "open", "paused", "open", "spent", "stopped"]
     lanes = []
     for number in range(programs):
         appid = f"wx{number:04d}c0ffee{number * 7919 % 9973:04d}00"
@@ -230,7 +230,7 @@ def many(programs: int = 25) -> Numbers:
                     state,
                     minute=37 * number,
                     day=quota if state == "spent" else 3_001 * number,
-                    opens_at=time.time() + 60 * number if state in ("held", "spent") else None,
+                    opens_at=time.time() + 60 * number if state in ("closed", "spent") else None,
                     backlog=3 * number,
                     backlog_seconds=None if state == "stopped" else 1.5 * number,
                     hour=wave,

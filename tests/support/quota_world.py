@@ -287,6 +287,6 @@ class Process:
         self.world.acting = self
         self.quota.unused(permit)
 
-    def hold(self, what: Meaning) -> Snooze:
+    def close(self, what: Meaning) -> Snooze:
         self.world.acting = self
-        return self.quota.hold(APPID, "text", what, Answer(45011, "", {}))
+        return self.quota.close(APPID, "text", what, Answer(45011, "", {}))

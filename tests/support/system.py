@@ -158,7 +158,7 @@ class System:
             yield client
 
     def forget(self) -> None:
-        """Empties the store, but for what a broker keeps in it: the next test meets no token, hold or mark.
+        """Empties the store, but for what a broker keeps in it: the next test meets no token, closed lane or mark.
 
         The permits stay: without them nothing would be sent for more than a minute.
         """
@@ -172,7 +172,7 @@ class System:
     def open_lanes(self) -> None:
         """Brings the time forward to when every lane is open."""
         for key in self.redis.scan_iter("wxcheck:quota:*}"):
-            self.redis.hdel(key, "held", "why", "cut", "cut_until", "stopped", "refusal")
+            self.redis.hdel(key, "closed_until", "why", "cut", "cut_until", "stopped", "refusal")
 
     def close(self) -> None:
         # results unsubscribe when they are collected, at the latest when the process ends, and Redis is gone by then

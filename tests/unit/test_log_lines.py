@@ -55,22 +55,22 @@ def line(log: Any, **options: Any) -> dict[str, Any]:
 
 
 def test_an_event_is_a_line_that_begins_with_its_name_and_fields(log: Any) -> None:
-    log.warning("lane_held", "closed for 8 s, at 90 % of its rate", appid="wx1", lane="text", errcode=44991, rid=None)
+    log.warning("lane_closed", "closed for 8 s, at 90 % of its rate", appid="wx1", lane="text", errcode=44991, rid=None)
     assert text(log).endswith(
-        ": WARNING/w@host] lane_held appid=wx1 lane=text errcode=44991: closed for 8 s, at 90 % of its rate"
+        ": WARNING/w@host] lane_closed appid=wx1 lane=text errcode=44991: closed for 8 s, at 90 % of its rate"
     )
 
 
 def test_the_same_event_in_json_has_them_as_values(log: Any) -> None:
-    log.warning("lane_held", "closed for 8 s", appid="wx1", lane="text", errcode=44991, rid=None)
+    log.warning("lane_closed", "closed for 8 s", appid="wx1", lane="text", errcode=44991, rid=None)
     found = line(log)
     assert list(found) == [*KEYS, "lane", "errcode", "rid"]
     assert found["time"].endswith("+00:00")
     assert {**found, "time": ""} == {
         "time": "",
         "level": "WARNING",
-        "event": "lane_held",
-        "message": "lane_held appid=wx1 lane=text errcode=44991: closed for 8 s",
+        "event": "lane_closed",
+        "message": "lane_closed appid=wx1 lane=text errcode=44991: closed for 8 s",
         "logger": "tests.lines",
         "process": "w@host",
         "task_id": None,
@@ -110,7 +110,7 @@ def test_no_text_forges_a_line_in_either_format(log: Any, say: Callable[[Any], N
 
 def test_work_at_hand_says_whose_a_record_is_unless_it_says_so_itself(log: Any) -> None:
     context = {"task_id": "t", "trace_id": "r", "appid": "wx1"}
-    log.info("lane_held", appid="wx2", task_id=None)
+    log.info("lane_closed", appid="wx2", task_id=None)
     found = line(log, context=lambda: context)
     assert (found["task_id"], found["trace_id"], found["appid"]) == (None, "r", "wx2")
     assert work_at_hand() == {}

@@ -55,13 +55,13 @@ def exposition(families: list[Metric] | None) -> str:
 
 def test_quotas_and_lanes_are_told_by_appid_and_lane() -> None:
     numbers = healthy()
-    numbers["lanes"][0].update(state="held", opens_at=1764158460.0)
+    numbers["lanes"][0].update(state="closed", opens_at=1764158460.0)
     samples = told(numbers)
     lane = {"appid": APPID, "lane": "text"}
     assert value(samples, "wxcheck_quota_used_calls", **lane, window="minute") == 12
     assert value(samples, "wxcheck_quota_limit_calls", **lane, window="day") == 2_000_000
-    states = {state: value(samples, "wxcheck_lane_state", **lane, state=state) for state in ("open", "held", "spent")}
-    assert states == {"open": 0, "held": 1, "spent": 0}
+    states = {state: value(samples, "wxcheck_lane_state", **lane, state=state) for state in ("open", "closed", "spent")}
+    assert states == {"open": 0, "closed": 1, "spent": 0}
     assert value(samples, "wxcheck_lane_opens_timestamp_seconds", **lane) == 1764158460.0
     assert value(samples, "wxcheck_lane_backlog_checks", **lane) == 17
     assert value(samples, "wxcheck_lane_backlog_seconds", **lane) == 3.0
@@ -113,7 +113,7 @@ def test_the_push_delay_is_a_cumulative_histogram_in_seconds() -> None:
 
 def test_what_counts_exists_from_the_start_so_that_the_first_increase_is_seen() -> None:
     samples = told(healthy())
-    for result in ("sent", "held", "refused", "retried"):
+    for result in ("sent", "given_back", "refused", "retried"):
         assert value(samples, "wxcheck_calls_total", appid=APPID, lane="text", result=result) == 0
     for failure in FAILURES:
         assert value(samples, "wxcheck_failures_total", failure=failure, errcode="") == 0
@@ -192,7 +192,7 @@ def test_labels_stay_within_bounds_whatever_is_counted() -> None:
     assert labels_of(samples, "appid") == {APPID, OTHER_APPID}
     assert labels_of(samples, "lane") == {"text", "media"}
     assert labels_of(samples, "result") == {
-        *("sent", "held", "refused", "retried"),
+        *("sent", "given_back", "refused", "retried"),
         *("matched", "early", "repeated", "late", "orphaned", "missing"),
     }
     assert labels_of(samples, "label") == {*LABELS, "other"}
@@ -203,7 +203,7 @@ def test_labels_stay_within_bounds_whatever_is_counted() -> None:
     assert labels_of(samples, "outcome") == {*map(str, Outcome)}
     assert labels_of(samples, "queue") == {"wxcheck.text", "wxcheck.media", "wxcheck.push", "other"}
     assert labels_of(samples, "reason") == {*UNREADABLE}
-    assert labels_of(samples, "state") == {"open", "slowed", "held", "stopped", "paused", "spent"}
+    assert labels_of(samples, "state") == {"open", "slowed", "closed", "stopped", "paused", "spent"}
     assert labels_of(samples, "level") == {"bad", "warn"}
     assert len(labels_of(samples, "trouble")) <= MAX_TROUBLES + 1
     assert len(labels_of(samples, "le")) <= MAX_BUCKETS

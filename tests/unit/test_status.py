@@ -55,10 +55,10 @@ def test_the_numbers_are_there() -> None:
     assert "clock off" not in page
 
 
-def test_a_held_lane_says_why_and_when_it_opens() -> None:
-    held = lane(state="held", why=said("the day is spent", "今日额度用尽"), opens_at=AT + 7500, backlog=None)
-    assert "text  held: the day is spent; opens in 2 h 5 min" in shown(lanes=[held])
-    assert "文本  暂停发送: 今日额度用尽; 2 小时 5 分 后放行" in shown("zh", lanes=[held])
+def test_a_closed_lane_says_why_and_when_it_opens() -> None:
+    closed = lane(state="closed", why=said("the day is spent", "今日额度用尽"), opens_at=AT + 7500, backlog=None)
+    assert "text  closed: the day is spent; opens in 2 h 5 min" in shown(lanes=[closed])
+    assert "文本  关闭: 今日额度用尽; 2 小时 5 分 后放行" in shown("zh", lanes=[closed])
 
 
 def test_a_failure_is_shown_with_errcode_rid_and_remedy_and_a_wrong_clock_is_told() -> None:
@@ -84,7 +84,7 @@ def test_a_gauge_is_empty_where_nothing_was_used_and_full_where_all_was(share: f
     assert bar(share).plain == "█" * cells + "░" * (10 - cells)
 
 
-def test_a_sparkline_has_a_cell_for_each_minute_and_shows_held_and_refused_ones() -> None:
+def test_a_sparkline_has_a_cell_for_each_minute_and_shows_given_back_and_refused_ones() -> None:
     line = sparkline([[AT, 0, 0, 0], [AT, 1, 0, 0], [AT, 100, 0, 0], [AT, 0, 3, 0], [AT, 50, 0, 1]])
     assert line.plain == " ▁█·▅"
     assert [span.style for span in line.spans][-2:] == ["yellow", "red"]

@@ -152,7 +152,7 @@ def test_silence_while_checks_wait_points_at_the_push_url(seconds: float, level:
 
 @pytest.mark.parametrize(
     ("state", "key", "level"),
-    [("spent", "day_quota_gone", "bad"), ("held", "lane_held", "warn"), ("paused", "lane_paused", "warn")],
+    [("spent", "day_quota_gone", "bad"), ("closed", "lane_closed", "warn"), ("paused", "lane_paused", "warn")],
 )
 def test_a_lane_that_is_closed_says_until_when_and_how_many_wait(state: str, key: str, level: str) -> None:
     told = numbers()

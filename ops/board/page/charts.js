@@ -9,7 +9,7 @@ const FLOOR = 119;
 const HEIGHT = 112;
 /** A count that is not 0 is seen, beside thousands too. */
 const LEAST = 4;
-const SERIES = { sent: 1, held: 2, refused: 3 };
+const SERIES = { sent: 1, given_back: 2, refused: 3 };
 
 /** The next number of the form 1, 2, 5 times a power of ten: a scale that changes seldom. */
 export function niceTop(most) {
@@ -86,7 +86,7 @@ export class HourChart {
     const sent = path(SERIES.sent, false);
     attr(this.svg.querySelector(".area"), "d", sent && `${sent}L${WIDTH} ${FLOOR}L0 ${FLOOR}Z`);
     attr(this.svg.querySelector(".sent"), "d", sent);
-    attr(this.svg.querySelector(".held"), "d", path(SERIES.held, true));
+    attr(this.svg.querySelector(".given_back"), "d", path(SERIES.given_back, true));
     attr(this.svg.querySelector(".refused"), "d", path(SERIES.refused, true));
     attr(this.svg.querySelector(".limit"), "d", limit <= top ? `M0 ${y(limit)}H${WIDTH}` : "");
     text(this.parts.top, word("per_minute", { n: short(top) }));

@@ -5,8 +5,8 @@ import { attr, byId, clone, hidden, keyed, style, text } from "./dom.js";
 import { countdown, number, percent, short, span } from "./format.js";
 import { plural, said, word } from "./words.js";
 
-const RANK = { stopped: 0, spent: 1, held: 2, paused: 3, slowed: 4, open: 5 };
-const SIGNS = { open: "●", slowed: "◐", held: "‖", paused: "‖", stopped: "✕", spent: "○" };
+const RANK = { stopped: 0, spent: 1, closed: 2, paused: 3, slowed: 4, open: 5 };
+const SIGNS = { open: "●", slowed: "◐", closed: "‖", paused: "‖", stopped: "✕", spent: "○" };
 /** So many appIds stand open when the page comes; of more, those that need a look. */
 const FEW = 3;
 
@@ -28,10 +28,10 @@ function gathered(lanes) {
 
 export function showLanes(numbers, now) {
   programs = gathered(numbers.lanes ?? []);
-  const closed = programs.flatMap((program) => program.lanes).filter((lane) => lane.state !== "open").length;
+  const notOpen = programs.flatMap((program) => program.lanes).filter((lane) => lane.state !== "open").length;
   text(byId("lanes-count"), programs.length ? word("lanes_count", {
     programs: plural("programs", programs.length, number(programs.length)),
-    closed: closed ? plural("lanes_closed", closed, number(closed)) : word("lanes_all_open"),
+    lanes: notOpen ? plural("lanes_not_open", notOpen, number(notOpen)) : word("lanes_all_open"),
   }) : "");
   hidden(byId("lanes-tools"), programs.length < 2);
   hidden(byId("filter"), programs.length <= FEW);
