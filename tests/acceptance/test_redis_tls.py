@@ -25,7 +25,7 @@ from tests.support.tls import Tls, server_with_tls, tls
 
 WXCHECK = str(Path(sys.executable).with_name("wxcheck"))
 WORKER = ["celery", "-A", "worker", "worker", "-Q", QUEUES, "--loglevel=INFO"]
-STARTS = {"worker": WORKER, "endpoint": ["callbacks"], "board": ["cli", "board", "--port", "0"]}
+STARTS = {"worker": WORKER, "endpoint": ["callbacks"], "board": ["ops.cli", "board", "--port", "0"]}
 
 
 @pytest.fixture(scope="module")

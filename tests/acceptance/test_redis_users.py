@@ -33,7 +33,7 @@ DOCUMENTED = {
     )
 }
 WORKER = ["celery", "-A", "worker", "worker", "-Q", QUEUES, "--loglevel=INFO"]
-STARTS = {"worker": WORKER, "endpoint": ["callbacks"], "board": ["cli", "board", "--port", "0"]}
+STARTS = {"worker": WORKER, "endpoint": ["callbacks"], "board": ["ops.cli", "board", "--port", "0"]}
 #: who redis-py is, and settings of Redis that its users may hide
 DISPENSABLE = ("client|setinfo", "config|get")
 READY = {"worker": " ready.", "endpoint": "listening on", "board": "board:"}

@@ -116,7 +116,7 @@ def is_whole(path: Path, count: int) -> bool:
 def started(system: System, directory: Path, *arguments: str, **changes: str) -> Running:
     """The command as a process of its own."""
     environment = {**system.environment, **changes}
-    return Running("submit", ["cli", "submit", *arguments], environment, directory)
+    return Running("submit", ["ops.cli", "submit", *arguments], environment, directory)
 
 
 @contextmanager

@@ -87,7 +87,7 @@ def process(system: System, *arguments: str, **streams: Any) -> subprocess.Compl
     """Runs a command as a process, in the directory of ``system``."""
     streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE, **streams}
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment_of(system)}
-    command = [sys.executable, "-m", "cli", *arguments]
+    command = [sys.executable, "-m", "ops.cli", *arguments]
     return subprocess.run(
         command, text=True, check=False, cwd=system.directory, env=environment, timeout=PATIENCE, **streams
     )
@@ -116,7 +116,7 @@ def member_of(system: System, task_id: str) -> str:
 def listening(system: System, *options: str) -> Iterator[tuple[Running, str]]:
     """``wxcheck push listen`` as a process, and its push URL."""
     port = free_port()
-    command = ["cli", "push", "listen", "--port", str(port), *options]
+    command = ["ops.cli", "push", "listen", "--port", str(port), *options]
     with Running("listen", command, system.environment, system.directory) as running:
         running.wait_for("until Ctrl-C")
         yield running, f"http://127.0.0.1:{port}/wechat/push"

@@ -117,7 +117,7 @@ def is_counted(system: System, *fields: str) -> None:
 def told(system: System, *command: str, **settings: str) -> Any:
     """What a command of the operator's says, as JSON."""
     environment = {**os.environ, **system.environment, **settings}
-    run = [sys.executable, "-m", "cli", *command, "--json"]
+    run = [sys.executable, "-m", "ops.cli", *command, "--json"]
     options: dict[str, Any] = {"cwd": system.directory, "env": environment, "timeout": PATIENCE}
     return json.loads(subprocess.run(run, capture_output=True, text=True, check=False, **options).stdout)
 

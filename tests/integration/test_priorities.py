@@ -52,7 +52,7 @@ def send(app: Celery, *priorities: int) -> list[Any]:
 def process(system: System, *arguments: str) -> list[Any] | dict[str, Any]:
     """What a command says, as JSON, of the database where no worker is."""
     environment = {**os.environ, **system.environment, "WXCHECK_REDIS_URL": system.database_url(DATABASE)}
-    command = [sys.executable, "-m", "cli", *arguments, "--json"]
+    command = [sys.executable, "-m", "ops.cli", *arguments, "--json"]
     ran = subprocess.run(
         command, cwd=system.directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
     )

@@ -130,10 +130,10 @@ def test_an_appid_and_a_failure_that_there_are_not_are_told_with_those_that_ther
     "command",
     [
         ["callbacks"],
-        ["cli", "board"],
+        ["ops.cli", "board"],
         ["sandbox", "--port", "PORT"],
         ["celery", "-A", "worker", "flower", "--port=PORT", "--address=127.0.0.1"],
-        ["cli", "push", "listen", "--port", "PORT"],
+        ["ops.cli", "push", "listen", "--port", "PORT"],
     ],
     ids=["endpoint", "board", "sandbox", "flower", "listen"],
 )

@@ -20,7 +20,7 @@ MATRIX_BROKER_URL      the broker and the result backend, as the application's C
 MATRIX_RESULT_BACKEND
 MATRIX_RUNS_URL        a Redis in which the application's tasks write down their runs, in the list ``matrix:runs``
 MATRIX_SANDBOX_URL     the stand-in platform, which is told to push a lost verdict
-MATRIX_OPERATOR        JSON, a list: wxcheck's command line, as ``["/…/.venv/bin/python", "-m", "cli"]`` …
+MATRIX_OPERATOR        JSON, a list: wxcheck's command line, as ``["/…/.venv/bin/python", "-m", "ops.cli"]`` …
 MATRIX_OPERATOR_ENV    … and JSON, a dict: all of the environment that it runs in
 =====================  ==============================================================================================
 """

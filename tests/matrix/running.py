@@ -51,7 +51,7 @@ class Matrix:
             "MATRIX_RESULT_BACKEND": system.results_url,
             "MATRIX_RUNS_URL": system.redis_url,
             "MATRIX_SANDBOX_URL": system.sandbox_url,
-            "MATRIX_OPERATOR": json.dumps([OWN_PYTHON, "-m", "cli"]),
+            "MATRIX_OPERATOR": json.dumps([OWN_PYTHON, "-m", "ops.cli"]),
             "MATRIX_OPERATOR_ENV": json.dumps({**os.environ, "PYTHONPATH": str(ROOT), **system.environment}),
         }
         self.workers = [system.worker("worker", *worker), self._application()]
