@@ -1,4 +1,4 @@
-"""The Celery configuration. What is not said here is Celery's default; each line off the default says why."""
+"""The Celery configuration. Each line departs from Celery's default, and its comment says why."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from config.redis_url import tls_options
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 
-#: seconds; kombu's default is none, and a Redis that accepts but never answers would block a process for good
+#: seconds; kombu has no time-out by default, and a Redis that accepts but never answers would block a process for good
 SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 3
 
@@ -22,12 +22,12 @@ RESTORE_INTERVAL = 5
 
 
 def celery_configuration(settings: Settings) -> dict[str, Any]:
-    """The configuration of the app that workers, endpoint and Flower share."""
+    """Return the configuration of the app that workers, endpoint and Flower share."""
     return {
         "broker_url": settings.broker,
         "result_backend": settings.backend,
         "imports": ("tasks.text", "tasks.media", "tasks.push", "tasks.refused"),
-        # JSON only: a message that can run code when it is unpickled is none we want to read
+        # JSON only: unpickling a message can run code
         "task_serializer": "json",
         "result_serializer": "json",
         "accept_content": ["json"],
@@ -41,7 +41,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
 
 
 def queue_named(name: str) -> Queue:
-    """A queue, exactly as Celery declares one that a client names only, or RabbitMQ would refuse one of the two."""
+    """Return a queue as Celery declares a queue that a client names; RabbitMQ refuses two differing declarations."""
     return Queue(name, Exchange(name), routing_key=name)
 
 
@@ -60,33 +60,34 @@ def _queues() -> dict[str, Any]:
 
 def _delivery(settings: Settings) -> dict[str, Any]:
     return {
-        # a message is acknowledged when its task has run: a check survives the process that took it up
+        # a message is acknowledged after its task has run, so a check survives the process that took the message
         "task_acks_late": True,
-        # ... a killed pool process included, which would otherwise fail the check
+        # ... and survives a killed pool process, which would otherwise fail the check
         "task_reject_on_worker_lost": True,
-        # one message in hand for each slot: with late acknowledgement more would only wait here instead of elsewhere
+        # a message in hand for each slot: with late acknowledgement, further messages would wait here, not at a free
+        # worker
         "worker_prefetch_multiplier": 1,
         # the workers wait for the network most of the time; threads cost a fraction of processes and share connections
         "worker_pool": "threads",
         "worker_concurrency": 96,
         # a chord counts its parts and a chain reads its results over the longest time that a check may wait
         "result_expires": int(DAY + settings.push_timeout + settings.max_age),
-        # results of chords are read by whichever worker finishes the last part; a broker's blip must not fail them
+        # the worker that finishes a chord's last part reads the other parts; a broker's blip must not fail the chord
         "result_chord_join_timeout": 30,
-        # 'retry' may publish again while a worker starts before its broker does
+        # a worker may start before its broker does: the worker tries again until the broker answers
         "broker_connection_retry_on_startup": True,
     }
 
 
 def _quotas(settings: Settings) -> dict[str, Any]:
     return {
-        # the quota of one appId, declared where Celery's users look for it and where Flower shows it ...
+        # the quota of one appId stands where Celery's users look for it and where Flower shows it ...
         "task_annotations": {
             CHECK_TEXT: {"rate_limit": f"{settings.text_per_minute}/m"},
             CHECK_MEDIA: {"rate_limit": f"{settings.media_per_minute}/m"},
         },
-        # ... but not enforced by Celery, which counts for each worker, not for each appId, and which on Redis lets
-        # through a fraction of the rate once there is a backlog
+        # ... but Celery does not enforce it: Celery counts per worker, not per appId, and on Redis lets through a
+        # fraction of the rate once there is a backlog
         "worker_disable_rate_limits": True,
     }
 
@@ -98,23 +99,25 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_keepalive": True,
-            # a worker says every few seconds what it has in hand (worker.fetching), so a long run does not outlast it
+            # a worker renews its messages in hand every few seconds (worker.fetching), so a run may take longer than
+            # this
             "visibility_timeout": settings.visibility_timeout,
-            # kombu keeps the unacknowledged messages of everyone on one Redis under one key, and each worker gives
-            # back what is older than its own time-out: an application's long tasks would run twice by ours
+            # by default every kombu application on one Redis shares one key for unacknowledged messages, and each
+            # worker gives back messages older than its own time-out: our workers would run an application's long tasks
+            # twice
             "unacked_key": UNACKED,
             "unacked_index_key": UNACKED_INDEX,
-            # kombu looks for such messages every 100 s
+            # kombu looks for such messages every 100 s by default
             "unacked_restore_interval": RESTORE_INTERVAL,
             "unacked_restore_throttle": 1,
-            # an application chooses which priorities have a list of their own: all that there can be are read, by
-            # workers, and counted by Flower
+            # an application chooses the priorities that have a list of their own: workers read all ten, and Flower
+            # counts them
             "priority_steps": list(range(10)),
-            # what follows the end of a check goes out with it
+            # the end of a check and its follow-up messages are written in one step
             "commits_ends": settings.is_one_redis,
         }
     elif settings.broker.startswith(("amqp", "pyamqp")):
-        # without confirmation a message is sent when it is written to the socket, whether or not anybody reads it
+        # without confirmation a message counts as sent once it is written to the socket, even if nobody reads it
         transport = {"read_timeout": SOCKET_TIMEOUT, "write_timeout": SOCKET_TIMEOUT, "confirm_publish": True}
     return {
         "broker_use_ssl": tls_options(settings.broker) or False,
@@ -124,9 +127,9 @@ def _sockets(settings: Settings) -> dict[str, Any]:
         "redis_socket_connect_timeout": CONNECT_TIMEOUT,
         "redis_socket_keepalive": True,
         "redis_backend_health_check_interval": 30,
-        # Celery's own 20 tries would hold a slot for minutes
+        # Celery's own 20 tries would block a slot for minutes
         "result_backend_transport_options": {"retry_policy": {"max_retries": 5}},
-        # a result whose follow-up is sent already must be stored; a minute or two of trying outlasts a failover
+        # a result must be stored once its follow-up is sent; a minute or two of trying outlasts a failover
         "result_backend_always_retry": True,
         "result_backend_max_retries": 30,
         "result_backend_base_sleep_between_retries_ms": 100,
@@ -138,7 +141,7 @@ def _events() -> dict[str, Any]:
     return {
         # Flower shows nothing without events
         "worker_send_task_events": True,
-        # 'detail' of a verdict may quote the user's text; at this depth the arguments of follow-up tasks, as they are
-        # shown in events, hold no more than the verdict's first level
+        # a verdict's 'detail' may quote the user's text; at depth 2 the arguments of follow-up tasks in events show no
+        # more than the verdict's first level
         "task_repr_maxlevels": 2,
     }

@@ -9,20 +9,20 @@ from datetime import timedelta, timezone
 DAY = 86_400
 #: seconds that Shanghai is ahead of UTC
 SHANGHAI = 8 * 3600
-#: the same as a time zone, in which people are shown times
+#: Shanghai's time zone, in which times are shown to people
 SHANGHAI_ZONE = timezone(timedelta(seconds=SHANGHAI))
 
 
 def day_of(at: float) -> int:
-    """The number of the day in Shanghai that a time is of, in seconds since the epoch."""
+    """Return the number of the Shanghai day that holds ``at``, a time in seconds since the epoch."""
     return math.floor((at + SHANGHAI) / DAY)
 
 
 def seconds_of_day(at: float) -> float:
-    """Seconds since midnight in Shanghai."""
+    """Return the seconds from midnight in Shanghai to ``at``."""
     return (at + SHANGHAI) % DAY
 
 
 def next_midnight(at: float) -> float:
-    """The time at which the day after that of ``at`` begins, in seconds since the epoch."""
+    """Return the next midnight in Shanghai after ``at``, both in seconds since the epoch."""
     return (day_of(at) + 1) * DAY - SHANGHAI

@@ -10,19 +10,19 @@ from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 Lane = Literal["text", "media"]
 
 LANES: tuple[Lane, ...] = ("text", "media")
-#: the queue in which the checks of a lane wait, of all appIds
+#: the queue in which a lane's checks of all appIds wait
 QUEUE_OF: dict[Lane, str] = {"text": TEXT_QUEUE, "media": MEDIA_QUEUE}
-#: the lane that a task's checks go through
+#: the lane of each task's checks
 LANE_OF_TASK: dict[str, Lane] = {CHECK_TEXT: "text", CHECK_MEDIA: "media"}
-#: every queue that a worker of this project serves, but for those of a single appId
+#: every queue that the workers serve, except the queues of a single appId
 QUEUES = (*QUEUE_OF.values(), PUSH_QUEUE)
 
 
 def own_queue(queue: str, appid: str) -> str:
-    """The name of an appId's own queue beside the ``queue`` that it shares with the others."""
+    """Return the name of the queue that an appId has for itself, beside the shared ``queue``."""
     return f"{queue}.{appid}"
 
 
 def shared_queue(name: str) -> str | None:
-    """The shared queue that a queue is, or that an appId's own queue stands beside; None of a queue of others."""
+    """Return the shared queue that ``name`` is, or stands beside as an appId's own; None for a queue of others."""
     return next((queue for queue in QUEUES if name == queue or name.startswith(own_queue(queue, ""))), None)

@@ -1,6 +1,6 @@
-"""How a record of the log becomes lines: an object of JSON, or text for people.
+"""The lines of a log record: an object of JSON, or text for people.
 
-Neither shows the text of an exception that may quote what was worked on, and no text can forge a line.
+Neither format shows the text of an exception that may quote users' content, and no text can forge a line.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ from wxcheck import CheckError
 
 LogFormat = Literal["auto", "json", "text"]
 
-#: what every line has, null where there is none
+#: fields of every line; null where a record has none
 IDENTITY = ("task_id", "trace_id", "appid")
 
-#: classes whose text names servers, files or names of the code, and never what was worked on
+#: classes whose text names servers, files or names of the code, and never users' content
 _DISCREET = (
     CheckError,
     SettingsError,
@@ -44,30 +44,31 @@ _DISCREET = (
     SystemExit,
 )
 
-#: characters that end a line, or make it look like another one, on some terminal or for some reader
+#: characters that end a line, or disguise a line as another one, on some terminal or for some reader
 _UNSAFE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
-#: those of them that JSON would leave as they are
+#: the unsafe characters that JSON would leave as they are
 _UNSAFE_IN_JSON = re.compile("[\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]")
 
-#: one for all lines: json.dumps would make one for each
+#: shared by all lines: json.dumps would make an encoder for each
 _encode = json.JSONEncoder(ensure_ascii=False, default=str).encode
 
 _COLOURS = {"DEBUG": "34", "WARNING": "33", "ERROR": "31", "CRITICAL": "35"}
 
-#: the events of what else writes into the log; all others have the name of their library
+#: event names by logger; the records of any other library take the library's name
 _SOURCES = {"py.warnings": "python_warning", "celery.redirected": "printed"}
 
-#: Celery's words for an exception that its own machinery met; a traceback with its text follows
+#: Celery's words for an exception that its own machinery met; a traceback with the exception's text follows
 _OUTSIDE = re.compile(r"(Exception raised outside body: \w*).*", re.DOTALL)
 
 
 class Lines(logging.Formatter):
-    """What both formats have in common: which event a record is, whose, and what may be shown of it.
+    """The base of both formats: the event of a record, its identity, and the text that is safe to show.
 
     Args:
-        process: the name of this process: of a worker, its node's.
-        names: the event of a record that is not the project's own, by its template; else it is the library's name.
-        context: whose work the calling thread is at: ``task_id``, ``trace_id``, ``appid``.
+        process: the name of this process; for a worker, its node name.
+        names: message template -> event, for records of libraries; a template without an entry takes the library's
+            name.
+        context: returns the ``task_id``, ``trace_id`` and ``appid`` of the calling thread's work.
     """
 
     def __init__(
@@ -88,10 +89,10 @@ class Lines(logging.Formatter):
         return self._names.get(str(record.msg).strip(), _library(record))
 
     def fields(self, record: logging.LogRecord) -> dict[str, Any]:
-        """``task_id``, ``trace_id``, ``appid``, and what else the event has."""
+        """Return ``task_id``, ``trace_id``, ``appid`` and the event's further fields."""
         found: dict[str, Any] = {**dict.fromkeys(IDENTITY), **self._context()}
         data = getattr(record, "data", None)
-        if isinstance(data, Mapping):  # Celery's own, which may also hold arguments
+        if isinstance(data, Mapping):  # Celery's own data, which may also hold arguments
             found |= {"task_id": data.get("id"), "task": data.get("name")}
         own = getattr(record, "fields", None)
         return found | (own if isinstance(own, dict) else {})
@@ -116,7 +117,7 @@ class Lines(logging.Formatter):
 
 
 class JsonLines(Lines):
-    """One object a line; see docs/logs.md."""
+    """A JSON object a line; see docs/logs.md."""
 
     def format(self, record: logging.LogRecord) -> str:
         line: dict[str, Any] = {
@@ -139,7 +140,7 @@ class JsonLines(Lines):
 
 
 class TextLines(Lines):
-    """A line of text, in colours on a terminal; what follows it of an exception is indented."""
+    """A line of text, in colours on a terminal; the lines of an exception follow, indented."""
 
     def __init__(self, process: str, *args: Any, colours: bool = False, **options: Any) -> None:
         super().__init__(process, *args, **options)
@@ -157,14 +158,14 @@ class TextLines(Lines):
 
 
 def is_json(log_format: LogFormat, logfile: object = None) -> bool:
-    """Whether lines are JSON: by themselves where nobody reads them as they come."""
+    """True if lines are JSON: with ``auto``, wherever no terminal shows the log."""
     if log_format != "auto":
         return log_format == "json"
     return logfile is not None or sys.__stderr__ is None or not sys.__stderr__.isatty()
 
 
 def formatter(log_format: LogFormat, process: str, *args: Any, logfile: object = None, colours: bool = True) -> Lines:
-    """The formatter of a process, by ``LOG_FORMAT``; the arguments of :class:`Lines` follow its name."""
+    """Return the formatter for ``LOG_FORMAT``; ``args`` are the further arguments of :class:`Lines`."""
     if is_json(log_format, logfile):
         return JsonLines(process, *args)
     on_terminal = logfile is None and sys.__stderr__ is not None and sys.__stderr__.isatty()
@@ -172,7 +173,7 @@ def formatter(log_format: LogFormat, process: str, *args: Any, logfile: object =
 
 
 def use_lines(log_format: LogFormat, process: str, level: int) -> None:
-    """Sets up the log of a process that is not Celery's, on stderr."""
+    """Set up the log, on stderr, of a process that is not Celery's."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter(log_format, process))
     logging.basicConfig(level=level, handlers=[handler])
@@ -180,7 +181,7 @@ def use_lines(log_format: LogFormat, process: str, level: int) -> None:
 
 
 def announce(log_format: LogFormat, log: Log, event: str, said: str, /, **fields: Value) -> None:
-    """Tells whoever started this process where it is, whatever the level: a line on stdout, or of JSON in the log."""
+    """Tell the starter of this process its address, at any level: as a line on stdout, or as JSON in the log."""
     if is_json(log_format):
         log.logger.setLevel(logging.INFO)
         log.info(event, said, **fields)
@@ -189,7 +190,7 @@ def announce(log_format: LogFormat, log: Log, event: str, said: str, /, **fields
 
 
 def told(error: BaseException) -> str:
-    """An exception as a log may show it: the name of its class, and its text where that quotes nothing."""
+    """Return an exception as a log may show it: the name of its class, and its text if the text quotes nothing."""
     name = type(error).__name__
     # requests' errors are OSErrors too, and quote URLs with their tokens
     discreet = isinstance(error, _DISCREET) or (isinstance(error, OSError) and type(error).__module__ == "builtins")
@@ -197,7 +198,7 @@ def told(error: BaseException) -> str:
 
 
 def _explained(error: BaseException, trace: TracebackType | None, seen: int = 0) -> Iterator[str]:
-    """The traceback of an exception and of those before it, the newest one last."""
+    """Yield the traceback of an exception and of its causes, the newest one last."""
     before = error.__cause__ or (None if error.__suppress_context__ else error.__context__)
     if before is not None and seen < 8:
         yield from _explained(before, before.__traceback__, seen + 1)

@@ -1,7 +1,7 @@
-"""Named events: what the project's processes write into their logs, each with the same fields everywhere.
+"""Named events: the lines that the project's processes write into their logs, with the same fields everywhere.
 
-``log = Log(__name__)`` and then ``log.warning("lane_closed", "closed for 8 s", appid=appid, lane=lane)`` is the line
-``lane_closed appid=wx0 lane=text: closed for 8 s``, and in JSON these are fields. Every name is in docs/logs.md.
+``log = Log(__name__)`` and then ``log.warning("lane_closed", "closed for 8 s", appid=appid, lane=lane)`` write the line
+``lane_closed appid=wx0 lane=text: closed for 8 s``, and in JSON the same fields. docs/logs.md lists every name.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import json
 import logging
 import re
 
-#: what a field may hold; None where there is none
+#: value of a field; None leaves the field out of the text
 Value = str | int | float | bool | None
 
 #: a value that needs no quotes
@@ -20,13 +20,13 @@ _PLAIN = re.compile(r"[\w.@:/+~*-]+")
 class Log:
     """The log of one module.
 
-    ``event`` is the name by which programs know what happened, ``said`` a sentence for people, with the remedy where
-    there is one. Of the fields, ``task_id``, ``trace_id`` and ``appid`` mean the same in each event. None of it may
-    hold what users wrote, a secret or a token; the text of an exception only where that cannot quote them.
+    ``event`` is the name by which programs recognise an event; ``said`` is a sentence for people, with the remedy if
+    there is one. The fields ``task_id``, ``trace_id`` and ``appid`` mean the same in each event. No part of a line may
+    hold users' content, a secret or a token; the text of an exception may stand there only if it cannot quote them.
     """
 
     def __init__(self, name: str) -> None:
-        #: Python's own, for libraries that want one
+        #: Python's own logger, for libraries that take one
         self.logger = logging.getLogger(name)
 
     def debug(self, event: str, said: str = "", /, **fields: Value) -> None:
@@ -48,7 +48,7 @@ class Log:
         # the message stays a template: programs that group records, as Sentry does, group them by event
         template = " ".join([event, *(f"{name}=%({name})s" for name in shown)]) + (": %(said)s" if said else "")
         extra = {"event": event, "fields": fields}
-        # as logger.log() does, but for the search for the caller, a third of its work: it would find this line
+        # skips logger.log()'s search for the caller, a third of the work, which would only find this line
         args = ({**shown, "said": said},)
         record = self.logger.makeRecord(self.logger.name, level, __file__, 0, template, args, None, extra=extra)
         self.logger.handle(record)

@@ -1,4 +1,4 @@
-"""Names that look like a setting and are none. Pure: the sources are handed in."""
+"""Names that look like a setting and are none. Pure: the caller hands in the sources."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping
 
-#: what docker-compose.yml reads from the same ``.env``, and no process does
+#: names that only docker-compose.yml reads from the same ``.env``
 FOR_COMPOSE = (
     "compose_redis_url",
     "compose_redis_memory",
@@ -18,18 +18,19 @@ FOR_COMPOSE = (
     "compose_apps_board",
     "secrets_dir",
 )
-#: Kubernetes tells every pod where each service is: of one named wxcheck-redis, WXCHECK_REDIS_SERVICE_HOST and more
+#: Kubernetes tells every pod the address of each service: a service wxcheck-redis sets WXCHECK_REDIS_SERVICE_HOST and
+#: more
 _OF_SERVICES = re.compile(r"_service_(host|port)(_\w+)?$|_port_\d+_(tcp|udp|sctp)(_(proto|port|addr))?$")
 _SERVICE_ADDRESS = re.compile(r"(tcp|udp|sctp)://")
-#: how alike two names are, from 0 to 1, of which one may be meant by the other
+#: likeness of two names, from 0 to 1, above which one may be meant by the other
 ALIKE = 0.6
 
 
 def misspelt(sources: Mapping[str, Mapping[str, str | None]], known: Collection[str], prefix: str) -> Iterator[str]:
-    """A line for each name of ``sources`` that begins with ``prefix`` and is no setting.
+    """Yield a line for each name in ``sources`` that begins with ``prefix`` and is no setting.
 
-    ``sources``: what each source holds, by the words for it (``in .env``). ``known``: the settings, in small letters.
-    No line quotes a value: it may be the secret whose name was misspelt.
+    ``sources``: a source in words (``in .env``) -> its names and values. ``known``: the settings, in small letters. No
+    line quotes a value, since the misspelt name may hold a secret.
     """
     for where, names in sources.items():
         for name, value in names.items():
@@ -42,7 +43,7 @@ def misspelt(sources: Mapping[str, Mapping[str, str | None]], known: Collection[
 
 
 def meant(name: str, known: Iterable[str], prefix: str = "") -> str:
-    """``; did you mean …?`` with the setting that ``name`` is most like, or nothing."""
+    """Return ``; did you mean …?`` with the setting most like ``name``, or an empty string."""
     nearest = difflib.get_close_matches(name, list(known), n=1, cutoff=ALIKE)
     shown = [prefix + other.upper() if prefix else other for other in nearest]
     return f"; did you mean {shown[0]}?" if shown else ""

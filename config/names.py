@@ -4,20 +4,21 @@ from __future__ import annotations
 
 PUSH_QUEUE = "wxcheck.push"
 
-#: the endpoint enqueues it for each push: ``appid``, ``push``, ``received_at`` (seconds since the epoch)
+#: task that the endpoint sends for each push: ``appid``, ``push``, ``received_at`` (seconds since the epoch)
 RECEIVE_PUSH = "wxcheck.receive_push"
-#: ends a parked check, under the check's own task id: ``appid``, ``trace_id``, ``kind``
+#: task that finishes a parked check, under the check's own task id: ``appid``, ``trace_id``, ``kind``
 FINISH = "wxcheck.finish"
-#: cancels a check that waits for its push: ``task_id``
+#: task that cancels a check that waits for its push: ``task_id``
 CANCEL = "wxcheck.cancel"
-#: ends what cannot be run, under its own id: ``said``, and what it is counted by: ``queue``, ``why``
+#: task that fails a message that cannot be run, under the message's own id: ``said``; ``queue`` and ``why`` are counted
 REFUSE = "wxcheck.refuse"
 
-#: why a message could not be run (:mod:`worker.fetching.reading`; the last one: :mod:`worker.fetching.transport`)
+#: reasons for which a message cannot be run (:mod:`worker.fetching.reading`; the last:
+#: :mod:`worker.fetching.transport`)
 UNREADABLE = ("content_type", "compression", "encoding", "body", "headers", "task", "no_id", "no_message")
 
-#: keys of a Redis broker in which kombu keeps what was taken and not acknowledged (:mod:`store.keys`)
+#: keys of a Redis broker in which kombu keeps messages that are taken and not acknowledged (:mod:`store.keys`)
 UNACKED, UNACKED_INDEX = "wxcheck:unacked", "wxcheck:unacked_index"
 
-#: characters of an ``errmsg`` of the platform, of an answer as of a push, that are kept: it goes into logs and results
+#: characters that are kept of an ``errmsg``, from an answer or a push: logs and results quote it
 MAX_ERRMSG = 300

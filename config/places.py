@@ -1,10 +1,10 @@
-"""Where a server is, for people to read. Pure."""
+"""The address of a server, for people to read. Pure."""
 
 from __future__ import annotations
 
 
 def place(url: str) -> str:
-    """Where a server is, or several of them, without user, password and query."""
+    """Return the address in ``url``, or several joined by ``;``, without user, password and query."""
     places = []
     for one in url.split(";"):
         scheme, separator, rest = one.partition("://")

@@ -1,8 +1,7 @@
-"""URLs of Redis, spelt so that redis-py, kombu, Celery and Flower all read the same out of them. Pure, but that files
-are looked for.
+"""URLs of Redis, spelt so that redis-py, kombu, Celery and Flower all read them alike.
 
-Of ``rediss://`` alone each makes something else: kombu speaks without TLS, and waits for ever; Celery refuses it;
-redis-py asks for a certificate, but does not know ``CERT_REQUIRED``.
+``rediss://`` alone means something else to each: kombu speaks without TLS, and waits for ever; Celery refuses the URL;
+redis-py asks for a certificate, but does not know ``CERT_REQUIRED``. Pure, except that :func:`plain` looks for files.
 """
 
 from __future__ import annotations
@@ -14,7 +13,7 @@ from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 SCHEMES = ("redis", "rediss")
 
-#: how a certificate is asked for, in the spellings of redis-py and of Python's own
+#: spellings of redis-py -> Python's own constants
 _SPELLINGS = {
     "required": ssl.CERT_REQUIRED,
     "optional": ssl.CERT_OPTIONAL,
@@ -24,16 +23,17 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def is_redis(url: str) -> bool:
-    """Whether ``url`` leads to a single Redis."""
+    """True if ``url`` leads to a single Redis."""
     return urlsplit(url).scheme in SCHEMES
 
 
 def plain(url: str) -> str:
-    """``url``, where it leads to Redis by TLS with its options spelt out; the certificate is asked for unless it says
-    otherwise.
+    """Return ``url`` with the TLS options of a ``rediss://`` URL spelt out; any other URL comes back unchanged.
+
+    A ``rediss://`` URL without ``ssl_cert_reqs`` asks for a certificate.
 
     Raises:
-        ValueError: an option is none, or names a file that is not there.
+        ValueError: an option has an unknown value, stands in a ``redis://`` URL, or names a file that does not exist.
     """
     parts = urlsplit(url)
     if parts.scheme not in SCHEMES:
@@ -55,8 +55,10 @@ def plain(url: str) -> str:
 
 
 def tls_options(url: str) -> dict[str, Any] | None:
-    """What a plain ``url`` says of TLS, as Celery's ``broker_use_ssl`` has it, which is all that Flower reads; None
-    where it has none."""
+    """Return the TLS options of ``url``, spelt out by :func:`plain`, in the form of Celery's ``broker_use_ssl``.
+
+    Flower reads this form only. None: the URL has no TLS.
+    """
     parts = urlsplit(url)
     if parts.scheme != "rediss":
         return None

@@ -1,4 +1,4 @@
-"""What to do where a Redis or a RabbitMQ refuses what is asked of it. Pure."""
+"""Remedies for the refusals of a Redis or a RabbitMQ. Pure."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import amqp.exceptions
 import redis.exceptions
 from kombu.exceptions import OperationalError
 
-#: what a node of a cluster says to who takes it for a Redis of its own
+#: answers of a cluster's node to a client that takes the node for a single Redis
 _OF_CLUSTERS = ("MOVED ", "ASK ", "CROSSSLOT ", "CLUSTERDOWN ", "Hash slot not served", "Keys in request don't hash")
 
 
 def remedy(error: BaseException, setting: str) -> str | None:
-    """What to do about ``error``, a refusal; None where it is none.
+    """Return the remedy for ``error``, or None if ``error`` is no refusal.
 
-    ``setting``: the one that says where the server is.
+    ``setting``: name of the setting that holds the server's URL.
     """
     cause = origin(error)
     said = str(cause)
@@ -35,7 +35,7 @@ def remedy(error: BaseException, setting: str) -> str | None:
 
 
 def origin(error: BaseException) -> BaseException:
-    """The server's own error, where kombu or Celery has wrapped it."""
+    """Return the server's own error from inside the wrappers of kombu and Celery."""
     wrappers = (OperationalError, RuntimeError)
     while isinstance(error, wrappers) and (inner := error.__cause__ or error.__context__) is not None:
         error = inner

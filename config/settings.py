@@ -42,28 +42,28 @@ from config.redis_url import is_redis, plain
 
 PREFIX = "WXCHECK_"
 
-#: where containers get secrets as files, named as the variable: ``/run/secrets/wxcheck_secret``
+#: directory in which containers get secrets as files, named as the variable: ``/run/secrets/wxcheck_secret``
 _SECRETS_DIR = Path("/run/secrets")
 
-#: seconds; a call that nobody answered counts against the quota for so much longer, in a store of a fixed size
+#: seconds; an unanswered call counts against the quota for its time-out longer, and the store's window is of fixed size
 LONGEST_CALL = 38
 
 #: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``store/quota/take.lua``)
 MOST_PER_MINUTE = 600_000
 MOST_PER_DAY = MOST_PER_MINUTE * 24 * 60
 
-#: seconds; so long the store may be asked to keep a check, or its result
+#: longest time in seconds for which the store keeps a check, or its result
 LONGEST_WAIT = 30 * DAY
 
 Process = Literal["worker", "endpoint", "board", "any"]
 
 
 class SettingsError(SystemExit):
-    """One message that lists every fault of the settings. Where nobody catches it, the process stops with it."""
+    """The message lists every fault of the settings. Uncaught, the error stops the process."""
 
 
 def _aes_key(value: SecretStr) -> SecretStr:
-    """An EncodingAESKey: 43 characters that, with one "=" more, are the base64 of 32 bytes."""
+    """Check an EncodingAESKey: 43 characters that, with "=" appended, are the base64 of 32 bytes."""
     encoded = value.get_secret_value()
     try:
         key = base64.b64decode(encoded + "=", validate=True)
@@ -75,7 +75,7 @@ def _aes_key(value: SecretStr) -> SecretStr:
 
 
 def http_url(value: str) -> str:
-    """``value`` without a slash at its end; raises ValueError where it is no http(s) URL."""
+    """Return ``value`` without a slash at its end. Raises ValueError if ``value`` is no http(s) URL."""
     parts = urlsplit(value)
     if parts.scheme not in ("http", "https") or not parts.hostname:
         raise ValueError("must be an http(s) URL")
@@ -101,7 +101,7 @@ def _password(value: SecretStr) -> SecretStr:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether ``host``, a name or an address, is one that only this machine reaches."""
+    """True if only this machine reaches ``host``, a name or an address."""
     if host.lower() == "localhost":
         return True
     try:
@@ -117,7 +117,7 @@ def _json(value: object) -> object:
         return json.loads(value)
     except ValueError:
         if value.startswith(f"{PREFIX}COMPOSE_APPS_"):
-            # docker-compose.yml says so to a service that must not see WXCHECK_APPS itself
+            # docker-compose.yml hands this value to a service that must not see WXCHECK_APPS itself
             process = value.rpartition("_")[2].lower()
             said = f"set {value} to what `wxcheck config apps {process}` prints: it gets no AppSecret"
             raise ValueError(said) from None
@@ -133,35 +133,35 @@ HttpUrl = Annotated[str, AfterValidator(http_url)]
 
 
 class Overrides(BaseModel):
-    """An entry of ``APPS``: what it leaves out is as the default Mini Program has it, but for the secrets."""
+    """An entry of ``APPS``. A field left open is taken from the default Mini Program, except for the secrets."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, hide_input_in_errors=True)
 
-    #: AppSecret; not needed where the token comes from elsewhere (``TOKEN_SOURCE`` cloudbase or none)
+    #: AppSecret; not needed with ``TOKEN_SOURCE`` cloudbase or none, whose token comes from elsewhere
     secret: SecretStr | None = None
     #: Token of the message-push settings
     push_token: SecretStr | None = None
-    #: EncodingAESKey of the message-push settings; with it set, a push that is not encrypted is refused
+    #: EncodingAESKey of the message-push settings; once set, the endpoint refuses a push that is not encrypted
     push_aes_key: AesKey | None = None
-    #: the EncodingAESKey before, while a change of keys is under way
+    #: the previous EncodingAESKey, while a change of keys is under way
     push_aes_key_previous: AesKey | None = None
     #: takes plain pushes too while ``push_aes_key`` is set: for message push in plain mode, and while its mode changes
     push_plain_allowed: bool | None = None
-    #: the third-party platform whose key encrypts this Mini Program's pushes, where there is one
+    #: the third-party platform whose key encrypts the Mini Program's pushes, if there is one
     component_appid: AppId | None = None
-    #: the message-push URL, where it is not the default one's with the appId after it; for wxcheck doctor
+    #: the message-push URL, if it is not the default URL followed by the appId; for wxcheck doctor
     push_url: HttpUrl | None = None
     #: quota of this appId: calls a minute and a day
     text_per_minute: PerMinute | None = None
     text_per_day: PerDay | None = None
     media_per_minute: PerMinute | None = None
     media_per_day: PerDay | None = None
-    #: share of the day's quota that is kept back from checks of low priority
+    #: share of the day's quota that checks of low priority may not use
     day_reserve: Share | None = None
 
 
 class MiniProgram(Overrides):
-    """One appId with its secrets and quotas, nothing left open."""
+    """An appId with its secrets and quotas, nothing left open."""
 
     appid: AppId
     push_plain_allowed: bool
@@ -170,18 +170,18 @@ class MiniProgram(Overrides):
     media_per_minute: PerMinute
     media_per_day: PerDay
     day_reserve: Share = 0
-    #: the rates that its entry of ``APPS`` says, which none that is set for all overrides upwards
+    #: the rates that the appId's entry of ``APPS`` sets; a rate set for all appIds does not raise them
     own_rates: frozenset[str] = frozenset()
 
     @property
     def aes_keys(self) -> list[SecretStr]:
-        """The keys that a push may be encrypted with, the current one first."""
+        """Return the keys that may encrypt a push, the current one first."""
         return [key for key in (self.push_aes_key, self.push_aes_key_previous) if key is not None]
 
 
-#: the default Mini Program's own; no other one inherits them
+#: the default Mini Program's own fields; no other Mini Program inherits them
 _OWN = ("secret", "push_token", "push_aes_key", "push_aes_key_previous")
-#: what an entry of ``APPS`` inherits
+#: fields that an entry of ``APPS`` inherits
 _SHARED = (
     "push_plain_allowed",
     "component_appid",
@@ -191,11 +191,11 @@ _SHARED = (
     "media_per_day",
     "day_reserve",
 )
-#: the rates of an entry of ``APPS``, where it has its own
+#: the rates that an entry of ``APPS`` may set for itself
 _RATES = ("text_per_minute", "media_per_minute")
 
 
-#: may be or hold a secret: a fault is told without the value
+#: fields that are or hold a secret: the message of a fault leaves out their value
 _UNSPOKEN = (*_OWN, "board_password", "apps", "redis_url", "broker_url", "result_backend", "api_base")
 
 
@@ -205,8 +205,8 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(
         env_prefix=PREFIX,
         env_file=".env",
-        env_ignore_empty=True,  # docker-compose hands over what is not set as an empty string
-        secrets_dir=_SECRETS_DIR if _SECRETS_DIR.is_dir() else None,  # pydantic warns of one that is missing
+        env_ignore_empty=True,  # docker-compose hands over an unset variable as an empty string
+        secrets_dir=_SECRETS_DIR if _SECRETS_DIR.is_dir() else None,  # pydantic warns of a missing directory
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
@@ -217,10 +217,10 @@ class Settings(BaseSettings):
     #: any broker that kombu speaks
     broker_url: Annotated[str, AfterValidator(_broker_url)] = Field("", repr=False)
     result_backend: Annotated[str, AfterValidator(plain)] = Field("", repr=False)
-    #: where the platform answers
+    #: URL of the platform
     api_base: HttpUrl = "https://api.weixin.qq.com"
 
-    #: the Mini Program that is checked for by default
+    #: the Mini Program of a check that names none
     appid: AppId | None = None
     secret: SecretStr | None = None
     push_token: SecretStr | None = None
@@ -240,41 +240,41 @@ class Settings(BaseSettings):
     text_per_day: PerDay = 2_000_000
     media_per_minute: PerMinute = 2_000
     media_per_day: PerDay = 200_000
-    #: share of the day's quota that is kept back from checks of low priority (a backfill): 0.2 leaves a fifth to users
+    #: share of the day's quota that checks of low priority (a backfill) may not use: 0.2 leaves a fifth to users
     day_reserve: Share = 0
 
     #: seconds for one call to the platform, from connecting to the last byte of the answer
     api_timeout: Annotated[float, Field(gt=0, le=LONGEST_CALL, allow_inf_nan=False)] = 10
-    #: how often a call that failed is tried again before the check fails with PlatformUnavailable
+    #: number of retries of a failed call before the check fails with PlatformUnavailable
     api_retries: Annotated[int, Field(ge=0, le=100)] = 4
-    #: seconds before the first of them; each further one waits about twice as long, up to a minute
+    #: seconds before the first retry; each further retry waits about twice as long, up to a minute
     retry_delay: Annotated[float, Field(gt=0, le=60, allow_inf_nan=False)] = 1
     #: seconds to wait for a push; WeChat promises one within 30 minutes
     push_timeout: Annotated[float, Field(gt=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 1860
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
     max_age: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 6600
-    #: seconds after which what a lost process had in hand is taken up by others
+    #: seconds after which other workers take up the messages of a lost process
     visibility_timeout: Annotated[float, Field(ge=5, le=DAY, allow_inf_nan=False)] = 60
 
-    #: days for which a check that failed for a reason that can be mended is kept to be replayed; 0 keeps none
+    #: days for which a check that failed for a mendable reason is kept to be replayed; 0 keeps none
     dead_letter_days: Annotated[float, Field(ge=0, le=366, allow_inf_nan=False)] = 7
-    #: whether its text or URL is kept too, without which it is listed only
+    #: keeps the text or URL of such a check too; a check without its content is listed only
     dead_letter_content: bool = True
 
-    #: where the callback endpoint listens
+    #: address on which the callback endpoint listens
     callback_host: str = "127.0.0.1"
     callback_port: Annotated[int, Field(ge=0, le=65535)] = 8080
-    #: the message-push URL as it is set at mp.weixin.qq.com, for wxcheck doctor to ask it; the other Mini Programs'
-    #: have their appId after it
+    #: the message-push URL as set at mp.weixin.qq.com, for wxcheck doctor to ask; the URLs of further Mini Programs end
+    #: in their appId
     push_url: HttpUrl | None = None
 
-    #: the lines of the log: JSON, text, or JSON where they do not go to a terminal
+    #: format of the log's lines; auto: text on a terminal, else JSON
     log_format: Literal["auto", "json", "text"] = "auto"
 
-    #: where the board listens: on another host than loopback only with a password
+    #: address on which the board listens; an address other than loopback needs a password
     board_host: str = "127.0.0.1"
     board_port: Annotated[int, Field(ge=0, le=65535)] = 8070
-    #: what the board asks for, beside any user name
+    #: the password that the board asks for; any user name will do
     board_password: Annotated[SecretStr, AfterValidator(_password)] | None = None
 
     #: file that a worker touches each second while it reaches the store: a health check that costs nothing
@@ -297,18 +297,18 @@ class Settings(BaseSettings):
 
     @property
     def programs(self) -> dict[str, MiniProgram]:
-        """Every Mini Program by its appId, the default one first."""
+        """Return every Mini Program by its appId, the default one first."""
         return self._programs
 
     @property
     def default_appid(self) -> str | None:
-        """The Mini Program of a check that names none: ``APPID``, or the only one of ``APPS``."""
+        """Return the Mini Program of a check that names none: ``APPID``, or the only entry of ``APPS``."""
         if self.appid is not None:
             return self.appid
         return next(iter(self._programs)) if len(self._programs) == 1 else None
 
     def push_url_of(self, program: MiniProgram, default: str | None = None) -> str | None:
-        """The message-push URL of ``program``; ``default``: the default Mini Program's, in place of ``PUSH_URL``."""
+        """Return the message-push URL of ``program``; ``default`` takes the place of ``PUSH_URL``."""
         base = default or self.push_url
         if program.appid == self.default_appid:
             return default or program.push_url or base
@@ -324,11 +324,11 @@ class Settings(BaseSettings):
 
     @property
     def is_one_redis(self) -> bool:
-        """Whether store, broker and results are one Redis, so that the end of a check is one step."""
+        """True if store, broker and results are one Redis, so that the end of a check can be written in one step."""
         return self.redis_url == self.broker == self.backend
 
     def faults(self, process: Process) -> list[str]:
-        """What ``process`` cannot do without."""
+        """Return a message for each setting that ``process`` lacks and each variable of Celery that overrides ours."""
         faults = self._overridden()
         if process == "any":
             return faults
@@ -351,7 +351,7 @@ class Settings(BaseSettings):
         return faults
 
     def _overridden(self) -> list[str]:
-        """Variables, of an application most likely, that Celery would take in place of these settings."""
+        """Return a message for each variable, probably an application's, that Celery would prefer to these settings."""
         ours = {
             "CELERY_BROKER_URL": self.broker,
             "CELERY_BROKER_READ_URL": self.broker,
@@ -367,14 +367,14 @@ class Settings(BaseSettings):
 
 @cache
 def load_settings(process: Process = "any", **said: Any) -> Settings:
-    """The settings from the environment and ``.env``, checked for what ``process`` needs.
+    """Return the settings from the environment and ``.env``, checked for the needs of ``process``.
 
     Args:
-        process: what is to start.
-        said: settings by their fields' names, from a command line, which outranks the environment.
+        process: the process that is to start.
+        said: field name -> value, from a command line; outranks the environment.
 
     Raises:
-        SettingsError: with every fault in one message; a secret's value is in none of them.
+        SettingsError: with every fault in one message; no fault shows a secret's value.
     """
     faults: list[str] = []
     try:
@@ -382,7 +382,7 @@ def load_settings(process: Process = "any", **said: Any) -> Settings:
     except ValidationError as error:
         settings, faults = _mend(error, said)
     except (OSError, UnicodeDecodeError, SourceError) as error:
-        # the text of a decoding error quotes what it could not decode
+        # the text of a decoding error quotes the bytes, which may be a secret
         why = error.strerror if isinstance(error, OSError) else "no UTF-8"
         raise SettingsError(f"wxcheck cannot start: .env or a file of secrets cannot be read: {why}") from None
     told = {fault.split(":")[0] for fault in faults}
@@ -395,30 +395,30 @@ def load_settings(process: Process = "any", **said: Any) -> Settings:
 
 
 def origins() -> dict[str, str]:
-    """Where each setting that is set came from, by its name: ``environment``, ``.env`` or ``secrets file``."""
+    """Return the source of each setting that is set, by its name: ``environment``, ``.env`` or ``secrets file``."""
     sources = {
         "secrets file": SecretsSettingsSource(Settings),
         ".env": DotEnvSettingsSource(Settings),
         "environment": EnvSettingsSource(Settings),
     }
-    # what comes later outranks what comes before, as where the settings are read
+    # a later source outranks an earlier one, as in the reading of the settings
     return {name: origin for origin, source in sources.items() for name in source() if name in Settings.model_fields}
 
 
 def of_file() -> dict[str, str]:
-    """What ``.env`` of the working directory sets, as variables for a process that runs elsewhere."""
+    """Return the variables that ``.env`` of the working directory sets, for a process that runs elsewhere."""
     found = {}
     for name, value in DotEnvSettingsSource(Settings).env_vars.items():
         field = Settings.model_fields.get(name.upper().removeprefix(PREFIX).lower())
         if not name.upper().startswith(PREFIX) or field is None or not value:
             continue
-        # a file that is named by its way from here
+        # a relative path holds only from this working directory
         found[name.upper()] = str(Path(value).absolute()) if field.annotation == Path | None else value
     return found
 
 
 def _names() -> dict[str, dict[str, str | None]]:
-    """The names that each source holds, with their values, by the words for it."""
+    """Return the names and values in each source, by the words for the source."""
     directory = Settings.model_config.get("secrets_dir")
     files = sorted(os.listdir(str(directory))) if directory else []
     return {
@@ -429,9 +429,9 @@ def _names() -> dict[str, dict[str, str | None]]:
 
 
 def _mend(error: ValidationError, said: dict[str, Any]) -> tuple[Settings, list[str]]:
-    """The settings with defaults in place of what is wrong, and a line for each fault.
+    """Return the settings with defaults in place of wrong values, and a line for each fault.
 
-    The line says the value only where it can't be a secret.
+    The line shows the value only if the value can't be a secret.
     """
     lines, defaults = [], {}
     for fault in error.errors(include_url=False):
@@ -447,7 +447,7 @@ def _mend(error: ValidationError, said: dict[str, Any]) -> tuple[Settings, list[
 
 
 def _follows(fault: str, told: set[str]) -> bool:
-    """Whether a setting seems missing only because it was left out for being wrong."""
+    """True if ``fault`` reports a setting as missing only because its wrong value was left out."""
     missing = fault.split(" ")[0]
     return missing in told or (missing == f"{PREFIX}APPID" and any(name.startswith(f"{PREFIX}APPS") for name in told))
 

@@ -1,4 +1,4 @@
-"""Reads what the platform answers. Pure."""
+"""The reader of the platform's answers. Pure."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ _RID = re.compile(r"\brid(?::\s*|\s+)([0-9A-Za-z]+(?:-[0-9A-Za-z]+)+)")
 
 
 class Unanswered(Exception):
-    """A call without a usable answer; the message says in a few words what came instead.
+    """A call got no usable answer. ``reason`` tells in a few words what came instead.
 
-    ``taken``: whether the platform may have taken the call all the same.
-    ``over``: whether nothing of it can arrive any more, for something came back.
+    ``taken``: the platform may have taken the call all the same. ``over``: something came back, so nothing of the call
+    can arrive any more.
     """
 
     def __init__(self, reason: str, *, taken: bool, over: bool = False) -> None:
@@ -32,29 +32,29 @@ class Answer:
 
     errcode: int
     errmsg: str
-    data: dict[str, Any] = field(repr=False)  # it may hold a token
+    data: dict[str, Any] = field(repr=False)  # may hold a token
 
     @property
     def rid(self) -> str | None:
-        """The id of the call that ``errmsg`` may end with; WeChat keeps it for 7 days."""
+        """The id of the call, found in ``errmsg``, or None; WeChat keeps the call under this id for 7 days."""
         found = _RID.search(self.errmsg)
         return found[1] if found else None
 
 
 class TokenRefused(Exception):
-    """The platform answered a call for an access token with an error; ``answer`` is to be judged as the check's own."""
+    """The platform refused a call for an access token. Judge ``answer`` as the answer to the check itself."""
 
     def __init__(self, answer: Answer) -> None:
         super().__init__(answer.errcode)
         self.answer = answer
 
 
-#: names as cloud calls answer them
+#: names in the answers of cloud calls -> the documented names
 _CAMEL_CASE = {"errCode": "errcode", "errMsg": "errmsg", "traceId": "trace_id"}
 
 
 def read_answer(status: int, body: bytes) -> Answer:
-    """The answer in ``body``: UTF-8 whatever its headers say, for WeChat sends text/plain without a charset.
+    """Read the answer in ``body`` as UTF-8, whatever its headers say: WeChat sends text/plain without a charset.
 
     Raises:
         Unanswered: a fault of the server (HTTP 5xx), or no JSON object with an ``errcode``.
@@ -75,7 +75,7 @@ def read_answer(status: int, body: bytes) -> Answer:
 
 
 def integer(value: object) -> int | None:
-    """``value`` as an int where it is one, also as a string; else None. The platform mixes both."""
+    """Return ``value``, an int or the digits of one, as an int; else None. The platform mixes both."""
     if isinstance(value, bool):
         return None
     if isinstance(value, int):

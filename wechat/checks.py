@@ -1,6 +1,6 @@
-"""Reads the arguments of a check and builds the body of its call. Pure: what is wrong costs no call.
+"""The reader of a check's arguments, which builds the body of the call. Pure: a wrong argument costs no call.
 
-Content and URLs are never quoted in an error, for errors reach logs and Flower.
+No error quotes content or URLs, since errors reach logs and Flower.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-#: bytes of UTF-8; longer texts have been answered "ok" without being read
+#: bytes of UTF-8; the platform has answered "ok" to longer texts without reading them
 V1_TEXT_BYTES = 500 * 1024
 #: characters
 V2_TEXT_CHARACTERS = 2500
@@ -38,16 +38,16 @@ _MEDIA_TYPES: dict[object, tuple[int, Kind]] = {
     "image": (2, "image"),
     2: (2, "image"),
 }
-#: the body escapes these, and WeChat does not unescape: the text would be judged with a \\u0000 in it
+#: the body escapes these characters, and WeChat does not unescape: WeChat would judge a text with a literal \\u0000
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 
-#: what looks like an appId, a number or a word of ours
+#: values that look like an appId, a number or one of our words
 _PLAIN = re.compile(r"[A-Za-z0-9_-]{1,20}")
 
 
 @dataclass(frozen=True, repr=False)
 class Check:
-    """A check whose arguments are right: where it goes, and the body of its call (raw UTF-8)."""
+    """A check with valid arguments: its lane, the path of its call and the body (raw UTF-8)."""
 
     appid: str
     lane: Lane
@@ -58,20 +58,20 @@ class Check:
 
 
 def text_check(args: Sequence[Any], kwargs: Mapping[str, Any], settings: Settings) -> Check:
-    """The check that ``wxcheck.check_text`` was called for.
+    """Build the check from the arguments of ``wxcheck.check_text``.
 
     Raises:
-        InvalidCheck: an argument is wrong; the message says which.
+        InvalidCheck: an argument is wrong; the message names the argument.
     """
 
     return _call(_text_parameters, settings, args, kwargs)
 
 
 def media_check(args: Sequence[Any], kwargs: Mapping[str, Any], settings: Settings) -> Check:
-    """The check that ``wxcheck.check_media`` was called for.
+    """Build the check from the arguments of ``wxcheck.check_media``.
 
     Raises:
-        InvalidCheck: an argument is wrong; the message says which.
+        InvalidCheck: an argument is wrong; the message names the argument.
     """
     return _call(_media_parameters, settings, args, kwargs)
 
@@ -136,7 +136,7 @@ def _call(
 
 @cache
 def _signature(parameters: Callable[..., Check]) -> inspect.Signature:
-    """What a task takes: all but the settings."""
+    """Return the signature of the task: all ``parameters`` but the settings."""
     _, *of_the_task = inspect.signature(parameters).parameters.values()
     return inspect.Signature(of_the_task)
 
@@ -152,7 +152,7 @@ def _appid(appid: object, settings: Settings) -> str:
 
 
 def _user(openid: object, scene: object) -> dict[str, Any]:
-    """What version 2 adds to a body; nothing for version 1."""
+    """Return the fields that version 2 adds to a body; none for version 1."""
     if openid is None and scene is None:
         return {}
     if openid is None or scene is None:
@@ -185,7 +185,7 @@ def _url(value: object) -> str:
     try:
         parts = urlsplit(url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname)
-        _ = parts.port  # raises where it is no number
+        _ = parts.port  # raises ValueError if the port is no number
     except ValueError:
         valid = False
     if not valid or re.search(r"\s", url):
@@ -198,12 +198,12 @@ def _url(value: object) -> str:
 
 
 def _shown(value: object) -> str:
-    """A value as an error may tell it: arguments in the wrong order could make it content."""
+    """Return a value as an error may show it: in an argument of the wrong place the value could be content."""
     if isinstance(value, int) or (isinstance(value, str) and _PLAIN.fullmatch(value)):
         return repr(value)
     return f"a {type(value).__name__} of {len(value)} characters" if isinstance(value, str) else type(value).__name__
 
 
 def _encode(body: dict[str, Any]) -> bytes:
-    # raw UTF-8: WeChat does not unescape, and passes escaped Chinese without having read it
+    # raw UTF-8: WeChat does not unescape, and passes escaped Chinese without reading the text
     return json.dumps(body, ensure_ascii=False).encode()

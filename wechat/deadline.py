@@ -1,16 +1,15 @@
-"""Connections that keep to a deadline: a call has one time-out for all of it, and when it is over, all of it ends.
+"""Connections that keep to a deadline: at the time-out of a call, all of the call ends.
 
-It counts from the call's start to the last byte of the answer: name, addresses, TLS, sending, head and body. From then
-on not a byte of the call reaches the platform any more, for the quota does not count it any longer. So
+The time-out runs from the call's start to the last byte of the answer: name, addresses, TLS, sending, head and body.
+After the deadline the quota no longer counts the call, so not a byte of the call may reach the platform. Therefore
 
-* connections are of a class of our own, which sends nothing once the time is over;
-* a thread of its own, the watchdog, ends the connection of a call whose time is over. A time-out of a socket cannot do
-  that: it counts from byte to byte, and what ``close`` finds unsent the kernel goes on sending;
-* while a call is under way, its connection is marked to be reset when it is closed, so that also nothing goes out after
-  a process that was killed; and the kernel is told until when it may send again what nobody acknowledged, for a process
-  that stands still cannot end anything.
+* connections are of a class of our own, which sends nothing after the deadline;
+* a thread of its own, the watchdog, ends the connection of a call at the deadline. A socket's time-out cannot do that:
+  a socket counts from byte to byte, and after ``close`` the kernel goes on sending the unsent bytes;
+* a connection with a call under way is marked to be reset on closing, so that nothing goes out after the process was
+  killed. The kernel also gets a bound for sending unacknowledged bytes again, since a stopped process can end nothing.
 
-The name's resolution is the one thing that cannot be ended: a call may come late from it, but sends nothing then.
+Only the name's resolution cannot be ended: a call may come late from the resolution, but then sends nothing.
 """
 
 from __future__ import annotations
@@ -31,28 +30,28 @@ import urllib3.exceptions
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.util.connection import allowed_gai_family
 
-#: SO_LINGER: closing resets the connection and drops what is unsent; closing goes on sending it
+#: SO_LINGER: on closing, reset the connection and drop unsent bytes; on closing, go on sending them
 _RESET, _GRACE = struct.pack("ii", 1, 0), struct.pack("ii", 0, 0)
-#: connect(2) to AF_UNSPEC dissolves a connection at once; Python's own connect cannot say it
+#: connect(2) to AF_UNSPEC dissolves a connection at once; Python's own connect does not offer AF_UNSPEC
 _LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
 _NOWHERE = bytes(16)
-#: milliseconds after which the kernel gives up what nobody acknowledged; not every system has it
+#: milliseconds after which the kernel gives up unacknowledged bytes; not every system has this option
 _USER_TIMEOUT: int | None = getattr(socket, "TCP_USER_TIMEOUT", None)
 
-#: seconds; the watchdog looks at least as often, for no wait may be endlessly long
+#: seconds; the longest wait of the watchdog, since a wait must not be infinite
 _LONGEST_NAP = 3600.0
 
 
 class Call:
-    """One call under way: its deadline, how far it came, and the connection that it is on.
+    """A call under way: its deadline, its progress and its connection.
 
-    The lock makes sure that the watchdog ends a connection only while the call is on it, never under a later call.
+    The lock lets the watchdog end a connection only while the call uses the connection, never under a later call.
     """
 
     def __init__(self, deadline: float) -> None:
         self.deadline = deadline
         self.connection: Connection | None = None
-        #: whether a byte of the request may have been sent
+        #: a byte of the request may have been sent
         self.sent = False
         self._wire: socket.socket | None = None
         self._over = False
@@ -69,12 +68,14 @@ class Call:
         return self._expired or self.left <= 0
 
     def check(self) -> None:
-        """Raises TimeoutError once the deadline is past."""
+        """Raise TimeoutError once the deadline is past."""
         if self.late:
             raise TimeoutError("the call's time is over")
 
     def use(self, connection: Connection, *, sends: bool) -> None:
-        """Puts the call on ``connection``, which the watchdog ends at the deadline from here on.
+        """Put the call on ``connection``; from then on the watchdog ends the connection at the deadline.
+
+        ``sends``: a byte of the request goes out next.
 
         Raises:
             TimeoutError: the deadline is past.
@@ -92,7 +93,7 @@ class Call:
             self.sent = self.sent or sends
 
     def complete(self) -> None:
-        """The answer is in: the connection stays as it is, for the next call.
+        """Note that the answer is in, so that the connection stays open for the next call.
 
         Raises:
             TimeoutError: the watchdog came first, and has ended the connection.
@@ -102,18 +103,18 @@ class Call:
                 raise TimeoutError("the call's time is over")
             self._over = True
             if self._wire is not None:
-                with contextlib.suppress(OSError):  # not every system takes it where the platform has gone already
+                with contextlib.suppress(OSError):  # not every system takes the option once the platform has closed
                     self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _GRACE)
 
     def expire(self) -> None:
-        """Ends the connection, if the call is still on it. For the watchdog, at the deadline."""
+        """End the connection, if the call still uses it. The watchdog calls this at the deadline."""
         with self._lock:
             if not self._over:
                 self._expired = True
                 self._cut()
 
     def end(self) -> None:
-        """Lets go of the connection; of a call without an answer, nothing more is sent."""
+        """Let go of the connection. A call without an answer sends nothing more."""
         with self._lock:
             if not self._over:
                 self._over = True
@@ -122,18 +123,18 @@ class Call:
             self.connection.drop_wire()
 
     def _cut(self) -> None:
-        """Ends the connection now: what is unsent is dropped, the platform gets a reset, and who waits wakes up."""
+        """End the connection now: drop unsent bytes, send the platform a reset, and wake the waiting thread."""
         if self._wire is None:
             return
         if _LIBC is not None:
             _LIBC.connect(self._wire.fileno(), _NOWHERE, len(_NOWHERE))
-        # where that is not to be had: wakes the thread, which closes the connection, marked to be reset
+        # on other systems: wake the thread, which closes the connection, marked to be reset
         with contextlib.suppress(OSError):
             self._wire.shutdown(socket.SHUT_RDWR)
 
 
 class _Current(threading.local):
-    """The call that this thread is in: a session and its connections are one thread's."""
+    """The call of the current thread; a session and its connections belong to one thread."""
 
     call: Call | None = None
 
@@ -148,10 +149,10 @@ def _call() -> Call:
 
 
 class _Watchdog:
-    """Expires each call at its deadline, in one thread a process, started with the first call.
+    """Ends each call at its deadline, in one thread a process, which the first call starts.
 
-    It holds the calls under way and no others. It sleeps until the earliest deadline that it saw when it last woke.
-    Neither a call that ends in time nor a new one with a later deadline wakes it, so it wakes about once a time-out.
+    The watchdog holds only calls under way, and sleeps until the earliest deadline known at its last waking. Neither a
+    call that ends in time nor a new call with a later deadline wakes the watchdog, so it wakes about once a time-out.
     """
 
     def __init__(self) -> None:
@@ -159,7 +160,7 @@ class _Watchdog:
         os.register_at_fork(after_in_child=self._begin)
 
     def _begin(self) -> None:
-        """A child has neither the thread nor, it may be, a lock that is free: all of it is made anew."""
+        """Make all state anew: a forked child has no such thread, and its copy of the lock may be taken for ever."""
         self._changed = threading.Condition(threading.Lock())
         self._calls: set[Call] = set()
         self._wakes_at = math.inf
@@ -198,9 +199,9 @@ _watchdog = _Watchdog()
 
 @contextlib.contextmanager
 def under_way(deadline: float) -> Iterator[Call]:
-    """A call of this thread: whatever requests does within keeps to its ``deadline`` (seconds, monotonic).
+    """Begin a call of this thread: everything that requests does within keeps to ``deadline`` (seconds, monotonic).
 
-    Left before :meth:`Call.complete`, it ends its connection.
+    Leaving the block before :meth:`Call.complete` ends the connection.
     """
     call = Call(deadline)
     _current.call = call
@@ -216,8 +217,9 @@ def under_way(deadline: float) -> Iterator[Call]:
 class Connection(HTTPConnection):
     """A connection that keeps to the deadline of its thread's call."""
 
-    #: A second handle on the same connection, for the watchdog: it stays open until no call is on the connection. The
-    #: first handle moves to another object with TLS, and closed under the watchdog's hand it could become another file.
+    #: A second handle on the same connection, for the watchdog, open until no call uses the connection. With TLS the
+    #: first handle moves to another object, and if closed while the watchdog uses it, its number could belong to
+    #: another file.
     wire: socket.socket | None = None
     _connecting = False
 
@@ -231,14 +233,15 @@ class Connection(HTTPConnection):
     def send(self, data: Any) -> None:
         if self.sock is None:
             self.connect()
-        # what is sent while connecting is for a proxy
+        # bytes sent while connecting are for a proxy
         _call().use(self, sends=not self._connecting)
         super().send(data)
 
     def close(self) -> None:
         super().close()
         call = _current.call
-        # an answer that ends with its connection is read after this: then the call, when it ends, closes the handle
+        # requests reads an answer that ends with its connection after this: then the call closes the handle at its own
+        # end
         if call is None or call.connection is not self:
             self.drop_wire()
 
@@ -267,7 +270,7 @@ class Connection(HTTPConnection):
         return sock
 
     def _open(self, call: Call) -> socket.socket:
-        """A socket connected to the first address that answers; each gets an even share of the time that is left."""
+        """Return a socket connected to the first address that answers; the addresses share the time left evenly."""
         host = self._dns_host.strip("[]")
         addresses = socket.getaddrinfo(host, self.port, allowed_gai_family(), socket.SOCK_STREAM)
         failure: OSError = OSError("the name has no address")
@@ -291,4 +294,4 @@ class Connection(HTTPConnection):
 
 
 class TlsConnection(Connection, HTTPSConnection):
-    """The same, over TLS."""
+    """A TLS connection that keeps to the deadline of its thread's call."""

@@ -1,6 +1,6 @@
-"""What the platform's error codes mean for a check. Pure.
+"""The meaning of the platform's error codes for a check. Pure.
 
-Source: the "return codes" tables of WeChat's documentation for developers, and what was seen in real traffic.
+Source: the "return codes" tables of WeChat's documentation for developers, and codes seen in real traffic.
 """
 
 from __future__ import annotations
@@ -8,27 +8,27 @@ from __future__ import annotations
 from enum import Enum
 
 OK = 0
-#: version 1's way to say that a text is risky
+#: version 1's code for a risky text
 RISKY = 87014
 
 
 class Meaning(Enum):
-    """What to do about an answer."""
+    """The next step after an answer."""
 
     VERDICT = "verdict"
     #: renew the access token once, and call once more
     RENEW = "renew"
-    #: the quota of this minute is used up: come back in the next one, no attempt lost
+    #: the quota of this minute is used up: come back in the next minute, no attempt lost
     SNOOZE_MINUTE = "snooze_minute"
     #: the quota of this day is used up: come back after midnight in Shanghai, no attempt lost
     SNOOZE_DAY = "snooze_day"
-    #: too many calls within a second: come back after one, no attempt lost
+    #: too many calls within a second: come back after a second, no attempt lost
     SNOOZE_SECOND = "snooze_second"
     #: a fault that passes: try again, a bounded number of times
     RETRY = "retry"
     #: permanent
     REFUSE = "refuse"
-    #: permanent, and so is every other call for this appId until a person mends it
+    #: permanent, for this call and every other call of this appId, until a person mends the cause
     STOP = "stop"
 
 
@@ -50,15 +50,15 @@ _MEANINGS = {
 }
 
 
-#: what a push says of a file that could not be fetched or judged
+#: codes of a push for a file that the platform could not fetch or judge
 _OF_PUSHES = frozenset((-1, *range(-1013, -999)))
 
 
 def is_known(errcode: int) -> bool:
-    """Whether ``errcode`` is one of a limited number."""
+    """True if ``errcode`` is one of a limited number, fit for a metric's label."""
     return errcode in _MEANINGS or errcode in _OF_PUSHES
 
 
 def meaning(errcode: int) -> Meaning:
-    """What ``errcode`` asks for. A code that is not known is a refusal: the same call would give the same answer."""
+    """Return the next step after ``errcode``. An unknown code is refused: the same call would give the same answer."""
     return _MEANINGS.get(errcode, Meaning.REFUSE)

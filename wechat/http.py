@@ -1,7 +1,7 @@
-"""Calls the platform over HTTP. The only module that does.
+"""HTTP calls to the platform. No other module makes any.
 
-``requests``, one session a thread (a session is not safe to share), kept alive, one time-out for the whole of a call
-(:mod:`wechat.deadline`). No exception from below ever leaves here: its text would hold the URL, and the token in it.
+``requests``, one session a thread (threads must not share a session), kept alive, one time-out for the whole of a call
+(:mod:`wechat.deadline`). No exception of a library leaves this module: its text would hold the URL with the token.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Http:
         self._local = threading.local()
 
     def post(self, path: str, params: dict[str, str], body: bytes, *, deadline: float = math.inf) -> Answer:
-        """POSTs ``body`` (raw UTF-8 JSON). ``deadline`` (seconds, monotonic) can shorten the time-out for this call.
+        """POST ``body`` (raw UTF-8 JSON). ``deadline`` (seconds, monotonic) can shorten the time-out for this call.
 
         Raises:
             Unanswered: no usable answer within the time-out; its ``taken`` is False if no byte of the call was sent.
@@ -45,7 +45,7 @@ class Http:
         return self._exchange("POST", path, params, body, deadline)
 
     def get(self, path: str, params: dict[str, str]) -> Answer:
-        """GETs ``path``; what it raises is as in :meth:`post`."""
+        """GET ``path``. Raises as :meth:`post` does."""
         return self._exchange("GET", path, params, None, math.inf)
 
     def _exchange(self, method: str, path: str, params: dict[str, str], body: bytes | None, deadline: float) -> Answer:
@@ -58,7 +58,7 @@ class Http:
                     content = _read(response)
                     call.complete()
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-                # what connecting and sending raise is wrapped by requests, what reading the body raises is not
+                # requests wraps errors of connecting and sending, but not errors of reading the body
                 raise _unanswered(error, call) from None
         return read_answer(response.status_code, content)
 
@@ -72,10 +72,10 @@ class Http:
 
 
 class _Line:
-    """One thread's way to the platform: a session, and what requests would find out anew for each call.
+    """A thread's way to the platform: a session, and the facts that requests would find out anew for each call.
 
-    ``Session.request`` reads the environment for proxies and certificates, and a netrc file, and takes the URL apart:
-    more than half of what a call costs. Here that is done for the first call of a kind and kept with its token.
+    ``Session.request`` reads the proxies and certificates of the environment and a netrc file, and takes the URL apart:
+    more than half of a call's cost. ``_Line`` does so for the first call of a kind, and keeps the result.
     """
 
     def __init__(self, base: str) -> None:
@@ -85,13 +85,13 @@ class _Line:
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._environment: dict[str, Any] | None = None
-        #: the last call's, without its body, by method and path: its parameters change with the token
+        #: the last request without its body, and its parameters, by method and path; a new token changes the parameters
         self._requests: dict[tuple[str, str], tuple[dict[str, str], requests.PreparedRequest]] = {}
 
     def send(
         self, method: str, path: str, params: dict[str, str], body: bytes | None, seconds: float
     ) -> requests.Response:
-        """One request; the body of its answer is yet to be read. Raises what requests raises."""
+        """Send a request and return its answer, the body still unread. Raises the errors of requests."""
         request = self._prepared(method, path, params).copy()
         if body is not None:
             request.headers["Content-Type"] = "application/json; charset=utf-8"
@@ -112,7 +112,7 @@ class _Line:
 
 
 def _read(response: requests.Response) -> bytes:
-    """The whole body, within bounds."""
+    """Read the whole body, of ``MAX_ANSWER`` bytes at most."""
     body = bytearray()
     while chunk := response.raw.read1(_CHUNK, decode_content=True):
         body += chunk
@@ -122,7 +122,7 @@ def _read(response: requests.Response) -> bytes:
 
 
 def _unanswered(error: Exception, call: Call) -> Unanswered:
-    """What ``error`` means for the call. Of the error, only its kind is told: its text holds the URL with the token."""
+    """Turn ``error`` into Unanswered. The reason names only the error's kind: its text holds the URL with the token."""
     late = call.late or isinstance(error, (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError))
     if late:
         reason = "no answer within the time-out" if call.sent else "no connection within the time-out"

@@ -1,4 +1,4 @@
-"""Makes verdicts of what the platform says. Pure. What says no verdict is never a pass."""
+"""Verdicts, made from the platform's answers and pushes. Pure. An answer without a verdict is never a pass."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from wechat.errcodes import OK, RISKY
 from wxcheck import Kind, MediaUnavailable, Suggest, Verdict
 
 NORMAL = 100
-#: label of what is risky for a reason that the platform does not name, as version 1 never does
+#: label of risky content without a named reason; version 1 never names one
 OTHER = 21000
 
-#: errcode of a failure that says no code of its own
+#: errcode of a failure without a code of its own
 UNKNOWN = -1
 
 
-#: as the endpoint takes them
+#: the trace_ids that the endpoint takes
 _TRACE_ID = re.compile(r"[!-~]{1,128}")
 
 _NO_ERRCODE = "the push says no errcode that can be read, and no result that its details agree with"
@@ -27,11 +27,11 @@ _V1_FAILURES = {-1008: "the file could not be downloaded", 43104: "appid not mat
 
 
 class NoVerdict(Exception):
-    """The platform answered, but its answer holds no verdict; the message says what it lacks."""
+    """The platform answered without a verdict; the message says what the answer lacks."""
 
 
 def text_verdict(answer: Answer, version: Literal[1, 2], appid: str) -> Verdict:
-    """The verdict on a text in an ``answer`` whose errcode is 0 or 87014.
+    """Return the verdict on a text from an ``answer`` with errcode 0 or 87014.
 
     Raises:
         NoVerdict: version 2 without a readable ``result``.
@@ -49,10 +49,10 @@ def text_verdict(answer: Answer, version: Literal[1, 2], appid: str) -> Verdict:
 
 
 def accepted_trace_id(answer: Answer) -> str:
-    """The ``trace_id`` under which the platform took a picture or a sound.
+    """Return the ``trace_id`` under which the platform took a picture or a sound.
 
     Raises:
-        NoVerdict: there is none, so that its push could never be told from others.
+        NoVerdict: the answer has none, so no push could be matched to this check.
     """
     trace_id = _trace_id(answer.data)
     if answer.errcode != OK or trace_id is None:
@@ -61,10 +61,10 @@ def accepted_trace_id(answer: Answer) -> str:
 
 
 def media_verdict(push: dict[str, Any], kind: Kind, appid: str) -> Verdict:
-    """The verdict on a picture or a sound in a ``push``, as the endpoint puts it on the queue.
+    """Return the verdict on a picture or a sound from a ``push``, in the form that the endpoint puts on the queue.
 
     Raises:
-        MediaUnavailable: the push says that the file could not be fetched or judged, or says no verdict.
+        MediaUnavailable: the platform could not fetch or judge the file, or the push holds no verdict.
     """
     trace_id, detail = str(push["trace_id"]), push.get("detail") or []
     if push.get("version") == 2:
@@ -98,7 +98,7 @@ def _verdict(
     trace_id: str | None,
     detail: list[dict[str, Any]],
 ) -> Verdict:
-    # 'detail', which may quote the user's text, stays last: what is shown of a result is cut off before it
+    # 'detail', which may quote the user's text, stays last: displays of a result cut it off there
     return {
         "kind": kind,
         "suggest": suggest,

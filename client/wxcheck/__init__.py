@@ -1,11 +1,11 @@
-"""What an application needs to have its users' content checked by WeChat.
+"""Signatures, verdicts and failures for an application whose users' content WeChat checks.
 
     from wxcheck import check_media
 
     chain(check_media(url, "image"), publish_photo.s(photo_id)).apply_async(link_error=hide_photo.s(photo_id))
 
-:func:`check_text` and :func:`check_media` make Celery signatures; the workers of wxcheck run them. Their result is a
-:class:`Verdict`. What could not be checked fails with one of::
+:func:`check_text` and :func:`check_media` make Celery signatures. The workers of wxcheck run them and return a
+:class:`Verdict`. A check without a verdict fails with one of::
 
     CheckError
      ├── InvalidCheck          refused before any call: the arguments are wrong, or the message cannot be read
@@ -16,8 +16,8 @@
      ├── PushTimeout           no verdict was pushed in time
      └── CheckCancelled        cancelled while it waited for its verdict
 
-A failure is never a pass. The arguments of each failure are JSON values, in the order of its constructor, so that
-every result backend carries them.
+A failure is never a pass. The arguments of each failure are JSON values, in the order of its constructor, so that every
+result backend carries them.
 """
 
 from __future__ import annotations
@@ -64,12 +64,13 @@ MEDIA_QUEUE = "wxcheck.media"
 #: times in seconds since the epoch.
 WAITING = "WAITING"
 
-#: Message header: when the check was sent, in seconds since the epoch. A v2 check that is older than ``MAX_AGE`` fails
-#: with :class:`StaleCheck`. Where this module is imported it is added; who enqueues by name alone may add it.
+#: Message header: the time at which the check was sent, in seconds since the epoch. A v2 check that is older than
+#: ``MAX_AGE`` fails with :class:`StaleCheck`. Importing this module adds the header to every check; an application that
+#: enqueues by name alone may add the header itself.
 SENT_AT_HEADER = "wxcheck_sent_at"
 
-#: Priorities of checks where the broker is Redis, whose highest is 0: urgent, as every check that says none by itself
-#: (these signatures say normal), and a backfill, which leaves ``DAY_RESERVE`` of the day's quota to the others.
+#: Priorities of checks on a Redis broker, where 0 is the highest. HIGH: urgent. NORMAL: what the signatures below set.
+#: LOW: a backfill, which leaves ``DAY_RESERVE`` of the day's quota to the others.
 HIGH_PRIORITY, NORMAL_PRIORITY, LOW_PRIORITY = 0, 3, 9
 
 Kind = Literal["text", "image", "audio"]
@@ -79,30 +80,30 @@ Scene = Literal[1, 2, 3, 4]
 
 
 class Verdict(TypedDict):
-    """What the platform thinks of a text, a picture or a sound. Decide on ``suggest``, never on ``label``."""
+    """The platform's judgement of a text, a picture or a sound. Decide on ``suggest``, never on ``label``."""
 
     kind: Kind
     suggest: Suggest
     #: 100 normal, 10001 advertisement, 20001 politics, 20002 pornography, 20003 abuse, 20006 crime, 20008 fraud,
     #: 20012 vulgar, 20013 copyright, 21000 other
     label: int
-    #: of the platform's API
+    #: version of the platform's API
     version: Literal[1, 2]
     appid: str
-    #: the platform's id of this check; a text checked with version 1 has none
+    #: the platform's id of the check; a text checked with version 1 has none
     trace_id: str | None
     #: as received; an entry counts only where its own ``errcode`` is 0
     detail: list[dict[str, Any]]
 
 
 class CheckError(Exception):
-    """The content could not be checked. That is no verdict: treat it as not passed."""
+    """The content could not be checked. A failure is no verdict: treat the content as not passed."""
 
 
 class InvalidCheck(CheckError):
     """The check was refused before any call: an argument is wrong, or the workers cannot read its message.
 
-    ``message`` says which, and what to do.
+    ``message`` names the fault and its remedy.
     """
 
     def __init__(self, message: str) -> None:
@@ -157,10 +158,11 @@ class PlatformUnavailable(CheckError):
 
 
 class MediaUnavailable(CheckError):
-    """The platform could not fetch the file, or not judge it. Is its URL public, its format one that WeChat reads?
+    """The platform could not fetch the file, or could not judge the file.
 
-    Pictures: jpg, jpeg, png, bmp, gif; sound: mp3, aac, ac3, wma, flac, vorbis, opus, wav; up to 10 MB.
-    43104: the appId has no permission for this API, or the openid is not one of its users.
+    Make sure that its URL is public and its format one that WeChat reads: pictures jpg, jpeg, png, bmp, gif; sound mp3,
+    aac, ac3, wma, flac, vorbis, opus, wav; up to 10 MB. 43104: the appId has no permission for this API, or the openid
+    is not one of its users.
     """
 
     def __init__(self, errcode: int, errmsg: str) -> None:
@@ -176,7 +178,7 @@ class MediaUnavailable(CheckError):
 
 
 class PushTimeout(CheckError):
-    """No verdict was pushed within ``PUSH_TIMEOUT`` seconds. Does the message-push URL reach the endpoint?"""
+    """No verdict was pushed within ``PUSH_TIMEOUT`` seconds. Check that the message-push URL reaches the endpoint."""
 
     def __init__(self, trace_id: str) -> None:
         super().__init__(trace_id)
@@ -205,10 +207,11 @@ def check_text(
 ) -> Signature:
     """A signature that checks a text; its result is a :class:`Verdict` of kind ``text``.
 
-    ``content`` may be left out where the step before in a chain returns it. ``openid`` (of a user who was active
+    ``content`` may be left out where the step before in a chain returns the text. ``openid`` (of a user who was active
     within the last two hours) and ``scene`` (1 profile, 2 comment, 3 forum, 4 social log) select version 2 of the
-    platform's API, up to 2,500 characters; without both it is version 1, up to 500 KB. ``title`` and ``nickname``
-    belong to version 2, ``signature`` to its scene 1. ``appid``: the Mini Program, where it is not the default one.
+    platform's API, up to 2,500 characters; without both the check uses version 1, up to 500 KB. ``title`` and
+    ``nickname`` belong to version 2, ``signature`` to its scene 1. ``appid`` names a Mini Program other than the
+    default.
     """
     return _signature(
         CHECK_TEXT,
@@ -233,8 +236,8 @@ def check_media(
 ) -> Signature:
     """A signature that checks a picture or a sound; its result is a :class:`Verdict` of kind ``image`` or ``audio``.
 
-    ``media_url`` must be open to the public over http(s), one file of up to 10 MB; it may be left out where the step
-    before in a chain returns it. ``openid``, ``scene`` and ``appid`` are as for :func:`check_text`.
+    ``media_url`` must be open to the public over http(s), one file of up to 10 MB, and may be left out where the step
+    before in a chain returns the URL. ``openid``, ``scene`` and ``appid`` are as for :func:`check_text`.
     """
     return _signature(
         CHECK_MEDIA,
@@ -263,9 +266,9 @@ def _signature(task: str, queue: str, **arguments: Any) -> Signature:
         options={
             "queue": queue,
             "priority": NORMAL_PRIORITY,
-            # the workers read nothing else, whatever the application's own default is
+            # the workers read JSON only, whatever the application's own default is
             "serializer": "json",
-            # what users wrote stays out of events, logs and Flower
+            # the users' content stays out of events, logs and Flower
             "argsrepr": "(…)",
             "kwargsrepr": "{…}",
         },

@@ -13,7 +13,7 @@ from functools import lru_cache
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-#: PKCS#7 pads to this many bytes here, not to AES' 16
+#: WeChat's PKCS#7 pads to this many bytes, not to AES' 16
 BLOCK = 32
 _RANDOM = 16
 _LENGTH = 4
@@ -24,13 +24,16 @@ class EnvelopeError(ValueError):
 
 
 def sign(*parts: str) -> str:
-    """``signature`` of (token, timestamp, nonce), ``msg_signature`` of these and Encrypt: 40 hex digits."""
-    signed = "".join(sorted(parts)).encode("utf-8", "surrogatepass")  # strangers send what is no Unicode, too
+    """Sign ``parts`` with 40 hex digits.
+
+    ``signature`` signs token, timestamp and nonce; ``msg_signature`` signs the Encrypt field too.
+    """
+    signed = "".join(sorted(parts)).encode("utf-8", "surrogatepass")  # strangers also send what is no Unicode
     return hashlib.sha1(signed).hexdigest()  # noqa: S324 - the platform's choice
 
 
 def encrypt(message: bytes, appid: str, aes_key: str) -> str:
-    """``message`` for ``appid`` in an envelope that :func:`decrypt` opens: base64, the value of ``Encrypt``."""
+    """Put ``message`` for ``appid`` into an envelope that :func:`decrypt` opens: base64, the value of ``Encrypt``."""
     body = os.urandom(_RANDOM) + len(message).to_bytes(_LENGTH, "big") + message + appid.encode()
     padding = BLOCK - len(body) % BLOCK
     encryptor = _cipher(aes_key).encryptor()
@@ -38,10 +41,10 @@ def encrypt(message: bytes, appid: str, aes_key: str) -> str:
 
 
 def decrypt(envelope: str, aes_key: str) -> tuple[bytes, str]:
-    """The message in ``envelope`` and the appId it is addressed to.
+    """Return the message in ``envelope`` and the appId of its addressee.
 
     Raises:
-        EnvelopeError: it was not encrypted with ``aes_key``, or is no envelope at all.
+        EnvelopeError: ``envelope`` was not encrypted with ``aes_key``, or is no envelope at all.
     """
     try:
         encrypted = base64.b64decode(envelope, validate=True)

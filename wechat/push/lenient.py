@@ -1,9 +1,9 @@
-"""Which message this is, where it cannot be read as JSON or XML has to be. Pure.
+"""A second, lenient reading of a message that strict JSON or XML readers refuse. Pure.
 
-The platform passes on what users write, and does not always escape it: control characters, half a character, numbers
-without end. Whatever such a message holds, it is the platform's; only of a verdict each byte matters. So what the
-strict readers refuse is looked at once more, for no more than the names and texts right below its root. Nothing is
-expanded, nothing nested is kept, and the time it takes grows with the length alone.
+The platform passes on users' writing, and does not always escape it: control characters, half a character, numbers
+without end. Such a message is still the platform's; only in a verdict each byte matters. Hence this module looks once
+more at what the strict readers refuse, and only for the names and texts right below the root. The reading expands
+nothing, keeps nothing nested, and takes time that grows with the length alone.
 """
 
 from __future__ import annotations
@@ -14,15 +14,15 @@ from html import unescape
 
 from wechat.push.outcomes import Malformed
 
-#: name and text of each member right below the root, in their order; None where that is no text
+#: name and text of each member right below the root, in their order; None for a member that is no text
 Fields = list[tuple[str, str | None]]
 
 #: the event that is a verdict
 VERDICT = "wxa_media_check"
-#: the same, and the kind of message that events are, also where something was lost or added around them
+#: the words ``event`` and ``wxa_media_check``, also with something lost or added around them
 _EVENT, _VERDICT = (re.compile(rf"(?<!\w){word}(?!\w)", re.ASCII) for word in ("event", VERDICT))
 
-# possessive throughout: what does not match is known at once, not after every other way to read it
+# possessive throughout: a mismatch is known at once, without trying every other way to read the text
 _STRING = r'"([^"\\]*+(?:\\.[^"\\]*+)*+)"'
 _JSON = re.compile(rf'{_STRING}(\s*+:)?|([{{\[]++)|([}}\]]++)|[^"{{}}\[\]]++', re.DOTALL)
 _XML = re.compile(
@@ -37,10 +37,10 @@ _XML = re.compile(
 
 
 def fields(text: str) -> Fields:
-    """What stands right below the root of ``text``, which is JSON or XML in its outline.
+    """Return the members right below the root of ``text``, which is JSON or XML in its outline.
 
     Raises:
-        Malformed: it is neither, not whole, or XML with a DTD.
+        Malformed: ``text`` is neither, not whole, or XML with a DTD.
     """
     if text.startswith("{"):
         return _of_json(text)
@@ -50,7 +50,10 @@ def fields(text: str) -> Fields:
 
 
 def says_no_verdict(found: Fields, text: str) -> bool:
-    """Whether a message of these fields is surely no verdict: one that was damaged on its way is to come again."""
+    """True if a message with these fields is surely no verdict.
+
+    False is safe: a damaged verdict is refused, and the platform sends it again.
+    """
     kinds = [value or "" for name, value in found if name == "MsgType"]
     events = [value or "" for name, value in found if name == "Event"]
     if kinds and not any(_EVENT.search(kind) for kind in kinds):
@@ -88,14 +91,14 @@ def _of_json(text: str) -> Fields:
 def _unescaped(string: str) -> str:
     try:
         return str(json.loads(f'"{string}"', strict=False))
-    except ValueError:  # an escape that JSON does not know
+    except ValueError:  # an escape unknown to JSON
         return string
 
 
 def _of_xml(text: str) -> Fields:
     found: Fields = []
     names: list[str] = []
-    #: the texts of the element that is right below the root; None where it holds others, or none is open
+    #: the texts of the open element right below the root; None if no such element is open, or the element holds others
     said: list[str] | None = None
     place = 0
     closed = False

@@ -1,8 +1,8 @@
-"""The platform's messages: from the bytes of a body to a dict, and from that to the verdict for the queue. Pure.
+"""The platform's messages: from the bytes of a body to a dict, and from the dict to the verdict for the queue. Pure.
 
-JSON and XML are told apart by the first byte; ``Content-Type`` says nothing reliable. Strictness is for verdicts: of
-any other message nothing is used, so whatever it holds, it is one (:mod:`wechat.push.lenient`).
-Source: "wxa_media_check" in WeChat's documentation of mediaCheckAsync, versions 1 and 2.
+The first byte tells JSON from XML; ``Content-Type`` is not reliable. Only verdicts are read strictly: of any other
+message nothing is used, so its content does not matter (:mod:`wechat.push.lenient`). Source: "wxa_media_check" in
+WeChat's documentation of mediaCheckAsync, versions 1 and 2.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ MAX_DEPTH = 32
 #: characters; the platform's are 26 and 32
 MAX_TRACE_ID = 128
 
-#: what tells a verdict from other messages
+#: fields that tell a verdict from other messages
 _KIND = ("MsgType", "Event")
-#: what a result or a detail may suggest, the mildest first
+#: values of ``suggest`` in a result or a detail, the mildest first
 _STRICTNESS = ("pass", "review", "risky")
 _BLANKS = " \t\r\n"
-#: elements of an XML message that are read here, and so must not be there twice
+#: elements of an XML message that this module reads, so a second one is an error
 _READ_ONCE = {"Encrypt", "MsgType", "Event", "appid", "trace_id", "version"}
 _READ_ONCE |= {"errcode", "errmsg", "result", "isrisky", "status_code"}
 #: a decimal number that fits into 64 bits
@@ -40,21 +40,23 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,18}", re.ASCII)
 
 
 def parse(body: bytes) -> Message:
-    """The message in ``body``, as it came: JSON values, or the strings of an XML message's elements.
+    """Return the message in ``body``, as it came: JSON values, or the strings of an XML message's elements.
 
-    In XML, ``detail`` is a list of dicts, one for each of the elements of that name, and ``result`` a dict.
+    In XML, ``detail`` is a list of dicts, one for each element of that name, and ``result`` a dict.
 
     Raises:
-        Malformed: it is neither a JSON object nor an XML document, or one that no platform sends.
+        Malformed: ``body`` is neither a JSON object nor an XML document, or one that no platform sends.
     """
     return _parsed(_text_of(body))
 
 
 def outline(body: bytes) -> Message:
-    """What :func:`parse` returns; of a body that it refuses, the ``Encrypt`` in it, or what :func:`read` returns.
+    """Return the result of :func:`parse`, or the ``Encrypt`` or the kind of a body that :func:`parse` refuses.
+
+    The kind is ``MsgType`` and ``Event`` of a message that is surely no verdict.
 
     Raises:
-        Malformed: there is neither.
+        Malformed: the body is none of these.
     """
     try:
         return parse(body)
@@ -69,10 +71,10 @@ def outline(body: bytes) -> Message:
 
 
 def read(body: bytes) -> Message:
-    """The message in ``body``, :func:`cleaned`; of one that is no verdict and cannot be, its ``MsgType`` and ``Event``.
+    """Return the message in ``body``, :func:`cleaned`; of an unreadable message that is no verdict, MsgType and Event.
 
     Raises:
-        Malformed: it is none; or it is a verdict, or may have been one, and cannot be read as it has to be.
+        Malformed: ``body`` is no message, or an unreadable one that is or may have been a verdict.
     """
     try:
         text = _text_of(body)
@@ -83,10 +85,10 @@ def read(body: bytes) -> Message:
 
 
 def cleaned_or_other(message: Message) -> Message:
-    """``message``, :func:`cleaned`; of one that is no verdict and cannot be, its ``MsgType`` and ``Event``.
+    """Return ``message``, :func:`cleaned`; if that fails and it is no verdict, its ``MsgType`` and ``Event``.
 
     Raises:
-        Malformed: it is a verdict, and cannot be cleaned.
+        Malformed: ``message`` is a verdict, and cannot be cleaned.
     """
     try:
         return cleaned(message)
@@ -97,18 +99,18 @@ def cleaned_or_other(message: Message) -> Message:
 
 
 def cleaned(message: Message) -> Message:
-    """A copy of ``message`` that every JSON writer and reader on the way to the worker takes.
+    """Return a copy of ``message`` that every JSON writer and reader on the way to the worker takes.
 
     Half a surrogate pair, which UTF-8 cannot hold, becomes "?".
 
     Raises:
-        Malformed: it is nested too deeply, or a key would be read as an instruction by kombu.
+        Malformed: ``message`` is nested too deeply, or kombu would read one of its keys as an instruction.
     """
     return {_key(name): _cleaned(value, 1) for name, value in message.items()}
 
 
 def media_verdict(message: Message) -> Message | None:
-    """What a ``wxa_media_check`` says, as it goes on the queue; None for every other message.
+    """Return the verdict in a ``wxa_media_check``, in its form for the queue; None for every other message.
 
     Version 2::
 
@@ -120,12 +122,12 @@ def media_verdict(message: Message) -> Message | None:
         {"trace_id": str, "version": 1, "isrisky": int | None, "status_code": int | None, "errmsg": str,
          "detail": [dict, …]}
 
-    What is missing or cannot be read is None, and None is never a pass. ``detail`` is as received. ``status_code``
-    and ``errcode`` are signed; the platform writes -1008 as the unsigned 4294966288, too. An ``errcode`` that a push
-    leaves out is 0 where result and details agree. Of ``errmsg`` the first ``MAX_ERRMSG`` characters are kept.
+    A missing or unreadable value is None, and None is never a pass. ``detail`` is as received. ``status_code`` and
+    ``errcode`` are signed; the platform also writes -1008 as the unsigned 4294966288. A missing ``errcode`` is 0 if
+    result and details agree. ``errmsg`` is cut after ``MAX_ERRMSG`` characters.
 
     Raises:
-        NoTraceId: it names no check that it could belong to.
+        NoTraceId: the verdict names no check that it could belong to.
     """
     if not is_verdict(message):
         return None
@@ -145,7 +147,7 @@ def media_verdict(message: Message) -> Message | None:
 
 
 def is_verdict(message: Message) -> bool:
-    """Whether ``message`` is a ``wxa_media_check``."""
+    """True if ``message`` is a ``wxa_media_check``."""
     return _word(message.get("MsgType")) == "event" and _word(message.get("Event")) == lenient.VERDICT
 
 
@@ -161,7 +163,7 @@ def _lenient_text_of(body: bytes) -> str:
 
 
 def _other(body: bytes, refusal: Malformed) -> Message:
-    """MsgType and Event of a message that is surely no verdict; else ``refusal`` is raised."""
+    """Return MsgType and Event of a message that is surely no verdict; else raise ``refusal``."""
     text = _lenient_text_of(body)
     try:
         found = lenient.fields(text)
@@ -181,9 +183,9 @@ def _parsed(text: str) -> Message:
 
 
 def _is_clean(text: str) -> bool:
-    """Whether the text of a message shows that there is nothing to be cleaned, as the platform's own do.
+    """True if the text of a message shows that nothing needs cleaning, as in the platform's own messages.
 
-    Half a surrogate pair comes of an escape only, and so does a name that is not written as it is.
+    Half a surrogate pair comes only from an escape, and so does a disguised ``__type__``.
     """
     return (
         "\\u" not in text and "__type__" not in text and text.count("{") + text.count("[") + text.count("<") < MAX_DEPTH
@@ -193,7 +195,7 @@ def _is_clean(text: str) -> bool:
 def _from_json(text: str) -> Message:
     try:
         message = _DECODER.decode(text)
-    except ValueError:  # its own message quotes the text
+    except ValueError:  # the decoder's own message quotes the text
         raise Malformed("the body is no valid JSON") from None
     except RecursionError:
         raise Malformed(f"the JSON is nested deeper than {MAX_DEPTH} levels") from None
@@ -205,7 +207,7 @@ def _from_json(text: str) -> Message:
 def _object(pairs: list[tuple[str, Any]]) -> Message:
     members = dict(pairs)
     if len(members) != len(pairs):
-        # readers differ in which one they take, so one of them could be led to see another verdict
+        # readers differ in which of the two they take, so a sender could show one of them another verdict
         raise Malformed("a name occurs twice in a JSON object")
     return members
 
@@ -227,7 +229,7 @@ def _constant(name: str) -> float:
     raise Malformed(f"the JSON holds {name}, which is no JSON")
 
 
-#: one for all messages: json.loads would make one for each
+#: shared by all messages: json.loads would make a decoder for each
 _DECODER = json.JSONDecoder(
     object_pairs_hook=_object, parse_float=_finite, parse_constant=_constant, parse_int=_bounded
 )
@@ -287,7 +289,7 @@ def _text(value: str) -> str:
 
 
 def _word(value: object) -> object:
-    """``value`` without the blanks around it, as laid-out XML has them."""
+    """Return ``value`` without the blanks around it, which laid-out XML has."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -309,7 +311,7 @@ def _version(message: Message) -> int:
 
 
 def _integer(value: object) -> int | None:
-    """``value`` as a number, where it is one; numbers come as strings in XML, and at times in JSON."""
+    """Return ``value`` as a number, else None; numbers are strings in XML, and at times in JSON."""
     if isinstance(value, str) and _INTEGER.fullmatch(value.strip()):
         return int(value)
     return value if isinstance(value, int) and not isinstance(value, bool) else None
@@ -330,10 +332,10 @@ def _result(value: object) -> Message | None:
 
 
 def _implied_errcode(result: Message | None, detail: list[Message]) -> int | None:
-    """The errcode of a push that says none: 0 where its result is what its details come to, else None.
+    """Return the errcode of a push without one: 0 if the result is what the details come to, else None.
 
-    A detail counts where it has no errcode other than 0, and says nothing without a ``suggest``. The result has to be
-    the strictest of what those say that count; where none says anything, nothing agrees with it.
+    A detail counts if its errcode is 0 or missing; a detail without ``suggest`` says nothing. The result must be the
+    strictest ``suggest`` of the details that count. If no detail says anything, nothing confirms the result.
     """
     if result is None or result["suggest"] not in _STRICTNESS:
         return None

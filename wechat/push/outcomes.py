@@ -1,4 +1,4 @@
-"""What can become of a push: every outcome that is counted, and the refusals, each with its HTTP status.
+"""The outcomes of a push: every outcome that is counted, and the refusals, each with its HTTP status.
 
 Refusal
  ├── BadSignature        403
@@ -40,9 +40,9 @@ class Outcome(StrEnum):
 
 
 class Refusal(Exception):
-    """A push that is not taken. Its message says what was wrong, never with anything that the push held.
+    """A push was refused. The message names the fault, and quotes nothing from the push.
 
-    ``outcome`` is what is counted and answered, ``status`` the HTTP status, ``remedy`` what the operator can do.
+    ``outcome`` is counted and answered, ``status`` is the HTTP status, ``remedy`` tells the operator what to do.
     """
 
     outcome: ClassVar[Outcome]

@@ -1,7 +1,7 @@
-"""Whether a request to the push URL is the platform's, and what it says. Pure.
+"""The proof that a request to the push URL is the platform's, and the message in it. Pure.
 
-Source: "Message push" in WeChat's documentation for developers. Plain mode signs token, timestamp and nonce, secure
-mode the encrypted body too; compatible mode is secure mode with the plain fields, which are worth nothing, beside it.
+Source: "Message push" in WeChat's documentation for developers. Plain mode signs token, timestamp and nonce; secure
+mode signs the encrypted body too; compatible mode is secure mode with the plain fields, which prove nothing, beside.
 """
 
 from __future__ import annotations
@@ -19,31 +19,32 @@ from wechat.push.outcomes import BadSignature, Malformed, PlainRefused, StaleTim
 #: the query, decoded, in its order; a name may occur more than once
 Params = Sequence[tuple[str, str]]
 
-#: seconds between a request's timestamp and now, either way; within it a request could be repeated
+#: seconds between a request's timestamp and now, either way; for so long a stranger could repeat a request
 MAX_SKEW = 600
-#: bytes of a body at the most
+#: most bytes of a body
 MAX_BODY = 1 << 20
-#: bytes of one that is read before anything was verified; the platform's are a few thousand
+#: most bytes of a body that is read before anything is verified; the platform's are a few thousand
 MAX_UNSIGNED = 16_384
 
 _SECONDS = re.compile(r"[0-9]{1,12}", re.ASCII)
 
 
 def read_query(raw: bytes) -> Params:
-    """The query of an ASGI scope, decoded."""
+    """Return the query of an ASGI scope, decoded."""
     text = raw.decode("latin-1")
     if "%" in text or "+" in text:
         return parse_qsl(text, keep_blank_values=True)
-    # nothing of it is escaped: the platform's own
+    # the platform's own query escapes nothing
     pairs = (part.partition("=") for part in text.split("&") if part)
     return [(name, value) for name, _, value in pairs]
 
 
 def check_url(program: MiniProgram, params: Params, now: float) -> str:
-    """The ``echostr`` with which to answer the platform's check of the push URL, the same in every mode.
+    """Return the ``echostr`` that answers the platform's check of the push URL, the same in every mode.
 
     Raises:
-        BadSignature, StaleTimestamp: it is not the platform's, or not of now (seconds since the epoch).
+        BadSignature: the request is not the platform's.
+        StaleTimestamp: its timestamp is too far from ``now`` (seconds since the epoch).
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     _check_signature(program, _one(params, "signature"), timestamp, nonce)
@@ -52,14 +53,15 @@ def check_url(program: MiniProgram, params: Params, now: float) -> str:
 
 
 def check_query(program: MiniProgram, params: Params, now: float) -> int:
-    """How many bytes of a push are worth reading, by what its query proves: strangers get no megabyte.
+    """Return how many bytes of a push are worth reading, by the proof in its query: strangers get no megabyte.
 
     Raises:
-        BadSignature, StaleTimestamp: it is not the platform's, or not of now (seconds since the epoch).
+        BadSignature: the request is not the platform's.
+        StaleTimestamp: its timestamp is too far from ``now`` (seconds since the epoch).
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     given = {name for name, _ in params}
-    # Secure mode has this signature as well. It proves nothing about the body, but keeps strangers from the parser
+    # Secure mode has this signature too. It proves nothing about the body, but keeps strangers from the parser
     signed = "signature" in given or "msg_signature" not in given
     if signed:
         _check_signature(program, _one(params, "signature"), timestamp, nonce)
@@ -68,14 +70,15 @@ def check_query(program: MiniProgram, params: Params, now: float) -> int:
 
 
 def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> Message:
-    """The message that the platform pushed to ``program``: of an encrypted push only what was decrypted.
+    """Return the message that the platform pushed to ``program``; of an encrypted push, only the decrypted part.
 
     Raises:
-        BadSignature, StaleTimestamp: it is not the platform's, or not of now (seconds since the epoch).
-        PlainRefused: it is not encrypted, although this Mini Program has a key.
-        WrongAppid: it is for another Mini Program, or a verdict for one.
-        Undecryptable: there is no key that opens it.
-        Malformed: it is neither JSON nor XML; or a verdict, or what may have been one, that is neither.
+        BadSignature: the request is not the platform's.
+        StaleTimestamp: its timestamp is too far from ``now`` (seconds since the epoch).
+        PlainRefused: the push is not encrypted, although this Mini Program has a key.
+        WrongAppid: the push is for another Mini Program, or a verdict for one.
+        Undecryptable: no key opens the push.
+        Malformed: the push is neither JSON nor XML; or what is, or may have been, a verdict cannot be read.
     """
     if len(body) > check_query(program, params, now):
         raise BadSignature(f"the query has no signature, and the body more than {MAX_UNSIGNED} bytes")
@@ -83,10 +86,10 @@ def open_push(program: MiniProgram, params: Params, body: bytes, now: float) -> 
 
 
 def open_body(program: MiniProgram, params: Params, body: bytes) -> Message:
-    """What :func:`open_push` returns, of a body that was read within the bound that :func:`check_query` gave it.
+    """Return the message as :func:`open_push` does, from a body read within the bound of :func:`check_query`.
 
     Raises:
-        what :func:`open_push` does.
+        BadSignature, PlainRefused, WrongAppid, Undecryptable, Malformed: as in :func:`open_push`.
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     outer = outline(body)
@@ -98,7 +101,7 @@ def open_body(program: MiniProgram, params: Params, body: bytes) -> Message:
         _check_signature(program, _one(params, "msg_signature"), timestamp, nonce, encrypted)
         message = read(_decrypted(program, encrypted))
     else:
-        # With a msg_signature alone nothing has been checked so far: Encrypt may have been taken away
+        # With a msg_signature alone nothing has been checked so far: a stranger may have taken Encrypt away
         _check_signature(program, _one(params, "signature"), timestamp, nonce)
         if program.push_aes_key is not None and not program.push_plain_allowed:
             raise PlainRefused("the push is not encrypted, although an AES key is set")
@@ -121,7 +124,7 @@ def _decrypted(program: MiniProgram, encrypted: str) -> bytes:
         try:
             message, addressee = envelope.decrypt(encrypted, key.get_secret_value())
         except envelope.EnvelopeError:
-            continue  # perhaps the other key opens it
+            continue  # perhaps the other key opens the envelope
         if addressee in (program.appid, program.component_appid):
             return message
     if addressee is not None:
@@ -138,7 +141,7 @@ def _one(params: Params, name: str) -> str:
 
 def _check_signature(program: MiniProgram, given: str, *signed: str) -> None:
     token = program.push_token.get_secret_value() if program.push_token is not None else ""
-    if not token:  # anybody can sign with an empty one
+    if not token:  # anybody can sign with an empty token
         raise BadSignature("no push token is set")
     expected = envelope.sign(token, *signed)
     if not hmac.compare_digest(given.encode("utf-8", "surrogatepass"), expected.encode()):
