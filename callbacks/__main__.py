@@ -28,21 +28,20 @@ from store.redis_check import check_redis
 
 log = Log("callbacks.main")
 
-#: connections at one time; half of them may wait for their client (:mod:`callbacks.protocol`). Beyond, requests are
-#: answered 503
+#: connections at one time; half of them may wait for their client (:mod:`callbacks.protocol`). Further requests get 503
 MAX_CONNECTIONS = 2000
 #: connections that the kernel holds ready; the loop takes them all at once
 BACKLOG = 256
-#: descriptors beside those of connections
+#: descriptors beside the connections' own
 OTHER_FILES = 200
 #: seconds for which a connection may stay idle
 KEEP_ALIVE_SECONDS = 5
-#: seconds that requests under way get at the end: a slow body's 10, a publish's 3, and some
+#: seconds at the end for requests under way: 10 for a slow body, 3 for a publish, and a reserve
 GRACE_SECONDS = 15
 
 
 class Server(uvicorn.Server):
-    """Says where it listens, once it does; with port 0 nobody knows before."""
+    """Announces its address once it listens; with port 0 nobody knows the port before."""
 
     def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
         super().__init__(config)
@@ -62,10 +61,10 @@ class Server(uvicorn.Server):
 def main(log_level: str) -> None:
     """Take WeChat's message push and put the verdicts of media checks on the queue."""
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
+        # uvicorn raises the signal again after its stop: this handler then ends the process with code 0
         signal.signal(number, _end)
     settings = load_settings("endpoint")
-    # libraries at DEBUG write what they send and receive
+    # at DEBUG, libraries write the content that they send and receive
     libraries = max(logging.INFO, logging.getLevelNamesMapping()[log_level.upper()])
     use_lines(settings.log_format, f"endpoint@{socket.gethostname()}", libraries)
     bound_lines()
@@ -85,7 +84,7 @@ def main(log_level: str) -> None:
     from store.watch.reporter import Reporter
     from store.watch.servers import Servers
     from store.watch.statistics import Statistics
-    from worker.celery import app as celery_app  # after the settings, whose faults are told as the endpoint's own
+    from worker.celery import app as celery_app  # after the settings, whose faults the endpoint reports
 
     store = connect_store(settings, PROBE_SECONDS, retries=0)
     name = own_name()
@@ -98,7 +97,7 @@ def main(log_level: str) -> None:
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,
-        access_log=False,  # its lines hold the query, and so the signatures
+        access_log=False,  # access lines hold the query, and so the signatures
         server_header=False,
         ws="none",
         limit_concurrency=connections,
@@ -112,7 +111,7 @@ def main(log_level: str) -> None:
 
 
 def allowed_connections() -> int:
-    """``MAX_CONNECTIONS``, or as many as the process may have descriptors for: mostly 1,024 unless one asks."""
+    """Return ``MAX_CONNECTIONS``, or fewer if the process may not have the descriptors; raise its soft limit first."""
     others = OTHER_FILES + BACKLOG
     wanted = MAX_CONNECTIONS + others
     allowed, most = resource.getrlimit(resource.RLIMIT_NOFILE)

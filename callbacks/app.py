@@ -1,4 +1,4 @@
-"""The endpoint: verify, decode, publish, answer. It looks nothing up."""
+"""The endpoint: verify, decode, publish, answer. A push needs no look-up in the store."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ from wechat.push.verification import Params, check_query, check_url, open_body, 
 if TYPE_CHECKING:
     from store.watch.reporter import Reporter
 
-#: the metrics that every endpoint tells alike; may block, may fail
+#: reads the metrics that are the same on every endpoint; may block, may fail
 ReadCluster = Callable[[], list[Metric]]
 
-#: the push URL of the default Mini Program; of another one its appId follows
+#: the push URL of the default Mini Program; the URL of another one ends in its appId
 PATH = "/wechat/push"
 
-#: how often the text of ``/metrics`` is made anew: at once, and each second from then on
+#: times that the text of ``/metrics`` may be made anew: in a burst, and each second after the burst
 FRESH_AT_ONCE, FRESH_PER_SECOND = 100, 50
 
 log = Log(__name__)
@@ -53,13 +53,13 @@ def create_app(
     read_cluster: ReadCluster = list,
     reporter: Reporter | None = None,
 ) -> ASGIApp:
-    """The endpoint as an ASGI application.
+    """Return the endpoint as an ASGI application.
 
     Args:
-        settings: with the Mini Programs whose pushes are taken, and the store that ``/readyz`` asks.
-        celery_app: says where the broker is; its connections are not used.
-        reporter: tells the store what became of the requests, and that the endpoint runs.
-        read_cluster: the metrics of the whole cluster, for ``/metrics``.
+        settings: the Mini Programs whose pushes the endpoint takes, and the store for ``/readyz``.
+        celery_app: names the broker; the endpoint opens connections of its own.
+        read_cluster: reads the metrics of the whole cluster, for ``/metrics``.
+        reporter: tells the store that the endpoint runs, and the outcome of each request.
     """
     return _Endpoint(settings, celery_app, read_cluster, reporter)
 
@@ -80,7 +80,7 @@ class _Endpoint:
         self._cluster = Probe("numbers", read_cluster)
         self._metrics = Metrics()
         self._warnings = BoundedLog(log)
-        #: the text of /metrics, and how often it may be made anew before it has to be kept
+        #: the text of /metrics, and the number of times it may still be made anew
         self._text = b""
         self._fresh, self._filled_at = float(FRESH_AT_ONCE), time.monotonic()
         self._routes = self._router()
@@ -96,7 +96,7 @@ class _Endpoint:
         return await self._routes(scope, receive, send)
 
     def _router(self) -> Starlette:
-        """Everything but the pushes, for which a router's work would be a third of all."""
+        """Return the routes of all requests but pushes, for which a router would be a third of the work."""
         application = Starlette(
             routes=[
                 Route(PATH, self.url_check, methods=["GET"]),
@@ -150,7 +150,7 @@ class _Endpoint:
         return Response(self._exposition(cluster), headers={"content-type": CONTENT_TYPE_LATEST})
 
     def _exposition(self, cluster: list[Metric] | None) -> bytes:
-        """The text of ``/metrics``, which costs milliseconds: where many ask, some get the one before."""
+        """Return the text of ``/metrics``, which costs milliseconds: under many requests some get the text before."""
         now = time.monotonic()
         self._fresh = min(FRESH_AT_ONCE, self._fresh + (now - self._filled_at) * FRESH_PER_SECOND)
         self._filled_at = now
@@ -160,7 +160,7 @@ class _Endpoint:
         return self._text
 
     async def _push(self, appid: str | None, scope: Scope, receive: Receive, send: Send) -> None:
-        answer: type[PlainTextResponse] = EarlyAnswer  # until the body was read
+        answer: type[PlainTextResponse] = EarlyAnswer  # until the body is read
         try:
             check_announced(scope["headers"])
             program = self._program(appid)
@@ -202,7 +202,7 @@ class _Endpoint:
     def _refused(self, method: str, appid: str | None, refusal: Refusal) -> None:
         self._count(refusal.outcome)
         if appid is not None and not re.fullmatch(r"[A-Za-z0-9_-]{1,64}", appid):
-            appid = None  # a stranger's text is none of ours to repeat
+            appid = None  # the log does not repeat a stranger's text
         self._warnings.warning(
             "push_refused" if method == "POST" else "url_check_refused",
             f"{refusal}. Remedy: {refusal.remedy}.",

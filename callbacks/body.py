@@ -1,4 +1,4 @@
-"""Reading a request's body within its bounds."""
+"""The reader of a request's body, within bounds of size and time."""
 
 from __future__ import annotations
 
@@ -13,23 +13,24 @@ from wechat.push.verification import MAX_BODY
 
 #: seconds from the end of the head to the end of the body
 BODY_SECONDS = 10
-#: seconds for which the rest of a body that is too large is thrown away after the answer
+#: seconds after the answer in which the rest of a body that is too large is thrown away
 _LINGER_SECONDS = 1
 
 
 def check_announced(headers: Iterable[tuple[bytes, bytes]]) -> None:
-    """Raises TooLarge where the body says that it is larger than ``MAX_BODY``; ``headers`` as in an ASGI scope."""
+    """Raise TooLarge if ``headers``, as in an ASGI scope, announce a body larger than ``MAX_BODY``."""
     for name, value in headers:
         if name == b"content-length" and value.isdigit() and int(value) > MAX_BODY:
             raise TooLarge(f"the body is announced with more than {MAX_BODY} bytes")
 
 
 async def read_body(receive: Receive, limit: int) -> bytes:
-    """The body of a request, of ``limit`` bytes at the most; the rest of a longer one is not read.
+    """Return the body of a request, of ``limit`` bytes at most; the rest of a longer body stays unread.
 
     Raises:
-        TooLarge, BadSignature: it has more; the latter where only a stranger's is bounded so.
-        Incomplete: it did not come within ``BODY_SECONDS``.
+        TooLarge: the body has more bytes than ``limit``, which is ``MAX_BODY``.
+        BadSignature: the body has more bytes than a smaller ``limit``, which is set for unsigned requests only.
+        Incomplete: the body did not come within ``BODY_SECONDS``.
     """
     body = bytearray()
     try:
@@ -48,16 +49,16 @@ async def read_body(receive: Receive, limit: int) -> bytes:
         raise Incomplete(f"the body did not come within {BODY_SECONDS} s") from None
 
 
-#: answers after which a body is thrown away at one time; beyond, the connection is closed at once
+#: answers that throw away the rest of a body at the same time; beyond, the connection is closed at once
 _MAX_LINGERING = 100
 _lingering: set[object] = set()
 
 
 class EarlyAnswer(PlainTextResponse):
-    """An answer to a request whose body was not read to its end; the connection is closed after it.
+    """An answer to a request whose body was not read to its end; closes the connection.
 
-    A server that closes while bytes are still coming in resets the connection, and the client may never see the
-    answer. So what comes is thrown away for a moment first.
+    A server that closes while bytes are still coming in resets the connection, and the client may never see the answer.
+    So the rest of the body is thrown away for a moment first.
     """
 
     async def __call__(self, _: Scope, receive: Receive, send: Send) -> None:
@@ -71,7 +72,7 @@ class EarlyAnswer(PlainTextResponse):
                     while (await receive()).get("more_body"):
                         pass
             except TimeoutError:
-                pass  # it goes on sending: that is its own affair now
+                pass  # the client goes on sending, and may lose its answer
             finally:
                 _lingering.discard(self)
         await send({"type": "http.response.body", "body": b""})

@@ -1,4 +1,4 @@
-"""Lines of the log of which no stranger can cause more than one a second of each kind."""
+"""Log lines at a bounded rate: a stranger can cause at most one a second of each kind."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from config.logs import Log, Value
 
 #: seconds between two lines of one kind
 INTERVAL = 1.0
-#: kinds of libraries' lines that are told apart; all others of a logger and level are one kind
+#: kinds of libraries' lines; past this number, all lines of a logger and level are one kind
 MAX_KINDS = 64
 
 Line = TypeVar("Line")
 
 
 class _Pace(Generic[Line]):
-    """Writes a line of a kind at once where none was written for an interval, else the newest one when it is over.
+    """Paces lines: the first of a kind is written at once, and at most the newest one at the end of each interval.
 
-    ``write`` gets the line, and how many were kept back since the one before it; it may run in another thread.
+    ``write`` gets the line and the number of lines kept back since the line before; it may run in another thread.
     """
 
     def __init__(self, write: Callable[[Line, int], None]) -> None:
         self._write = write
         self._lock = threading.Lock()
         self._written_at: dict[Hashable, float] = {}
-        #: the newest line that waits, and how many before it were kept back
+        #: the newest line that waits, and the number of lines before it that were kept back
         self._waiting: dict[Hashable, tuple[Line, int]] = {}
 
     @property
@@ -63,9 +63,9 @@ class _Pace(Generic[Line]):
 
 
 class BoundedLog:
-    """Writes at most one warning of a kind and interval, and with it how many it kept back.
+    """Writes at most one warning of a kind an interval, with the number of warnings kept back.
 
-    A kind is an event and, where it has one, its ``outcome`` or ``server``; both come from fixed sets.
+    A kind is an event with its ``outcome`` or ``server``, if any; both come from fixed sets.
     """
 
     def __init__(self, log: Log) -> None:
@@ -73,7 +73,7 @@ class BoundedLog:
         self._pace: _Pace[tuple[str, str, dict[str, Value]]] = _Pace(self._write)
 
     def warning(self, event: str, said: str, /, **fields: Value) -> None:
-        """Writes it as :meth:`config.logs.Log.warning` does, now or at the end of the interval."""
+        """Write as :meth:`config.logs.Log.warning` does, now or at the end of the interval."""
         self._pace.line((event, fields.get("outcome"), fields.get("server")), (event, said, fields))
 
     def _write(self, line: tuple[str, str, dict[str, Value]], kept_back: int) -> None:
@@ -83,10 +83,10 @@ class BoundedLog:
 
 
 class BoundedLines(logging.Filter):
-    """Bounds what ``handler`` writes of libraries, uvicorn and asyncio among them: strangers can make them say much.
+    """Bounds the lines of libraries in ``handler``, uvicorn and asyncio among them: strangers can make them write much.
 
-    A kind is a logger, a level and how the record's template begins. The project's own events pass: whatever a stranger
-    can cause of them is a :class:`BoundedLog`'s.
+    A kind is a logger, a level and the beginning of the record's template. The project's own events pass: a
+    :class:`BoundedLog` bounds those that a stranger can cause.
     """
 
     def __init__(self, handler: logging.Handler) -> None:
@@ -106,14 +106,14 @@ class BoundedLines(logging.Filter):
     def _write(self, record: logging.LogRecord, kept_back: int) -> None:
         record.paced = True
         if kept_back:
-            # what is appended holds no %, so that the arguments still fit
+            # the appended text holds no %, so the arguments still fit
             record.msg = f"{record.msg}{_more(kept_back)}"
             record.fields = {"kept_back": kept_back}
         self._handler.handle(record)
 
 
 def bound_lines() -> None:
-    """Bounds the lines of libraries, wherever this process writes its log."""
+    """Bound the lines of libraries in every handler of this process's log."""
     for handler in logging.getLogger().handlers:
         handler.addFilter(BoundedLines(handler))
 

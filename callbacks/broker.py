@@ -13,9 +13,9 @@ STEP_SECONDS = 2
 
 
 class BrokerLink:
-    """One thread's own connection to the broker of ``app``, made when it is first used, and again after a failure.
+    """A connection to the broker of ``app``, owned by one thread, made at its first use and again after a failure.
 
-    Its methods raise whatever the transport raises, each step within ``STEP_SECONDS``; call :meth:`failed` then.
+    The methods raise the transport's errors, each step within ``STEP_SECONDS``; call :meth:`failed` after an error.
     """
 
     def __init__(self, app: Celery) -> None:
@@ -27,7 +27,7 @@ class BrokerLink:
 
     @property
     def is_open(self) -> bool:
-        """Whether it worked before: then a failure may be of that connection alone."""
+        """True if the connection worked before: then a failure may concern this connection alone."""
         return self._producer is not None
 
     def producer(self) -> Producer:
@@ -37,33 +37,33 @@ class BrokerLink:
         return self._producer
 
     def ping(self) -> None:
-        """See that the broker answers."""
+        """Make sure that the broker answers."""
         self._connect()
         self._connection.channel().close()
 
     def failed(self) -> None:
         """Get ready to connect again.
 
-        kombu's virtual transports, Redis among them, do so by themselves. Making their objects anew would hold an
-        epoll descriptor each until the garbage is collected: too late, when every push fails.
+        kombu's virtual transports, Redis among them, reconnect by themselves. New objects of theirs would each hold an
+        epoll descriptor until the garbage is collected: too late when every push fails.
         """
         if not isinstance(self._connection.transport, virtual.Transport):
             self._connection.collect(socket_timeout=STEP_SECONDS)  # without taking leave of a broker that is away
             self._producer = None
 
     def _connect(self) -> None:
-        # kombu's own connect() tries again after two seconds; here each address of a URL with several is tried once
+        # kombu's own connect() tries again after two seconds; this call tries each address of a URL with several once
         self._connection.ensure_connection(max_retries=max(len(self._connection.alt) - 1, 0))
 
 
 def is_redis(app: Celery) -> bool:
-    """Whether the broker of ``app`` is a Redis, or what speaks its language."""
+    """True if the broker of ``app`` is a Redis, or speaks its language."""
     return _scheme(app).startswith(("redis", "valkey", "sentinel", "unix"))
 
 
 def describe(error: BaseException) -> str:
-    """``error`` in one short line for the log, without what was sent."""
-    # redis-py quotes the command with its arguments before this
+    """Return ``error`` as one short line for the log, without the content that was sent."""
+    # redis-py quotes the command with its arguments before these words
     message = str(error).rpartition(" of pipeline caused error: ")[2]
     return f"{type(error).__name__}: {' '.join(message.split())[:200]}"
 
@@ -77,7 +77,7 @@ def _time_outs(app: Celery) -> dict[str, Any]:
             "retry_on_timeout": False,
         }
     if _scheme(app).startswith(("amqp", "pyamqp")):
-        # Without confirmation a publish is done when it is written to the socket, whether or not anybody reads it
+        # Without confirmation a publish counts as done once it is written to the socket, even if nobody reads it
         return {"read_timeout": STEP_SECONDS, "write_timeout": STEP_SECONDS, "confirm_publish": True}
     return {}
 

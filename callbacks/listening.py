@@ -6,14 +6,14 @@ import socket
 
 
 class CannotListen(Exception):
-    """Nobody can listen there; the message says where and why."""
+    """No socket can listen there; the message names the address and the reason."""
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """Listens at ``port`` of ``host``, a name or an address.
+    """Listen at ``port`` of ``host``, a name or an address.
 
     Raises:
-        CannotListen.
+        CannotListen: the address is unknown, taken or not allowed.
     """
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]

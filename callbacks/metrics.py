@@ -1,4 +1,4 @@
-"""What the endpoint counts, and the text that Prometheus reads."""
+"""The endpoint's counters, and the text that Prometheus reads."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Metrics:
         )
         # a series that starts at 0 shows its first increase
         self._pushes = {outcome: pushes.labels(outcome) for outcome in Outcome}
-        #: seconds, those of failed publishes too
+        #: seconds, with failed publishes too
         self.publish_seconds = Histogram(
             "wxcheck_publish_seconds",
             "Seconds to put a push on the queue, failures included",
@@ -36,7 +36,7 @@ class Metrics:
         self._pushes[outcome].inc()
 
     def exposition(self, cluster: list[Metric] | None) -> bytes:
-        """Everything in Prometheus' text format; ``cluster``: None where the store did not tell it."""
+        """Return every metric in Prometheus' text format. ``cluster`` is None if the store gave no numbers."""
         registry = CollectorRegistry()
         registry.register(_Cluster(cluster))
         return generate_latest(self._registry) + generate_latest(registry)

@@ -13,7 +13,7 @@ from callbacks.broker import BrokerLink, describe
 from config.settings import Settings
 from store.connection import connect_store
 
-#: how long an answer may take
+#: seconds that an answer may take
 PROBE_SECONDS = 2
 
 Answer = TypeVar("Answer")
@@ -24,7 +24,7 @@ class Unanswered(Exception):
 
 
 class Probe(Generic[Answer]):
-    """A blocking call that runs once at a time, however many ask: a flood of them reaches no server."""
+    """A blocking call that runs once at a time for all who ask: a flood of requests reaches no server."""
 
     def __init__(self, name: str, call: Callable[[], Answer]) -> None:
         self.name = name
@@ -33,15 +33,15 @@ class Probe(Generic[Answer]):
         self._running: Future[Answer] | None = None
 
     async def ask(self) -> Answer:
-        """What the call returns.
+        """Return the result of the call.
 
         Raises:
-            Unanswered: it failed, or took longer than ``PROBE_SECONDS``.
+            Unanswered: the call failed, or took longer than ``PROBE_SECONDS``.
         """
         if self._running is None or self._running.done():
             self._running = self._executor.submit(self._call)
         answer = asyncio.wrap_future(self._running)
-        done, _ = await asyncio.wait([answer], timeout=PROBE_SECONDS)  # leaves it running for those who ask meanwhile
+        done, _ = await asyncio.wait([answer], timeout=PROBE_SECONDS)  # leaves it running for others who ask meanwhile
         if not done:
             answer.add_done_callback(_acknowledge)
             raise Unanswered(f"no answer within {PROBE_SECONDS} s")
@@ -55,7 +55,7 @@ class Probe(Generic[Answer]):
 
 
 def broker_probe(app: Celery) -> Probe[None]:
-    """Whether the broker answers on a new channel."""
+    """Return a probe that asks the broker for a new channel."""
     link = BrokerLink(app)
 
     def ping() -> None:
@@ -69,7 +69,7 @@ def broker_probe(app: Celery) -> Probe[None]:
 
 
 def store_probe(settings: Settings) -> Probe[None]:
-    """Whether the store answers."""
+    """Return a probe that pings the store."""
     client = connect_store(settings, PROBE_SECONDS, retries=0)
 
     def ping() -> None:
@@ -79,6 +79,6 @@ def store_probe(settings: Settings) -> Probe[None]:
 
 
 def _acknowledge(answer: asyncio.Future[Answer]) -> None:
-    """Take the late answer's exception, which asyncio would report as lost otherwise."""
+    """Take a late answer's exception, which asyncio would otherwise report as lost."""
     if not answer.cancelled():
         answer.exception()

@@ -1,16 +1,15 @@
-"""HTTP, for a listener that strangers reach: what one connection may hold, and for how long, has an end.
+"""HTTP for a listener that strangers reach: a connection's size and time have bounds.
 
-uvicorn's protocol on httptools, a fifth of the work of the one on h11, sets no bounds of its own. Here
+uvicorn's protocol on httptools needs a fifth of the work of the one on h11, and sets no bounds of its own. Here
 
-* a connection is closed whose first byte, whose whole head, or whose next request does not come in time, and one whose
-  client does not take the answer;
-* those that wait so are half of the connections at most: for a new one the one is closed that has waited longest,
-  before others one that had its answer, so that whoever opens connections and says nothing takes no place from those
-  who do;
-* a head, and whatever else of a request is no body (trailers, chunk extensions), has at most ``MAX_HEAD`` bytes;
-* of requests that are sent before the answers to those before them, few wait (``MAX_AHEAD``).
+* a connection is closed if its first byte, its whole head or its next request does not come in time, or if its client
+  does not take the answer;
+* at most half of the connections may wait for their client. A new one closes the connection that has waited longest,
+  first among those that had an answer. So clients that connect and stay silent take no place from others;
+* a head, and every other part of a request but the body (trailers, chunk extensions), has at most ``MAX_HEAD`` bytes;
+* few requests (``MAX_AHEAD``) may be sent ahead of the answers to the requests before them.
 
-Bodies are bounded by who reads them (:mod:`callbacks.body`).
+:mod:`callbacks.body` bounds the bodies.
 """
 
 from __future__ import annotations
@@ -25,28 +24,28 @@ from uvicorn.server import ServerState
 from callbacks.bounded_log import BoundedLog
 from config.logs import Log
 
-#: seconds to the first byte of the first request; who connects has something to say
+#: seconds to the first byte of the first request; a client that connects has something to say
 FIRST_BYTE_SECONDS = 3.0
 #: seconds from the first byte of a head to its last
 HEAD_SECONDS = 5.0
-#: seconds for which an answer may wait for a client that takes none of it
+#: seconds that an answer waits for a client that takes none of it
 UNREAD_SECONDS = 5.0
 #: bytes of a request's head; the platform's has about 500
 MAX_HEAD = 16_384
-#: requests of one connection that wait for the answer to another; each has some KB, and one read brings thousands
+#: requests of a connection that wait for the answer to another; each holds some KB, and one read may bring thousands
 MAX_AHEAD = 16
-#: connections that wait, where the server sets no limit of its own
+#: connections that may wait, if the server sets no limit of its own
 _MAX_WAITING = 1000
 
 log = Log(__name__)
 
 
 class _Unbounded(Exception):
-    """A request goes beyond what one connection may hold. The parser stops, and it is answered 400."""
+    """A request exceeds the bounds of a connection. The parser stops, and the answer is 400."""
 
 
 class _Joined:
-    """What an answer is written to: its head goes out with the first bytes of its body, in one system call."""
+    """The transport of an answer: the head goes out with the first bytes of the body, in one system call."""
 
     def __init__(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -69,11 +68,11 @@ class _Joined:
 
 
 class _Waiting:
-    """The connections of one server that wait for their client, those first that have waited longest."""
+    """The connections of one server that wait for their client, the longest wait first."""
 
     def __init__(self, most: int) -> None:
         self._most = most
-        #: those that had an answer, or don't take one, go before those that have said nothing yet
+        #: connections that had an answer, or do not take one, close before connections that have said nothing yet
         self._served: dict[Protocol, None] = {}
         self._new: dict[Protocol, None] = {}
         self._warnings = BoundedLog(log)
@@ -97,14 +96,14 @@ _WAITING: WeakKeyDictionary[ServerState, _Waiting] = WeakKeyDictionary()
 
 
 class Protocol(HttpToolsProtocol):
-    """uvicorn's, within these bounds."""
+    """uvicorn's protocol within the bounds of this module."""
 
-    #: by when something has to come of the client, in the loop's time; None while a request is under way
+    #: the loop's time by which the client must send or take something; None while a request is under way
     _due: float | None = None
     _timer: asyncio.TimerHandle | None = None
-    #: whether the head that is waited for has begun
+    #: the awaited head has begun
     _in_head = False
-    #: bytes since the last one that brought a request on; in a head, its bytes so far
+    #: bytes since the last progress of a request; within a head, the head's bytes so far
     _without_progress = 0
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -128,7 +127,7 @@ class Protocol(HttpToolsProtocol):
         super().connection_lost(exc)
 
     def drop(self) -> None:
-        """Close the connection, at once where the client does not take what was written."""
+        """Close the connection, at once if the client does not take what was written."""
         if self.transport.get_write_buffer_size():
             self.transport.abort()
         else:
@@ -137,7 +136,7 @@ class Protocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         self._without_progress += len(data)
         if self._due is not None and not self._in_head:
-            # it keeps its place among those that wait: a byte is cheap
+            # the connection keeps its place among the waiting ones: a byte is cheap
             self._in_head = True
             self._due = self.loop.time() + HEAD_SECONDS
         super().data_received(data)
@@ -165,7 +164,7 @@ class Protocol(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        # what came with it may be its body, so it is counted where there is reason to
+        # the same read may hold bytes of the body, so the head is measured only if the sum is too large
         if self._without_progress > MAX_HEAD and self._head_size() > MAX_HEAD:
             raise _Unbounded
         self._without_progress = 0
@@ -185,12 +184,12 @@ class Protocol(HttpToolsProtocol):
         super().on_message_complete()
 
     def on_response_complete(self) -> None:
-        super().on_response_complete()  # begins the next one, where its head is here already
+        super().on_response_complete()  # begins the next request, if its head is here already
         if self.cycle.response_complete and not self.flow.write_paused:
             self._wait(self.timeout_keep_alive)
 
     def _wait(self, seconds: float) -> None:
-        """From now on it is the client's turn."""
+        """Give the client its turn: it must act within ``seconds``."""
         self._in_head = False
         self._due = self.loop.time() + seconds
         self._waiting.add(self)
@@ -203,10 +202,10 @@ class Protocol(HttpToolsProtocol):
         return len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
 
     def _look(self) -> None:
-        # one timer a connection, which looks now and then: one for each request would cost more than its parsing
+        # a timer a connection, which looks now and then: a timer for each request would cost more than its parsing
         now = self.loop.time()
         if self.transport.is_closing():
-            # what was written is still to go
+            # written bytes are still on their way
             if self._due is None:
                 self._due = now + UNREAD_SECONDS
             elif now >= self._due:

@@ -1,7 +1,7 @@
-"""Puts pushes on the queue, or says within three seconds that it can't.
+"""Publishing: pushes go on the queue, or fail within three seconds.
 
-A push that comes while none is under way goes at once. Those that come meanwhile go together in the next batch: what a
-batch costs, a round trip and the way between two threads, many pushes share where there are many.
+A push that comes while no other is under way goes at once. Pushes that come meanwhile go together in the next batch, so
+that many pushes share the cost of a batch: a round trip and the way between two threads.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from config.refusals import remedy
 from wechat.push.messages import Message
 from wechat.push.outcomes import BrokerUnavailable
 
-#: the platform waits for five; what is left is for the body's way here
+#: the platform waits for five seconds; the rest is for the body's way here
 PUBLISH_SECONDS = 3
-#: bytes of the arguments of one batch: a proxy before Redis may take no more than 1 MiB at once
+#: bytes of the arguments of a batch: a proxy before Redis may take no more than 1 MiB at once
 MAX_BATCH_BYTES = 256 << 10
-#: bytes of the arguments of pushes that wait: while the broker hangs, no more than that is kept
+#: bytes of the arguments of all waiting pushes: the bound on memory while the broker hangs
 MAX_WAITING_BYTES = 64 << 20
 
 log = Log(__name__)
@@ -39,23 +39,25 @@ class Publisher:
 
     def __init__(self, app: Celery) -> None:
         self._app = app
-        #: what the threads take; None ends one of them
+        #: the pushes for the threads; None ends a thread
         self._pushes: SimpleQueue[Push | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
-        #: in the loop: bytes that were not answered yet; when each is to be answered, the earliest first; who looks
+        #: used in the loop only: bytes of unanswered pushes; (deadline, answer) of each, the earliest first; the next
+        #: look
         self._waiting_bytes = 0
         self._due: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def warm_up(self) -> None:
-        """Import and connect in the background what the first publish would take 0.4 s for. Never fails."""
+        """Import and connect in the background, for which the first publish would take 0.4 s. Never fails."""
         self._start()
 
     async def publish(self, appid: str, push: Message) -> None:
-        """Put ``push`` (as :func:`wechat.push.messages.media_verdict` makes it) of ``appid`` on the queue.
+        """Put ``push``, made by :func:`wechat.push.messages.media_verdict`, on the queue for ``appid``.
 
         Raises:
-            BrokerUnavailable: it is not known to be there within ``PUBLISH_SECONDS``. It may be, still.
+            BrokerUnavailable: no confirmation came within ``PUBLISH_SECONDS``. The push may be on the queue all the
+                same.
         """
         kwargs = arguments(appid, push, time.time())
         if self._waiting_bytes + len(kwargs) > MAX_WAITING_BYTES:
@@ -75,7 +77,7 @@ class Publisher:
             self._waiting_bytes -= len(kwargs)
 
     async def close(self) -> None:
-        """Publish what is in hand and stop, without waiting long for a broker that hangs."""
+        """Publish the pushes in hand and stop, without waiting long for a broker that hangs."""
         if self._timer is not None:
             self._timer.cancel()
         threads, self._threads = self._threads, []
@@ -86,7 +88,7 @@ class Publisher:
 
     def _start(self) -> None:
         for number, writer in enumerate(writers_for(self._app)):
-            # a daemon, for the process must end where a broker hangs
+            # a daemon, since the process must end even if a broker hangs
             thread = threading.Thread(
                 target=self._run, args=(writer, not number), name=f"publish-{number}", daemon=True
             )
@@ -102,7 +104,7 @@ class Publisher:
         self._timer = loop.call_at(self._due[0][0], self._give_up, loop) if self._due else None
 
     def _answer(self, pushes: list[Push], fates: list[Fate]) -> None:
-        """Tells those who wait, in their loop."""
+        """Resolve the answers of ``pushes``. Runs in the loop."""
         for push, fate in zip(pushes, fates, strict=True):
             if push.answer.done():
                 continue
@@ -122,7 +124,7 @@ class Publisher:
                 said = f"pushes are answered 503 until it answers: {describe(error)}"
                 log.warning("broker_away", f"{said}; {mend}" if mend else said)
         for batch in self._batches(writer.at_once):
-            # nobody waits any more for some, and the platform sends these again
+            # some callers no longer wait, and the platform sends their pushes again
             pushes = [push for push in batch if not push.answer.done()]
             if pushes:
                 fates = writer.write(pushes)
@@ -130,7 +132,7 @@ class Publisher:
                     pushes[0].answer.get_loop().call_soon_threadsafe(self._answer, pushes, fates)
 
     def _batches(self, at_once: int) -> Iterator[list[Push]]:
-        """What waits, as it comes, until the end."""
+        """Yield the waiting pushes in batches, as they come, until the end."""
         held: deque[Push | None] = deque()
         while (push := held.popleft() if held else self._pushes.get()) is not None:
             batch, size = [push], len(push.kwargs)

@@ -1,8 +1,8 @@
-"""The message of ``wxcheck.receive_push`` as it lies in Redis, made once by Celery and kombu, and then filled in.
+"""The message of ``wxcheck.receive_push`` as it lies in Redis: made once by Celery and kombu, then filled in.
 
-Most of what ``send_task`` costs is making a message of which every push has the same: its options, headers, properties
-and the envelope that kombu puts around it. So one is sent for no push, and caught before it leaves; of it remain the
-pieces between what is a push's own: the task's id, its arguments and the delivery tag.
+Most of the cost of ``send_task`` is in parts that are the same for every push: options, headers, properties and kombu's
+envelope. So one message is made for no push, and caught before it leaves. Its text is cut at the parts that are a
+push's own: the task's id, its arguments and the delivery tag.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from config.names import PUSH_QUEUE, RECEIVE_PUSH
 if TYPE_CHECKING:
     from celery import Celery
 
-#: how a push is sent, whoever makes the message; nothing of its arguments is shown in events, logs and Flower
+#: options of a push's message, for either writer; events, logs and Flower show nothing of its arguments
 OPTIONS = {
     "queue": PUSH_QUEUE,
     "retry": False,
@@ -28,7 +28,7 @@ OPTIONS = {
     "kwargsrepr": "{…}",
 }
 
-#: what stands where a push's own will: no text of a message, and the same in JSON
+#: marks in the place of a push's own parts: no message holds such a text, nor its form in JSON
 _ID, _BODY, _TAG = "\x01id\x01", "\x01body\x01", "\x01tag\x01"
 _ESCAPED = "\\u0001"
 
@@ -39,12 +39,12 @@ class Template:
     """Fills in the messages of pushes.
 
     Args:
-        app: whose Celery it is; with the options that its messages have.
-        producer: on a channel of a Redis broker, whose queue is declared by the way.
+        app: the Celery app; its options are the messages' options.
+        producer: on a channel of a Redis broker; also declares the queue.
 
     Raises:
-        RuntimeError: Celery or kombu make another kind of message than what can be filled in here.
-        and what the transport raises.
+        RuntimeError: Celery or kombu makes a kind of message that cannot be filled in.
+        Exception: any error of the transport.
     """
 
     def __init__(self, app: Celery, producer: Producer) -> None:
@@ -61,7 +61,7 @@ class Template:
         self._pieces = _cut(dumps(message))
 
     def fill(self, kwargs: str) -> str:
-        """The message with the arguments ``kwargs``, an object of JSON: what goes on the list ``key``."""
+        """Return the message for the list ``key``, with the arguments ``kwargs``, an object of JSON."""
         drawn = os.urandom(32).hex()
         own = {_ID: _uuid4(drawn[:32]), _TAG: _uuid4(drawn[32:])}
         own[_BODY] = _encode(f"[[],{kwargs},{self._embedded}]")[1:-1]
@@ -69,7 +69,7 @@ class Template:
 
 
 def arguments(appid: str, push: dict[str, Any], received_at: float) -> str:
-    """The arguments of the task, as an object of JSON in ASCII."""
+    """Return the arguments of the task as an object of JSON in ASCII."""
     return _encode({"appid": appid, "push": push, "received_at": received_at})
 
 
@@ -81,7 +81,7 @@ class _Catch(Producer):  # type: ignore[misc]  # kombu ships no types
         self.commands: list[tuple[str, tuple[Any, ...]]] = []
 
     def add(self, name: str, *args: Any) -> None:
-        """What kombu's channel calls for each command, as it does for a batch."""
+        """Keep a command; kombu's channel takes this object for a batch, and adds each command to it."""
         self.commands.append((name, args))
 
     def _publish(
@@ -106,7 +106,7 @@ class _Catch(Producer):  # type: ignore[misc]  # kombu ships no types
 
 
 def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:
-    """What the body of a message without arguments has beside these: callbacks and the like.
+    """Return the further parts of a body without arguments, such as callbacks.
 
     Raises:
         RuntimeError: the body is not the JSON of Celery's protocol 2, as our transport leaves it.
@@ -124,7 +124,11 @@ def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:
 
 
 def _cut(made: str) -> list[str]:
-    """The pieces of a message in JSON, and between them the marks."""
+    """Return the pieces of a message in JSON, with the marks between them.
+
+    Raises:
+        RuntimeError: the message lacks a mark.
+    """
     pieces = [made]
     for mark in (_ID, _BODY, _TAG):
         written = mark.replace("\x01", _ESCAPED)
@@ -140,6 +144,6 @@ def _around(piece: str, written: str, mark: str) -> list[str]:
 
 
 def _uuid4(digits: str) -> str:
-    """32 random hexadecimal digits as a UUID of version 4."""
+    """Return 32 random hexadecimal digits as a UUID of version 4."""
     variant = "89ab"[int(digits[16], 16) & 3]
     return f"{digits[:8]}-{digits[8:12]}-4{digits[13:16]}-{variant}{digits[17:20]}-{digits[20:]}"

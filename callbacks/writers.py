@@ -1,4 +1,4 @@
-"""How pushes get on the queue: many at once where the broker is a Redis, else one by one. Blocking, for threads."""
+"""The writers of pushes: many pushes at once to a Redis, one by one to other brokers. Blocking, for threads."""
 
 from __future__ import annotations
 
@@ -18,60 +18,62 @@ from config.names import RECEIVE_PUSH
 if TYPE_CHECKING:
     from celery import Celery
 
-#: connections where pushes go one by one: a broker that confirms each takes some milliseconds for it
+#: connections for writing pushes one by one: a broker that confirms each push takes some milliseconds for it
 CONNECTIONS = 4
 #: seconds after which a failed publish is not tried again: the answer is due
 RETRY_WITHIN = 0.5
 
-#: what became of a push: None where the broker has taken it, else why it is not known to have
+#: fate of a push: None if the broker has taken the push, else the reason for the doubt
 Fate = Exception | None
 
 
 class Push(NamedTuple):
-    """One to be put on the queue."""
+    """A push to be put on the queue."""
 
     #: the task's arguments, an object of JSON
     kwargs: str
-    #: is done where nobody waits any more; not to be touched but in its loop
+    #: done once nobody waits any more; only its loop may change it
     answer: Future[None]
 
 
 class Writer(Protocol):
     """Puts pushes on the queue, on a connection of its own."""
 
-    #: pushes that one call may bring
+    #: most pushes in a call of ``write``
     at_once: int
 
     def warm_up(self) -> None:
-        """Does what the first push would take 0.4 s for.
+        """Do the work for which the first push would take 0.4 s.
 
         Raises:
-            what the transport raises.
+            Exception: any error of the transport.
         """
 
     def write(self, pushes: Sequence[Push]) -> list[Fate]:
-        """What became of each of ``pushes``, in their order. Raises nothing."""
+        """Write ``pushes``, and return the fate of each in their order. Raises nothing."""
 
 
 def writers_for(app: Celery) -> list[Writer]:
-    """Those that the broker of ``app`` is best written to by, each for a thread of its own."""
+    """Return the writers that suit the broker of ``app``, each for a thread of its own."""
     if is_redis(app) and not is_watched(app):
         return [BatchWriter(app)]
     return [SingleWriter(app) for _ in range(CONNECTIONS)]
 
 
 def is_watched(app: Celery) -> bool:
-    """Whether somebody hooks into Celery's publishing, as OpenTelemetry and Sentry do: then each push has to be one of
-    Celery's own publishes, with its signals, and with what they put into its headers."""
+    """True if somebody hooks into Celery's publishing, as OpenTelemetry and Sentry do.
+
+    Then each push must be a publish of Celery's own, with its signals, and with the hooks' additions to its headers.
+    """
     hooks = (signals.before_task_publish, signals.after_task_publish)
     return any(hook.has_listeners(RECEIVE_PUSH) for hook in hooks) or hasattr(type(app).send_task, "__wrapped__")
 
 
 class BatchWriter:
-    """For a Redis: one LPUSH for all, which it takes as a whole or refuses as a whole.
+    """Writes to a Redis: one LPUSH for all pushes, which Redis takes or refuses as a whole.
 
-    Refused, or with the connection lost, each is tried once alone: what is wrong with one is none of the others', and
-    the broker may have been started anew since.
+    After a refusal or a lost connection each push is tried once alone: a fault of one push concerns no other, and the
+    broker may have been restarted since.
     """
 
     at_once = 128
@@ -80,7 +82,7 @@ class BatchWriter:
         self._app = app
         self._link = BrokerLink(app)
         self._template: Template | None = None
-        #: of the channel's pool; making one costs as much as a command
+        #: from the channel's pool; making a client costs as much as a command
         self._client: redis.Redis | None = None
 
     def warm_up(self) -> None:
@@ -128,7 +130,7 @@ class BatchWriter:
 
 
 class SingleWriter:
-    """For every other broker, and where publishing is watched: Celery's own publish, one after another."""
+    """Writes to every other broker, and under hooks: by Celery's own publish, one push after another."""
 
     at_once = 1
 
@@ -150,7 +152,7 @@ class SingleWriter:
 
     def _publish(self, push: Push) -> Fate:
         began = time.monotonic()
-        again = self._link.is_open  # the broker may have been started anew since; a second try tells
+        again = self._link.is_open  # the broker may have been restarted since; a second try tells
         while True:
             try:
                 # By the queue's name Celery publishes to the anonymous exchange: a broker that was emptied needs no
