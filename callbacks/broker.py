@@ -8,6 +8,8 @@ from celery import Celery
 from kombu import Connection, Producer
 from kombu.transport import virtual
 
+from config.redis_url import is_kombus_redis
+
 #: seconds for one step: connecting, or one answer
 STEP_SECONDS = 2
 
@@ -56,9 +58,9 @@ class BrokerLink:
         self._connection.ensure_connection(max_retries=max(len(self._connection.alt) - 1, 0))
 
 
-def is_redis(app: Celery) -> bool:
-    """True if the broker of ``app`` is a Redis, or speaks its language."""
-    return _scheme(app).startswith(("redis", "valkey", "sentinel", "unix"))
+def broker_url(app: Celery) -> str:
+    """Return the URL of the broker that ``app`` publishes to."""
+    return str(app.conf.broker_write_url or "")
 
 
 def describe(error: BaseException) -> str:
@@ -69,18 +71,14 @@ def describe(error: BaseException) -> str:
 
 
 def _time_outs(app: Celery) -> dict[str, Any]:
-    if is_redis(app):
+    if is_kombus_redis(broker_url(app)):
         return {
             "socket_timeout": STEP_SECONDS,
             "socket_connect_timeout": STEP_SECONDS,
             "socket_keepalive": True,
             "retry_on_timeout": False,
         }
-    if _scheme(app).startswith(("amqp", "pyamqp")):
+    if broker_url(app).startswith(("amqp", "pyamqp")):
         # Without confirmation a publish counts as done once it is written to the socket, even if nobody reads it
         return {"read_timeout": STEP_SECONDS, "write_timeout": STEP_SECONDS, "confirm_publish": True}
     return {}
-
-
-def _scheme(app: Celery) -> str:
-    return str(app.conf.broker_write_url or "").split(":")[0]

@@ -11,9 +11,10 @@ import redis
 from celery import signals
 from kombu.utils.json import loads
 
-from callbacks.broker import BrokerLink, is_redis
+from callbacks.broker import BrokerLink, broker_url
 from callbacks.template import OPTIONS, Template
 from config.names import RECEIVE_PUSH
+from config.redis_url import is_kombus_redis
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -55,7 +56,7 @@ class Writer(Protocol):
 
 def writers_for(app: Celery) -> list[Writer]:
     """Return the writers that suit the broker of ``app``, each for a thread of its own."""
-    if is_redis(app) and not is_watched(app):
+    if is_kombus_redis(broker_url(app)) and not is_watched(app):
         return [BatchWriter(app)]
     return [SingleWriter(app) for _ in range(CONNECTIONS)]
 

@@ -9,7 +9,7 @@ from kombu import Exchange, Queue
 from config.days import DAY
 from config.lanes import QUEUES
 from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH, UNACKED, UNACKED_INDEX
-from config.redis_url import tls_options
+from config.redis_url import is_kombus_redis, tls_options
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 
@@ -94,7 +94,7 @@ def _quotas(settings: Settings) -> dict[str, Any]:
 
 def _sockets(settings: Settings) -> dict[str, Any]:
     transport: dict[str, Any] = {}
-    if settings.broker.startswith(("redis:", "rediss:", "redis+", "sentinel:")):
+    if is_kombus_redis(settings.broker):
         transport = {
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
+#: of a Redis over TCP, without and with TLS
 SCHEMES = ("redis", "rediss")
 
 #: spellings of redis-py -> Python's own constants
@@ -23,8 +24,17 @@ _FILES = ("ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 
 
 def is_redis(url: str) -> bool:
-    """True if ``url`` leads to a single Redis."""
+    """True if this project's own clients can ask the server at ``url``: a single Redis, over TCP."""
     return urlsplit(url).scheme in SCHEMES
+
+
+def is_kombus_redis(url: str) -> bool:
+    """True if kombu reaches the broker at ``url`` by its transport for Redis, over TCP or a Unix socket
+    (``redis+socket://``). That transport has options of its own, and each of its queues is a list.
+
+    False for ``sentinel://``: kombu needs the name of a master there, which no setting says.
+    """
+    return urlsplit(url).scheme.partition("+")[0] in SCHEMES
 
 
 def plain(url: str) -> str:

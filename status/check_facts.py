@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import wxcheck
 from config.lanes import QUEUE_OF
+from config.redis_url import is_redis
 from status.words import printable
 from store import keys
 from store.connection import connect
@@ -212,7 +213,7 @@ def _at_broker(runtime: Runtime, task_id: str, *, known: bool) -> tuple[Message 
     """Its message in a worker's hands, and in a queue; the queues are looked through only where nothing else is
     ``known`` of it."""
     settings = runtime.settings
-    if not settings.broker.startswith(("redis:", "rediss:")):
+    if not is_redis(settings.broker):
         return None, None
     from config.celery import celery_configuration
 
@@ -261,7 +262,7 @@ def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> li
         found = FollowUpQueues(store, Queues(settings, app), app).unconsumed()
     except BrokerAway:
         return []  # what is known of the check is worth having
-    if not settings.broker.startswith(("redis:", "rediss:")):
+    if not is_redis(settings.broker):
         return [FollowUp(queue.queue, queue.messages, None) for queue in found]
     with connect(settings.broker, TIMEOUT, retries=1) as broker:
         return [

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kombu.exceptions import ChannelError
 
 from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.redis_url import is_redis
 from config.refusals import origin, remedy
 from store.connection import connect
 from worker.fetching.broker_lists import lists_of
@@ -46,8 +47,7 @@ class Queues:
 
     def __init__(self, settings: Settings, celery_app: Celery) -> None:
         self._app = celery_app
-        is_redis = settings.broker.startswith(("redis:", "rediss:"))
-        self._redis = connect(settings.broker, SOCKET_TIMEOUT, retries=1) if is_redis else None
+        self._redis = connect(settings.broker, SOCKET_TIMEOUT, retries=1) if is_redis(settings.broker) else None
         self._connection: Connection | None = None
 
     def lengths(self, names: Iterable[str]) -> dict[str, int]:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 from urllib.parse import urlsplit
 
+from config.redis_url import is_redis
 from config.settings import PREFIX
 
 if TYPE_CHECKING:
@@ -122,7 +123,7 @@ def needs(settings: Settings, process: Asking) -> dict[str, tuple[str, Access]]:
         ("RESULT_BACKEND", settings.backend, results_access(process)),
     )
     for name, url, access in asked:
-        if access.commands and url.startswith(("redis:", "rediss:")):
+        if access.commands and is_redis(url):
             setting, before = found.get(url, (PREFIX + name, Access()))
             found[url] = setting, before | access
     return found

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
+from config.redis_url import is_redis
 from config.settings import Settings, load_settings
 from store.connection import connect, connect_store
 from store.dead_letters.dead_letters import DeadLetters
@@ -69,7 +70,7 @@ class Runtime:
         found = [("the store", connect_store(settings, SOCKET_TIMEOUT))]
         urls = {settings.redis_url}
         for role, url in (("the broker", settings.broker), ("the result backend", settings.backend)):
-            if url not in urls and url.startswith(("redis:", "rediss:")):
+            if url not in urls and is_redis(url):
                 urls.add(url)
                 found.append((role, connect(url, SOCKET_TIMEOUT, retries=1)))
         return found

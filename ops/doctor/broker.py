@@ -8,6 +8,7 @@ from redis.exceptions import RedisError
 
 from config.names import PUSH_QUEUE
 from config.places import place
+from config.redis_url import is_redis
 from config.refusals import remedy as mend
 from ops.doctor import redis
 from ops.doctor.finding import Finding, words
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from celery import Celery
 
     from config.settings import Settings
-
-_REDIS = ("redis:", "rediss:")
 
 
 def examine(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
@@ -40,7 +39,7 @@ def examine(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
 
 def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
     remedy = "start it, or set WXCHECK_BROKER_URL to the one that runs: nothing is taken from its queues"
-    if settings.broker.startswith(_REDIS):
+    if is_redis(settings.broker):
         try:
             found = list(redis.look("the broker", settings.broker, "WXCHECK_BROKER_URL"))
         except RedisError as error:
@@ -65,7 +64,7 @@ def _broker(settings: Settings, celery_app: Celery, answers: Future[bool]) -> It
 
 def _backend(url: str) -> Iterator[Finding]:
     subject = "the result backend"
-    if not url.startswith(_REDIS):
+    if not is_redis(url):
         yield Finding("skipped", subject, f"{place(url)} is not asked: only a Redis is")
         return
     try:

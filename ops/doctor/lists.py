@@ -7,6 +7,7 @@ import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
 from config.lanes import QUEUES
+from config.redis_url import is_redis
 from ops.doctor import redis
 from ops.doctor.finding import Finding
 from store.connection import connect
@@ -37,7 +38,7 @@ class Unread(NamedTuple):
 
 
 def examine(settings: Settings, broker_answers: Future[bool]) -> Iterator[Finding]:
-    if not settings.broker.startswith(("redis:", "rediss:")) or not broker_answers.result():
+    if not is_redis(settings.broker) or not broker_answers.result():
         return
     deadline = time.monotonic() + LONGEST
     unread: list[Unread] = []

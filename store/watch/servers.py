@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from kombu import Connection
 
 from config.places import place
+from config.redis_url import is_redis
 from store import keys
 from store.connection import connect
 
@@ -59,7 +60,7 @@ class Servers:
         if time.monotonic() < self._away_until.get(url, 0.0):
             return None
         try:
-            if url.startswith(("redis:", "rediss:")):
+            if is_redis(url):
                 return self._mark_of_redis(url)
             if url.startswith(("amqp:", "pyamqp:")):
                 return self._mark_of_rabbitmq(url)

@@ -20,6 +20,7 @@ from celery.exceptions import BackendError
 from celery.states import PENDING
 from kombu.exceptions import OperationalError
 
+from config.redis_url import SCHEMES
 from store.connection import STORE_AWAY
 from store.outbox.outbox import Also, Run, StoredResult, current_run, ending_run
 
@@ -183,5 +184,5 @@ def _breaks_run() -> bool:
 
 def use_backend(app: Celery) -> None:
     """Makes ``app`` use it for Redis."""
-    ours = dict.fromkeys(("redis", "rediss"), f"{__name__}:Backend")
+    ours = dict.fromkeys(SCHEMES, f"{__name__}:Backend")
     app.loader.override_backends = {**app.loader.override_backends, **ours}

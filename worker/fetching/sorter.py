@@ -13,6 +13,7 @@ from kombu import Message
 from kombu.transport.redis import Channel
 
 from config.lanes import own_queue
+from config.redis_url import is_redis
 from store.connection import connect
 from store.scripts import script
 from worker.fetching.broker_lists import PRIORITIES, list_of, lists_of
@@ -32,7 +33,7 @@ TIMEOUT = 5.0
 
 def sorter(settings: Settings) -> Sorter | None:
     """The sorter of this broker; None where it is no Redis."""
-    return Sorter(settings) if settings.broker.startswith(("redis:", "rediss:")) else None
+    return Sorter(settings) if is_redis(settings.broker) else None
 
 
 class Sorter:

@@ -21,6 +21,7 @@ from kombu.transport.redis import Transport as RedisTransport
 from kombu.utils.json import dumps, loads
 
 from config.logs import Log
+from config.redis_url import SCHEMES
 from store import keys
 from store.connection import STORE_AWAY
 from store.outbox.outbox import kept_messages, was_acknowledged
@@ -358,6 +359,6 @@ def use_transport(on_no_message: Callable[[str], None] | None = None) -> None:
 
     By its alias: a transport that is set by name changes the URL of the broker, and Flower's page of it knows no such.
     """
-    for scheme in ("redis", "rediss"):
+    for scheme in SCHEMES:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     Channel.on_no_message = on_no_message and staticmethod(on_no_message)
