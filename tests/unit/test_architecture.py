@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import re
+import tomllib
 
 import pytest
 
@@ -17,18 +18,26 @@ PAGE = (ROOT / "docs" / "architecture.md").read_text(encoding="utf-8")
 STATIONS = 20
 
 
-def first_lines(package: str) -> str:
-    """The first paragraph of a package's docstring, on one line."""
-    source = (ROOT / package / "__init__.py").read_text(encoding="utf-8")
-    paragraph = (ast.get_docstring(ast.parse(source)) or "").split("\n\n")[0]
-    return " ".join(re.sub(r":mod:`([\w.]+)`", r"`\1`", paragraph).replace("``", "`").split())
+#: those that the layers of pyproject.toml order, from top to bottom; the lowest one is the client
+LAYERS = ["ops", "callbacks", "status", "tasks", "worker", "sandbox", "store", "wechat", "config"]
 
 
-def rooms() -> list[str]:
-    """The packages of the repository down to the second level, but for those of the tests and the examples."""
-    found = [path.parent for pattern in ("*", "*/*") for path in ROOT.glob(f"{pattern}/__init__.py")]
-    names = [str(path.relative_to(ROOT)) for path in found]
-    return sorted(name for name in names if not name.startswith(("tests", "build", ".", "examples/", "bench/")))
+def picture() -> list[list[str]]:
+    """The rooms of the picture, a line each: a room and the rooms in it."""
+    (drawn,) = re.findall(r"^```\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    every: list[list[str]] = []
+    for line in drawn.split("─\n", 1)[1].splitlines():
+        rooms = line[:63].split()
+        if line.startswith("      "):
+            every[-1] += rooms  # goes on with the room above
+        else:
+            every.append(rooms)
+    return every
+
+
+def folders(room: str) -> set[str]:
+    """The packages in a room."""
+    return {path.parent.name for path in (ROOT / room).glob("*/__init__.py")}
 
 
 def way(heading: str) -> list[tuple[int, str]]:
@@ -37,10 +46,19 @@ def way(heading: str) -> list[tuple[int, str]]:
     return [(int(number), said) for number, said in re.findall(r"^(\d+)\. (.*)$", part, re.MULTILINE)]
 
 
-def test_every_room_is_listed_with_the_first_lines_of_its_own_and_no_other() -> None:
-    listed = re.findall(r"^\| `([\w/]+)/` \| (.+) \|$", PAGE, re.MULTILINE)
-    assert sorted(room for room, _ in listed) == rooms()
-    assert [(room, said) for room, said in listed if said != first_lines(room)] == []
+def test_the_picture_has_every_room_in_the_order_of_the_layers_and_what_is_in_each() -> None:
+    layers = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["importlinter"]["contracts"][
+        0
+    ]
+    assert layers["layers"] == ["bench | examples", *LAYERS, "wxcheck"]
+    assert [room for room, *_ in picture()] == [*LAYERS, "client"]
+    assert {room: set(inside) for room, *inside in picture()[:-1]} == {room: folders(room) for room in LAYERS}
+
+
+@pytest.mark.parametrize("room", LAYERS)
+def test_a_room_says_what_it_imports(room: str) -> None:
+    source = (ROOT / room / "__init__.py").read_text(encoding="utf-8")
+    assert re.search(r"\bImports \w+", ast.get_docstring(ast.parse(source)) or "")
 
 
 @pytest.mark.parametrize("heading", ["A text", "A picture or a sound"])
