@@ -1,4 +1,4 @@
 """The state of the whole cluster as data, for board, command line, metrics and doctor. Imports tasks and all below it.
 
-It answers three questions: how many, in which state, and what to do about it.
+The data answers three questions: how many, in which state, and what to do about it.
 """

@@ -1,6 +1,6 @@
-"""What is known of one check: in the store, in the result backend, at the broker, and by the workers.
+"""All facts about one check: from the store, the result backend, the broker and the workers.
 
-Nothing that a user wrote leaves this module: of messages and results only what says where a check stands is read.
+Users' content never leaves this module: of messages and results it reads only the state of the check.
 """
 
 from __future__ import annotations
@@ -31,24 +31,24 @@ if TYPE_CHECKING:
 
 #: seconds for one answer of Redis
 TIMEOUT = 5.0
-#: messages that are read at once, and that are looked through at most in one queue
+#: messages read at once, and most messages looked through in one queue
 BATCH, DEEPEST = 200, 100_000
-#: seconds in which workers say what they have in hand
+#: seconds in which workers tell their messages in hand
 ASK_SECONDS = 1.0
 
-#: fields of a check's hash that are read; the others hold what was checked
+#: the fields of a check's hash that are read; the other fields hold users' content
 _OF_CHECK = ("state", "task_id", "since", "pushed", "outcome", "claimed", "tries", "ended", "ended_at")
 
 
 class Message(NamedTuple):
-    """A message of the check that was found, at the broker or on the shelf."""
+    """A message of the check, found at the broker or on the shelf."""
 
     task: str | None
     queue: str
-    #: when it was enqueued, in seconds since the epoch, where its sender said so
+    #: time of its sending, in seconds since the epoch, if its sender noted the time
     sent_at: float | None
     retries: int = 0
-    #: of one in a queue: how many will be taken before it
+    #: for a message in a queue: number of messages that workers take before this one
     before: int = 0
 
 
@@ -57,12 +57,12 @@ class FollowUp(NamedTuple):
 
     queue: str
     messages: int
-    #: whether one of them follows this check; None where the broker does not show them
+    #: true: the queue holds a follow-up of this check; None: the broker does not show its messages
     own: bool | None
 
 
 class Facts(NamedTuple):
-    """All of it; times in seconds since the epoch. What is absent is None, or empty."""
+    """All facts about a check. Times are in seconds since the epoch; an absent fact is None, or empty."""
 
     task_id: str
     #: Redis' clock
@@ -71,12 +71,12 @@ class Facts(NamedTuple):
     #: ``appid:trace_id``
     member: str | None
     check: dict[str, str]
-    #: image | audio, and when the check was enqueued, of one that is parked
+    #: image | audio, and the time of its sending; known of a parked check only
     kind: str | None
     sent_at: float | None
-    #: when the sweeper looks at it next: of one that waits, when it times out
+    #: time of the sweeper's next look; for a check that waits for its push, the time-out
     due: float | None
-    #: state of the result backend; PENDING where it knows nothing
+    #: state in the result backend; PENDING if the backend knows nothing
     state: str
     #: suggest, label, kind, version, appid, trace_id
     verdict: dict[str, Any] | None
@@ -85,20 +85,20 @@ class Facts(NamedTuple):
     shelved: Message | None
     shelved_until: float | None
     letter: DeadLetter | None
-    #: taken by a worker, and not acknowledged
+    #: the message that a worker has taken and not acknowledged
     in_hand: Message | None
     queued: Message | None
-    #: the processes that say that they have it
+    #: the workers that name the check among their messages in hand
     processes: list[str]
-    #: of a check that ended
+    #: empty before the check has ended
     follow_ups: list[FollowUp]
 
 
 def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
-    """Looks for a check everywhere.
+    """Look for a check in every place.
 
     Raises:
-        RedisError, OperationalError: store, result backend or broker do not answer.
+        RedisError, OperationalError: store, result backend or broker does not answer.
     """
     seconds, microseconds = store.time()
     record = cast("dict[str, str]", store.hgetall(keys.record(task_id)))
@@ -115,7 +115,7 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
         kind, sent_at = _of_kept(runtime.parking.kept(member))
         due = store.zscore(keys.DUE, member)
     shelved = _shelved(cast("str | None", store.get(keys.shelved(task_id))))
-    # a record without a state is of a check that was replayed: its result is of the time before
+    # a replay leaves a record without a state, and the result of the run before it
     ended = bool(verdict or failure) and (not record or "state" in record)
     in_hand, queued = _at_broker(runtime, task_id, known=bool(record.get("state") or shelved or ended))
     busy = in_hand is not None or record.get("state") in ("sending", "waiting")
@@ -143,7 +143,7 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
 
 
 def failure_of(error: Any) -> dict[str, Any]:
-    """A failure as it may be shown: ``name``, ``errcode``, ``rid``, ``said``; of a foreign one the name only."""
+    """Return a failure as it may be shown: ``name``, ``errcode``, ``rid``, ``said``; of a foreign one only the name."""
     said = printable(str(error)) if isinstance(error, CheckError) else None
     errcode = getattr(error, "errcode", getattr(error, "reason", None)) if isinstance(error, CheckError) else None
     rid = getattr(error, "rid", None) if isinstance(error, CheckError) else None
@@ -156,7 +156,7 @@ def failure_of(error: Any) -> dict[str, Any]:
 
 
 def _result(app: Celery, task_id: str) -> tuple[str, dict[str, Any] | None, dict[str, Any] | None, float | None]:
-    """State, verdict, failure and time of the end, as the result backend has them."""
+    """Return state, verdict, failure and time of the end from the result backend."""
     app.backend.always_retry = False  # a person waits for the answer
     meta = app.backend.get_task_meta(task_id)
     state, result, done = str(meta["status"]), meta.get("result"), meta.get("date_done")
@@ -181,7 +181,7 @@ def _timestamp(done: object) -> float | None:
 def _member(
     settings: Settings, store: Redis, task_id: str, verdict: dict[str, Any] | None, failure: dict[str, Any] | None
 ) -> str | None:
-    """The mark of a check that was parked, by what its result says: for an hour it knows its task id."""
+    """Return ``appid:trace_id`` of a parked check from its result; the store keeps the task id under it for an hour."""
     trace_id = (verdict or failure or {}).get("trace_id")
     if not trace_id:
         return None
@@ -200,7 +200,7 @@ def _of_kept(kept: Kept | None) -> tuple[str | None, float | None]:
 
 
 def _shelved(text: str | None) -> Message | None:
-    """Its message on the shelf, of either kind (:mod:`worker.messages`)."""
+    """Read the check's message on the shelf, of either kind (:mod:`worker.messages`)."""
     if text is None:
         return None
     message = json.loads(text)
@@ -210,8 +210,10 @@ def _shelved(text: str | None) -> Message | None:
 
 
 def _at_broker(runtime: Runtime, task_id: str, *, known: bool) -> tuple[Message | None, Message | None]:
-    """Its message in a worker's hands, and in a queue; the queues are looked through only where nothing else is
-    ``known`` of it."""
+    """Return the check's message in a worker's hands, and its message in a queue.
+
+    The queues are looked through only if no other place has ``known`` of the check.
+    """
     settings = runtime.settings
     if not is_redis(settings.broker):
         return None, None
@@ -239,7 +241,7 @@ def _queued(runtime: Runtime, broker: Redis, task_id: str) -> Message | None:
         before = 0
         for name in lists_of(queue):
             offset = 0
-            # what is taken first is at the end
+            # the next message to be taken is at the end
             while raws := cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1)):
                 for number, raw in enumerate(reversed(raws)):
                     message = _read(raw, queue, task_id) if task_id in raw else None
@@ -253,7 +255,7 @@ def _queued(runtime: Runtime, broker: Redis, task_id: str) -> Message | None:
 
 
 def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> list[FollowUp]:
-    """Queues that nobody consumes, in which what follows the check waits, or may wait."""
+    """Return the queues that nobody consumes in which a follow-up of the check waits, or may wait."""
     from status.follow_ups import FollowUpQueues
     from status.queues import BrokerAway, Queues
 
@@ -261,7 +263,7 @@ def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> li
     try:
         found = FollowUpQueues(store, Queues(settings, app), app).unconsumed()
     except BrokerAway:
-        return []  # what is known of the check is worth having
+        return []  # the other facts about the check are still worth having
     if not is_redis(settings.broker):
         return [FollowUp(queue.queue, queue.messages, None) for queue in found]
     with connect(settings.broker, TIMEOUT, retries=1) as broker:
@@ -273,7 +275,7 @@ def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> li
 
 
 def _messages(broker: Redis, queue: str) -> Iterator[str]:
-    """The messages of a queue, the next one first; the first so many."""
+    """Yield messages of a queue, the next one first, ``DEEPEST`` of each priority at most."""
     from worker.fetching.broker_lists import lists_of
 
     for name in lists_of(queue):
@@ -295,11 +297,11 @@ def _follows(raw: str, task_id: str) -> bool:
 
 
 def _read(raw: str, queue: str, task_id: str) -> Message | None:
-    """A message of kombu's, if it is this check's."""
+    """Read a message of kombu's; None if it belongs to another task."""
     try:
         stored = json.loads(raw)
         headers = stored.get("headers") or {}
-        # in Celery's first protocol the id is in the body, which may be encoded, and here
+        # Celery's first protocol has the id in the body, which may be encoded, and in correlation_id
         if task_id not in (headers.get("id"), stored["properties"].get("correlation_id")):
             return None
     except (ValueError, KeyError, TypeError, AttributeError):
@@ -309,6 +311,6 @@ def _read(raw: str, queue: str, task_id: str) -> Message | None:
 
 
 def _processes(app: Celery, task_id: str) -> list[str]:
-    """The workers that say that they have it in hand, as far as they answer."""
+    """Return the workers that answer, in time, that they have the check in hand."""
     answered = app.control.inspect(timeout=ASK_SECONDS).query_task(task_id) or {}
     return sorted(node for node, found in answered.items() if isinstance(found, dict) and task_id in found)

@@ -1,4 +1,4 @@
-"""What the facts of a check come to: where it stands, since when, and how it ended. Pure."""
+"""The life of a check, from its facts: its state, the times of its steps, and its end. Pure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from status.words import duration
 if TYPE_CHECKING:
     from status.check_facts import Facts
 
-#: states, as they are shown
+#: state -> its word for people
 SHOWN = {
     "queued": "queued",
     "taken": "taken",
@@ -32,21 +32,21 @@ UNKNOWN = (
 
 
 class Life(NamedTuple):
-    """A check, as ``wxcheck show`` tells of it."""
+    """The life of a check, as ``wxcheck show`` tells it."""
 
     task_id: str
     #: a key of :data:`SHOWN`
     state: str
-    #: the same in a sentence, with what comes next
+    #: the state in a sentence, with the next step
     said: str
     task: str | None
     queue: str | None
     kind: str | None
     appid: str | None
     trace_id: str | None
-    #: the workers that have it in hand
+    #: the workers that have the check in hand
     processes: list[str]
-    #: what happened when, and what will, in seconds since the epoch, in order: enqueued, begun, parked, pushed, ended,
+    #: step -> its time in seconds since the epoch, past or to come, in order: enqueued, begun, parked, pushed, ended,
     #: failed, comes_back, times_out
     times: dict[str, float]
     verdict: dict[str, Any] | None
@@ -57,7 +57,7 @@ class Life(NamedTuple):
 
 
 def life_of(facts: Facts) -> Life:
-    """Where a check stands."""
+    """Return the life of a check from ``facts``."""
     state, said = _state(facts)
     is_over = state in ("done", "failed", "dead_letter")
     message = facts.in_hand or facts.queued or facts.shelved
@@ -82,7 +82,7 @@ def life_of(facts: Facts) -> Life:
 
 
 def _state(facts: Facts) -> tuple[str, str]:
-    """The key of the state, and what is said of it. What a replay begins outranks the result of the run before it."""
+    """Return the key of the state and its sentence. A replay outranks the result of the run before it."""
     match facts.record.get("state"):
         case "waiting":
             return _parked(facts)
@@ -141,7 +141,7 @@ def _held(facts: Facts) -> str:
 
 def _task(facts: Facts) -> str | None:
     for message in (facts.queued, facts.shelved, facts.in_hand):
-        # a finish is the end of a check, under its id
+        # a finish, under the check's own id, is not the check's task
         if message is not None and message.task not in (None, "wxcheck.finish"):
             return message.task
     if facts.letter is not None:

@@ -1,4 +1,4 @@
-"""What every endpoint tells Prometheus alike: the numbers of the whole cluster, read from the store."""
+"""Metrics that are the same on every endpoint: the numbers of the whole cluster, read from the store."""
 
 from __future__ import annotations
 
@@ -12,19 +12,19 @@ from status.prometheus import families
 
 
 class Numbers(Protocol):
-    """Reads what the whole cluster keeps in the store; both methods may block, and fail."""
+    """Reads the cluster's numbers from the store; both methods may block, and fail."""
 
     def read(self) -> Mapping[str, Any]:
         """The numbers of the board."""
 
     def totals(self) -> Mapping[str, int]:
-        """What was ever counted, ``name|label|…`` to a count."""
+        """Lifetime totals, ``name|label|…`` -> count."""
 
 
 def cluster_metrics(events: Callable[[], Mapping[str, int]] | None, numbers: Numbers | None) -> list[Metric]:
-    """What every endpoint tells alike. May block, may fail; all that can fail does so here.
+    """Return the cluster's metrics. May block, may fail: the caller needs to guard no other step.
 
-    ``events``: what the workers counted, by the event's name.
+    ``events``: returns the workers' counts by the event's name.
     """
     family = CounterMetricFamily("wxcheck_events", "Events of all workers, counted in the store", labels=["event"])
     for event, count in sorted(events().items() if events else ()):

@@ -1,4 +1,4 @@
-"""What the processes have counted, over the last hour and the last day."""
+"""The processes' counts over the last hour and the last day."""
 
 from __future__ import annotations
 
@@ -10,32 +10,32 @@ from store import keys
 if TYPE_CHECKING:
     from redis import Redis
 
-#: minutes that are shown, and hours: of the oldest one a part only
+#: minutes and hours that are shown; of the oldest hour only a part lies within the day
 MINUTES, HOURS = 60, 24
-#: seconds after which a minute is what it was: the processes write once a second, and may be held up
+#: seconds after which a minute no longer changes: the processes write once a second, and may be late
 SETTLED = 30
 
 
 class Counted(NamedTuple):
-    """Fields as :mod:`store.watch.statistics` writes them, and how often each was counted."""
+    """Counts by the fields of :mod:`store.watch.statistics`."""
 
-    #: by the number of the minute since the epoch, the oldest first
+    #: number of the minute since the epoch -> its counts, the oldest first
     minutes: dict[int, Counter[str]]
     hour: Counter[str]
     day: Counter[str]
-    #: when each was last counted, in seconds since the epoch
+    #: field -> time of its last count, in seconds since the epoch
     latest: dict[str, float]
 
 
 class Rings:
-    """Reads them; what cannot change any more is read once."""
+    """Reads the counts; minutes and hours that cannot change any more are read once."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
         self._known: dict[str, Counter[str]] = {}
 
     def read(self, now: float) -> Counted:
-        """``now``: seconds since the epoch, by Redis' clock."""
+        """Read the counts of the last hour and day before ``now``, Redis' time in seconds since the epoch."""
         minutes = range(int(now // 60) - MINUTES + 1, int(now // 60) + 1)
         hours = range(int(now // 3600) - HOURS + 1, int(now // 3600) + 1)
         names = {keys.statistics_of_minute(minute): (minute + 1) * 60 for minute in minutes}
@@ -58,7 +58,7 @@ class Rings:
         )
 
     def totals(self) -> dict[str, int]:
-        """All that was ever counted, by field."""
+        """Return the lifetime totals by field."""
         counted = cast("dict[str, str]", self._redis.hgetall(keys.STATISTICS))
         return {field: int(number) for field, number in counted.items()}
 

@@ -1,4 +1,4 @@
-"""What the endpoints refused lately, as troubles. Pure."""
+"""Recent refusals of the endpoints, as troubles. Pure."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from wechat.push.outcomes import Outcome, Refusal
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: seconds for which a refusal is told
+#: seconds for which a refusal is shown
 RECENT = 600
 
-#: of each refusal: its name, and the remedy of :mod:`wechat.push.outcomes` in Chinese
+#: refusal -> its name, and the remedy of :mod:`wechat.push.outcomes`, in Chinese
 _CHINESE: dict[Outcome, tuple[str, str]] = {
     Outcome.BAD_SIGNATURE: (
         "签名错误",
@@ -44,7 +44,10 @@ _CHINESE: dict[Outcome, tuple[str, str]] = {
 
 
 def refused_pushes(numbers: dict[str, Any], latest: Mapping[str, float]) -> Iterator[dict[str, Any]]:
-    """The refusals since the last push that was taken; bad where checks wait for one, else strangers may be at it."""
+    """Yield the refusals since the last push that was taken.
+
+    A refusal is bad if checks wait for a push; else it may be a stranger's doing.
+    """
     taken = max(latest.get(f"request|{outcome}", 0.0) for outcome in (Outcome.QUEUED, Outcome.URL_CHECK))
     waiting = numbers["waiting"]["count"]
     for refusal in Refusal.__subclasses__():

@@ -1,7 +1,7 @@
 """Follow-ups of checks that wait in a queue which nobody consumes.
 
-RabbitMQ says how many consume a queue. Redis does not: there the workers that the broker reaches are asked what they
-consume, an application's too, and a queue that none of them names counts where its first message stays the first.
+RabbitMQ tells the number of a queue's consumers; Redis does not. On Redis all workers that the broker reaches, an
+application's too, are asked for their queues. A queue that no worker names counts if its first message stays the first.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
     from status.queues import Head, Queues
 
-#: seconds in which workers say what they consume, and for which that is believed
+#: seconds in which workers tell their queues, and seconds for which the answers hold
 ASK_SECONDS, ASKED = 1.0, 30.0
-#: seconds after which it is certain that a queue is not consumed: a worker may be too busy to answer
+#: seconds after which an unconsumed queue is certain: a worker may be too busy to answer
 CERTAIN = 60.0
-#: seconds after which what was seen of a queue says nothing any more
+#: seconds after which a note on a queue no longer counts
 SEEN = 600.0
 
 
@@ -37,14 +37,14 @@ class Unconsumed(NamedTuple):
 
     queue: str
     messages: int
-    #: whether it is certain; else no worker has said that it consumes it, and that only just now
+    #: false: no worker has named the queue so far, but only for a short time
     certain: bool
 
 
 class FollowUpQueues:
-    """Looks at them. Not to be used from several threads at once.
+    """Finds queues of follow-ups that nobody consumes. Not safe to share between threads.
 
-    ``waits``: for what workers answer; else that is for the next look.
+    ``waits``: a look waits for the workers' answers; else the answers serve the next look.
     """
 
     def __init__(self, redis: Redis, queues: Queues, celery_app: Celery, *, waits: bool = True) -> None:
@@ -52,16 +52,17 @@ class FollowUpQueues:
         self._queues = queues
         self._app = celery_app
         self._waits = waits
-        #: what workers said that they consume, or why they were not reached; None: they were not asked yet
+        #: the queues that the workers named, or the reason for reaching none; None: no worker was asked yet
         self._consumed: frozenset[str] | BrokerAway | None = None
         self._asked_at = 0.0
         self._asking: threading.Thread | None = None
 
     def unconsumed(self) -> list[Unconsumed]:
-        """Those that wait.
+        """Return the queues with follow-ups that nobody takes.
 
         Raises:
-            BrokerAway; one of STORE_AWAY.
+            BrokerAway: the broker does not answer.
+            one of STORE_AWAY: the store does not answer.
         """
         names = queues_of_follow_ups(self._redis)
         heads = {name: head for name, head in self._queues.heads(names).items() if head.messages} if names else {}
@@ -77,7 +78,7 @@ class FollowUpQueues:
             raise consumed
         unsure = {name: head for name, head in unsure.items() if name not in consumed}
         if self._waits and unsure:
-            # meanwhile somebody may have taken what was the first
+            # somebody may have taken the first message meanwhile
             now = self._queues.heads(unsure)
             unsure = {name: now[name] for name, head in unsure.items() if now[name].first == head.first}
         return told + list(self._standing(unsure))
@@ -88,7 +89,7 @@ class FollowUpQueues:
         return self._consumed is None or time.monotonic() - self._asked_at >= ASKED
 
     def _ask(self) -> frozenset[str] | BrokerAway | None:
-        """Has the workers asked what they consume; what is known of that now."""
+        """Ask the workers for their queues in the background, and return the latest answers."""
         if self._asking is None or not self._asking.is_alive():
             self._asked_at = time.monotonic()
             self._asking = threading.Thread(target=self._take_answers, name="follow-ups", daemon=True)
@@ -109,7 +110,7 @@ class FollowUpQueues:
             self._consumed = BrokerAway(f"{type(error).__name__}: {' '.join(str(error).split())[:200]}")
 
     def _standing(self, heads: dict[str, Head]) -> Iterator[Unconsumed]:
-        """Notes since when the first message of each is the first."""
+        """Note for each queue the time since which its first message is the first."""
         seen = cast("dict[str, str]", self._redis.hgetall(keys.FOLLOW_UPS_SEEN))
         now, notes = time.time(), {}
         for name, head in heads.items():
@@ -126,7 +127,7 @@ class FollowUpQueues:
 
 
 def follow_up_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """What they come to on the board. Pure."""
+    """Yield a trouble for each queue of follow-ups that nobody consumes. Pure."""
     for found in numbers["follow_ups"]:
         queue, count = found["queue"], found["messages"]
         yield {

@@ -1,4 +1,4 @@
-"""How a lane stands, as ``store/quota/take.lua`` keeps it. Pure."""
+"""The state of a lane, from the fields that ``store/quota/take.lua`` keeps. Pure."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from store.quota.permits import WINDOW
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-#: of the ring, as the script has it: microseconds of a bucket, and how many there are
+#: the script's ring: microseconds of a bucket, and number of buckets
 BUCKET, SIZE = 25_000, 4096
 MICRO = 1_000_000
 
@@ -38,17 +38,19 @@ _SLOWED: Said = {
 
 
 class Stored(NamedTuple):
-    """What Redis has of a lane."""
+    """Redis' data on a lane."""
 
     quota: Mapping[str, str]
     ring: bytes
-    #: of the Redis that answered
+    #: run id of the Redis that answered
     run: str
 
 
 def lane_numbers(stored: Stored, per_minute: int, per_day: int, now: float) -> dict[str, Any]:
-    """``minute``, ``day``, ``state``, ``why`` and ``opens_at`` of a lane; ``now``: seconds since the epoch, by Redis'
-    clock."""
+    """Return ``minute``, ``day``, ``state``, ``why`` and ``opens_at`` of a lane.
+
+    ``now``: Redis' time in seconds since the epoch.
+    """
     quota = stored.quota
     wall = now * MICRO
     today = day_of(now)
@@ -91,12 +93,12 @@ def _state(stored: Stored, per_day: int, used: int, cut: int, wall: float) -> tu
 
 
 def _lane_time(quota: Mapping[str, str], wall: float) -> float:
-    """The lane's own time, which stands still while nobody asks."""
+    """Return the lane's own time, which stands still while nobody asks for permits."""
     return _integer(quota, "now") + max(0.0, wall - _integer(quota, "shown"))
 
 
 def _used(stored: Stored, wall: float) -> int:
-    """Permits that count at present: of the last window, and of calls under way."""
+    """Return the number of permits that count at present: of the last window, and of calls under way."""
     quota, ring = stored.quota, stored.ring
     if quota.get("run") != stored.run or len(ring) != SIZE:
         return 0

@@ -1,4 +1,4 @@
-"""Messages in the queues that could not be run, as a trouble. Pure."""
+"""Messages in the queues that could not be run, as troubles. Pure."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-#: seconds for which such messages are a fault that goes on; the rest of the hour they are a doubt
+#: seconds for which such messages are a fault that goes on; for the rest of the hour they are a doubt
 RECENT = 300
 
-#: of each reason (:mod:`worker.fetching.reading`): what it is, and its remedy, in English and Chinese
+#: reason (:mod:`worker.fetching.reading`) -> its name and remedy in English and Chinese: name, name, remedy, remedy
 _REASONS: dict[str, tuple[str, str, str, str]] = {
     "content_type": (
         "another serializer than JSON",
@@ -67,7 +67,7 @@ _REASONS: dict[str, tuple[str, str, str, str]] = {
 def unreadable_messages(
     at: float, minutes: Mapping[int, Counter[str]], latest: Mapping[str, float]
 ) -> Iterator[dict[str, Any]]:
-    """A trouble for each reason for which messages of the last hour could not be run."""
+    """Yield a trouble for each reason for which messages of the last hour could not be run."""
     hour: Counter[str] = Counter()
     for counted in minutes.values():
         hour.update(counted)

@@ -1,13 +1,13 @@
-"""All that the board shows, read from Redis and the broker into one dict of JSON values.
+"""All numbers of the board, read from Redis and the broker into one dict of JSON values.
 
-at, version      when it was read, in seconds since the epoch by Redis' clock
-stale_seconds    0; the board says more where the store is away
-troubles         what is wrong, the worst first (:mod:`status.troubles`)
+at, version      time of the reading, in seconds since the epoch by Redis' clock
+stale_seconds    0; the board sets more if the store is away
+troubles         faults and doubts, the worst first (:mod:`status.troubles`)
 lanes            of each appId and lane: quota, state, backlog, the last hour by the minute
-queues           messages and workers; messages are None where the broker is away
-waiting          checks that wait for a push, and what became of pushes
+queues           messages and workers; messages are None if the broker is away
+waiting          checks that wait for their push, and pushes by outcome
 follow_ups       queues with follow-ups of checks that nobody consumes (:mod:`status.follow_ups`)
-stuck            what should have been brought on and was not (:mod:`status.stuck`)
+stuck            work that should have gone on and did not (:mod:`status.stuck`)
 verdicts, failures, processes, shelved, dead
 """
 
@@ -43,11 +43,11 @@ if TYPE_CHECKING:
     from config.lanes import Lane
     from config.settings import MiniProgram, Settings
 
-#: waiting checks that are looked at for the oldest
+#: parked checks that are read to find the oldest
 HEAD = 200
-#: failures that are shown, the newest
+#: number of the newest failures that are shown
 NEWEST = 20
-#: seconds between two looks at whether Redis keeps what it has
+#: seconds between two looks at Redis' health: persistence, eviction
 HEALTH_INTERVAL = 30.0
 
 #: the fields of the quota's hash that are shown
@@ -56,9 +56,9 @@ _QUOTA = (*_TIME, "opens", "closed_until", "why", "stopped", "refusal", "cut", "
 
 
 class Numbers:
-    """Reads them, each time anew. Not to be used from several threads at once.
+    """Reads all numbers anew each time. Not safe to share between threads.
 
-    ``waits``: for answers of workers, a second or two, where these are asked for something.
+    ``waits``: a reading waits for workers' answers, for a second or two.
     """
 
     def __init__(self, settings: Settings, celery_app: Celery, *, waits: bool = True) -> None:
@@ -75,10 +75,10 @@ class Numbers:
         self._look_at = 0.0
 
     def read(self) -> dict[str, Any]:
-        """All of it.
+        """Read all numbers.
 
         Raises:
-            one of STORE_AWAY.
+            one of STORE_AWAY: the store does not answer.
         """
         seconds, microseconds = self._redis.time()
         now = float(seconds + microseconds / 1e6)
@@ -107,10 +107,10 @@ class Numbers:
         return {**numbers, "troubles": find_troubles(numbers, evidence)}
 
     def totals(self) -> dict[str, int]:
-        """All that was ever counted, by field of :mod:`store.watch.statistics`.
+        """Return the lifetime totals by field of :mod:`store.watch.statistics`.
 
         Raises:
-            one of STORE_AWAY.
+            one of STORE_AWAY: the store does not answer.
         """
         return self._rings.totals()
 
@@ -129,7 +129,7 @@ class Numbers:
         try:
             return [found._asdict() for found in self._follow_ups.unconsumed()]
         except BrokerAway:
-            return []  # it went away since
+            return []  # the broker went away since the look at its queues
 
     def _lanes(self, counted: Counted, lengths: dict[str, int | None], now: float) -> list[dict[str, Any]]:
         programs = list(self._settings.programs.values())
@@ -193,7 +193,7 @@ class Numbers:
 
 
 def _backlog(lengths: dict[str, int | None], queue: str, appid: str, *, alone: bool) -> int | None:
-    """Checks of a lane in the queues; those of several Mini Programs that wait in one are nobody's."""
+    """Return the checks of a lane in the queues; a shared queue of several Mini Programs counts for none of them."""
     own, shared = lengths.get(own_queue(queue, appid), 0), lengths[queue]
     if own is None or shared is None:
         return None
@@ -215,7 +215,7 @@ def _queues(lengths: dict[str, int | None], processes: list[Presence]) -> list[d
 def _workable(
     queues: list[dict[str, Any]], lanes: list[dict[str, Any]], latest: dict[str, float]
 ) -> Iterator[Standing]:
-    """Queues from which messages should come: those that have workers, and of checks only where every lane is open."""
+    """Yield queues that should move: queues with workers, and of queues of checks those with every lane open."""
     closed = {QUEUE_OF[lane["lane"]] for lane in lanes if lane["state"] not in ("open", "slowed")}
     for queue in queues:
         name = queue["name"]

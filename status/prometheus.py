@@ -1,7 +1,7 @@
 """The cluster's numbers and lifetime totals as metric families of Prometheus. Pure.
 
-Every label's values are bounded (:mod:`status.labels`): names of hosts, workers and checks are none. Every endpoint
-tells the same numbers: add none of them up over endpoints, take ``max by (…)``.
+Every label has bounded values (:mod:`status.labels`); names of hosts, workers and checks are no labels. Every endpoint
+reports the same numbers: take ``max by (…)`` over endpoints, never a sum.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ Numbers = Mapping[str, Any]
 
 
 def families(numbers: Numbers, totals: Mapping[str, int]) -> Iterator[Metric]:
-    """Every family, in the order of the board.
+    """Yield every family, in the order of the board.
 
-    ``numbers``: as :mod:`status.numbers` reads them; what is missing or null there is left out. Where they are stale,
-    for the store is away, only the troubles are told. ``totals``: lifetime totals, ``name|label|…`` to a count.
+    ``numbers``: from :mod:`status.numbers`; missing or null values are left out. With stale numbers, when the store is
+    away, only the troubles are yielded. ``totals``: lifetime totals, ``name|label|…`` -> count.
     """
     yield from _troubles(numbers)
     if numbers.get("stale_seconds"):
@@ -132,7 +132,7 @@ def _quotas(lanes: Mapping[tuple[str, str], Numbers]) -> Iterator[Metric]:
 
 
 def _gauge(name: str, said: str, labels: Iterable[str], samples: Iterable[tuple[Sequence[str], Any]]) -> Metric:
-    """A gauge; samples whose value is no number are left out."""
+    """Return a gauge; samples whose value is no number are left out."""
     family = GaugeMetricFamily(name, said, labels=list(labels))
     for values, value in samples:
         if (found := number(value)) is not None:

@@ -1,4 +1,4 @@
-"""What became of the pushes, and how long after the platform's answer they came. Pure."""
+"""Pushes by outcome, and their delay after the platform's answer. Pure."""
 
 from __future__ import annotations
 
@@ -10,19 +10,22 @@ from store.watch.statistics import DELAYS
 from wechat.push.outcomes import Outcome
 
 WHAT = ("matched", "early", "late", "repeated", "orphaned", "missing")
-#: requests that are none of the platform's
+#: outcomes of requests that are none of the platform's
 FORGED = (Outcome.BAD_SIGNATURE, Outcome.STALE_TIMESTAMP)
 
 
 def push_counts(counted: Counter[str]) -> dict[str, int]:
-    """How many pushes were what; those whose signature is wrong, or of another time, are forged."""
+    """Count pushes by outcome. A push with a wrong signature, or a timestamp of another time, is forged."""
     forged = sum(counted[f"request|{outcome}"] for outcome in FORGED)
     return {what: counted[f"push|{what}"] for what in WHAT} | {"forged": forged}
 
 
 def delays(counted: Counter[str]) -> dict[str, Any]:
-    """``count``, ``p50``, ``p95``, ``p99`` (seconds, within a bucket as if evenly spread) and ``buckets``: the upper
-    bound of each in seconds, None for the last one, and how many pushes are in it."""
+    """Return ``count``, ``p50``, ``p95``, ``p99`` and ``buckets`` of the push delay.
+
+    The quantiles are in seconds, as if pushes lay evenly within a bucket. A bucket is its upper bound in seconds, None
+    for the last one, and its number of pushes.
+    """
     buckets: list[tuple[float | None, int]] = [(bound, counted[f"delay|{bound}"]) for bound in DELAYS]
     buckets.append((None, counted["delay|+Inf"]))
     count = sum(number for _, number in buckets)
@@ -37,7 +40,7 @@ def _quantile(buckets: list[tuple[float | None, int]], count: int, share: float)
     lower = 0.0
     for upper, number in buckets:
         if left <= number and number:
-            # nobody knows how long the last ones took
+            # nobody knows the delay of the pushes in the last bucket
             return lower if upper is None else round(lower + (upper - lower) * left / number, 3)
         left -= number
         lower = upper if upper is not None else lower

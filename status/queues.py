@@ -1,4 +1,4 @@
-"""How many messages wait in the queues of the broker."""
+"""The number of messages in the broker's queues."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
 
 
 class BrokerAway(Exception):
-    """The broker does not answer; the message says where it is, without its password, and why.
+    """The broker does not answer; the message names its address, without its password, and the reason.
 
-    ``remedy``: what to do, where it does and refuses.
+    ``remedy``: for a broker that answers and refuses.
     """
 
     def __init__(self, said: str, remedy: str | None = None) -> None:
@@ -33,12 +33,12 @@ class BrokerAway(Exception):
 
 
 class Head(NamedTuple):
-    """A queue as it is now."""
+    """A queue at present."""
 
     messages: int
-    #: those who consume it; None where the broker does not say
+    #: number of consumers; None if the broker does not tell
     consumers: int | None
-    #: the message that will be taken next, where the broker shows it; else ''
+    #: the message that will be taken next, if the broker shows it; else ''
     first: str = ""
 
 
@@ -51,18 +51,18 @@ class Queues:
         self._connection: Connection | None = None
 
     def lengths(self, names: Iterable[str]) -> dict[str, int]:
-        """Messages by queue; 0 of one that is not there.
+        """Return the number of messages by queue; 0 for a missing queue.
 
         Raises:
-            BrokerAway.
+            BrokerAway: the broker does not answer, or refuses.
         """
         return {name: head.messages for name, head in self.heads(names, first=False).items()}
 
     def heads(self, names: Iterable[str], *, first: bool = True) -> dict[str, Head]:
-        """The queues; an empty one where there is none. ``first``: with the message that will be taken next.
+        """Return each queue; a missing queue is empty. ``first``: with the message that will be taken next.
 
         Raises:
-            BrokerAway.
+            BrokerAway: the broker does not answer, or refuses.
         """
         asked = list(names)
         try:
@@ -75,13 +75,13 @@ class Queues:
             raise BrokerAway(said, remedy(error, "WXCHECK_BROKER_URL")) from error
 
     def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
-        """A queue of kombu's is a list for each priority."""
+        """Read the lists of kombu's queues, one list for each priority."""
         assert self._redis is not None  # noqa: S101
         with self._redis.pipeline(transaction=False) as pipe:
             for name in names:
                 for one in lists_of(name):
                     pipe.llen(one)
-                    # nothing of it where it is not asked for: it may be long
+                    # (1, 0) reads nothing of a message, which may be long
                     pipe.lrange(one, *((-1, -1) if show else (1, 0)))
             found = iter(pipe.execute(raise_on_error=False))
         heads = {}
@@ -90,7 +90,7 @@ class Queues:
             for _ in lists_of(name):
                 length, next_one = next(found), next(found)
                 for said in (length, next_one):
-                    # a key of that name may be something else, of whom ever
+                    # a foreign key of that name may be of another type
                     if isinstance(said, Exception) and not str(said).startswith("WRONGTYPE"):
                         raise said
                 if isinstance(length, int) and length:
@@ -102,7 +102,7 @@ class Queues:
         if self._connection is None:
             self._connection = self._app.connection_for_read(connect_timeout=CONNECT_TIMEOUT)
             self._connection.ensure_connection(max_retries=0)
-        # a transport that only acts like one makes the number up
+        # a transport that only imitates AMQP makes the number up
         counts = self._connection.transport.driver_type == "amqp"
         heads = {}
         for name in names:

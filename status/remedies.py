@@ -1,4 +1,4 @@
-"""What to do about a failure, by its class and errcode, in English and Chinese. Pure."""
+"""Remedies for failures, by class and errcode, in English and Chinese. Pure."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ _BY_ERRCODE: dict[int, Said] = {
         "zh": "同一文件提交过于频繁：请保存已有的结果。",
     },
 }
-#: in a push, which a call that was taken is followed by
+#: in a push, after a call that the platform took
 _PUSHED_43104: Said = {
     "en": "The appId has no permission for this API (see its permissions at mp.weixin.qq.com), or the openid is not "
     "one of its users.",
@@ -100,7 +100,7 @@ _OTHER: Said = {
 
 
 def remedy(name: str, errcode: int | None) -> Said:
-    """What to do about checks that failed with the class ``name``."""
+    """Return the remedy for checks that failed with the class ``name``."""
     if errcode is not None and name == "CheckRefused":
         if errcode in _BY_ERRCODE:
             return _BY_ERRCODE[errcode]
@@ -112,11 +112,11 @@ def remedy(name: str, errcode: int | None) -> Said:
 
 
 def stops(errcode: int) -> bool:
-    """Whether WeChat refuses the whole appId with it; so does a token that it refuses although it is new."""
+    """True if the errcode refuses the whole appId. A refusal of a new access token does so too."""
     return meaning(errcode) in (Meaning.STOP, Meaning.RENEW)
 
 
 def refusal(errcode: int, errmsg: str) -> Said:
-    """How WeChat refused an appId."""
+    """Tell in both languages how WeChat refused an appId."""
     words = errmsg.split(" rid:")[0].strip()[:120]
     return {"en": f"WeChat refuses the appId: {errcode} {words}", "zh": f"微信拒绝该 appId：{errcode} {words}"}

@@ -1,10 +1,10 @@
-"""What should have been brought on and was not: finishes, checks on the shelf, time-outs, queues.
+"""Work that should have gone on and did not: finishes, checks on the shelf, time-outs, queues.
 
 finishing   media checks whose finish has not run for longer than two leases: ``count``, ``oldest_seconds``
-shelved     checks that were taken off the shelf so long ago and are not back in their queue: the same
-due         what is due so long ago and nobody has taken up, be it on the shelf or waiting for a push: the same
-ends        minutes of the last few in which an end that is known could not be stored
-queues      seconds for which nothing has come out of a queue with messages, workers and open lanes, by its name
+shelved     checks taken off the shelf two leases ago that are not back in their queue: the same two numbers
+due         checks due two leases ago, on the shelf or parked, that nobody has taken up: the same two numbers
+ends        minutes, of the last few, in which a known end could not be stored
+queues      name -> seconds without a message out of a queue that has messages, workers and open lanes
 
 Each look costs O(log n), however many checks there are.
 """
@@ -22,31 +22,31 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-#: leases after which something counts as stuck
+#: leases after which work counts as stuck
 LEASES = 2
-#: seconds for which a queue may stand at least: a call may take that long, and a worker is started in less
+#: least seconds for which a queue may stand: a call may take as long, and a worker starts in less
 QUEUE_STANDS = 120.0
-#: seconds after which what was seen of a queue says nothing any more
+#: seconds after which a note on a queue no longer counts
 SEEN = 600.0
-#: minutes that are looked at for ends that could not be stored
+#: minutes that are searched for ends that could not be stored
 ENDS_MINUTES = 4
-#: entries that are looked at for some that are over
+#: oldest entries that each look checks for being over
 HEAD = 50
 
 Stuck = dict[str, Any]
 
 
 class Standing(NamedTuple):
-    """A queue that can be worked on, as far as the numbers say."""
+    """A queue that should move, as far as the numbers say."""
 
     name: str
     messages: int | None
-    #: when something came out of it last, in seconds since the epoch
+    #: time of the last message out of the queue, in seconds since the epoch
     moved_at: float
 
 
 class StuckReader:
-    """Reads it. ``lease``: seconds in which a finish must have run."""
+    """Finds stuck work. ``lease``: seconds in which a finish must have run."""
 
     def __init__(self, redis: Redis, lease: float) -> None:
         self._redis = redis
@@ -59,10 +59,12 @@ class StuckReader:
         minutes: Mapping[int, Counter[str]],
         queues: Iterable[Standing],
     ) -> Stuck:
-        """``latest``, ``minutes``: of :mod:`status.counted`. ``queues``: those that have workers and open lanes.
+        """Look for stuck work at ``now``, Redis' time in seconds since the epoch.
+
+        ``latest``, ``minutes``: from :mod:`status.counted`. ``queues``: the queues with workers and open lanes.
 
         Raises:
-            one of STORE_AWAY.
+            one of STORE_AWAY: the store does not answer.
         """
         self._forget_what_is_over(now)
         finishing_before, shelved_before = now - LEASES * self._lease, now - LEASES * LEASE
@@ -75,7 +77,7 @@ class StuckReader:
         }
 
     def _older(self, key: str, before: float, now: float) -> dict[str, Any]:
-        """Entries of a sorted set of times that are older than ``before``."""
+        """Count the entries of a sorted set of times that are older than ``before``."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zcount(key, "-inf", before)
             pipe.zrange(key, 0, 0, withscores=True)
@@ -83,7 +85,7 @@ class StuckReader:
         return {"count": count, "oldest_seconds": now - oldest[0][1] if count else None}
 
     def _due(self, now: float, before: float, latest: Mapping[str, float]) -> dict[str, Any]:
-        """What nobody takes up, though it is due; a long line that moves is none."""
+        """Count due checks that nobody takes up; a long line that moves is not stuck."""
         found: dict[str, Any] = {"count": 0, "oldest_seconds": None}
         for key, place in ((keys.DUE, "due"), (keys.SHELF, "shelf")):
             older = self._older(key, before, now)
@@ -93,7 +95,7 @@ class StuckReader:
         return found
 
     def _forget_what_is_over(self, now: float) -> None:
-        """Takes out what has ended in another way since it was noted."""
+        """Remove entries that have ended in another way since they were noted."""
         with self._redis.pipeline(transaction=False) as pipe:
             pipe.zrange(keys.HANGING, 0, HEAD - 1)
             pipe.zrange(keys.LATE, 0, HEAD - 1)
@@ -107,7 +109,7 @@ class StuckReader:
                 pipe.zscore(keys.SHELF, task_id)
             said = pipe.execute()
         ended = [member for member, state in zip(hanging, said, strict=False) if state != "finishing"]
-        # one that was laid there anew comes up later than its lease ends
+        # a check that was shelved anew is due later than its lease ends
         back = [
             task_id for task_id, due in zip(late, said[len(hanging) :], strict=True) if due is None or due > now + LEASE
         ]
@@ -116,7 +118,7 @@ class StuckReader:
                 self._redis.zrem(key, *gone)
 
     def _standing(self, now: float, queues: list[Standing]) -> dict[str, float]:
-        """Notes since when each queue stands; those that have stood for too long."""
+        """Note the time since which each queue stands, and return the queues that stand for too long."""
         seen = cast("dict[str, str]", self._redis.hgetall(keys.STANDING))
         notes = {}
         for queue in queues:
@@ -135,9 +137,9 @@ class StuckReader:
 
 
 def stands_since(seen: str | None, moved_at: float, now: float) -> float:
-    """Since when a queue with messages stands still, in seconds since the epoch. Pure.
+    """Return the time since which a queue with messages stands still, in seconds since the epoch. Pure.
 
-    ``seen``: what was noted of it last, ``since@at``. ``moved_at``: when something came out of it last.
+    ``seen``: the last note on the queue, ``since@at``. ``moved_at``: time of the last message out of the queue.
     """
     if seen is None:
         return now

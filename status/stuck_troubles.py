@@ -1,4 +1,4 @@
-"""What is not brought on (:mod:`status.stuck`), as troubles. Pure."""
+"""Stuck work (:mod:`status.stuck`), as troubles. Pure."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from status.spans import span
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: minutes in which an end could not be stored, from which on that is no blip
+#: minutes with an end that could not be stored, from which on the cause is no blip
 ENDS_REFUSED = 3
 
 
 def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Where no worker runs, that explains all of it."""
+    """Yield the troubles; none if no worker runs, which explains all of them."""
     if not any(queue["workers"] for queue in numbers["queues"]):
         return
     stuck = numbers["stuck"]

@@ -1,6 +1,6 @@
-"""Lifetime totals, ``name|label|…`` to a count, as counters of Prometheus. Pure.
+"""Lifetime totals, ``name|label|…`` -> count, as counters of Prometheus. Pure.
 
-A series exists from the start, at 0, where its labels are known: Prometheus sees no first increase otherwise.
+A series with known labels exists from the start, at 0: otherwise Prometheus would not see its first increase.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _Counts = Iterable[tuple[tuple[str, ...], int]]
 
 
 class Totals:
-    """The totals by name. Those of names or labels that are not known here are not shown."""
+    """The totals by name; unknown names and labels are left out."""
 
     def __init__(self, totals: Mapping[str, int]) -> None:
         self._split = [(field.split("|"), count) for field, count in totals.items()]
@@ -90,7 +90,10 @@ class Totals:
         return family
 
     def push_delay(self, bounds: Sequence[float]) -> Metric:
-        """``bounds``: the buckets' upper ones. A count of any other is in the next above it; without any, all are."""
+        """Return the histogram of the push delay, with the upper ``bounds`` of its buckets.
+
+        A count with another bound goes into the next bucket above. Without ``bounds``, every counted bound is a bucket.
+        """
         counts = [(upper, count) for (text,), count in self._named("delay", 1) if (upper := bound(text)) is not None]
         uppers = sorted({*bounds, math.inf} if bounds else {math.inf, *(upper for upper, _ in counts)})
         del uppers[MAX_BUCKETS:-1]
@@ -109,7 +112,7 @@ class Totals:
 
 
 def _counter(name: str, said: str, labels: Mapping[str, Sequence[str]], counts: _Counts) -> Metric:
-    """A counter with a series for every combination of labels; other counts are left out."""
+    """Return a counter with a series for every combination of labels; other counts are left out."""
     sums = dict.fromkeys(itertools.product(*labels.values()), 0)
     for values, count in counts:
         if values in sums:

@@ -1,7 +1,7 @@
-"""What is wrong, told from the numbers: each trouble with its remedy, the worst first. Pure.
+"""Faults and doubts, found in the numbers: each trouble with its remedy, the worst first. Pure.
 
-A trouble that explains others comes before them. What was mended is no trouble any more as soon as something newer
-says so: a call that went out after the refusal, a push that was taken after the forged one.
+A trouble that explains others comes before them. A mended trouble disappears as soon as something newer proves the
+mend: a call that went out after the refusal, a push that was taken after the forged one.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-#: seconds that a process' clock may be off: a doubt, and a fault; pushes are refused from 600 on
+#: seconds that a process' clock may be off: a doubt, and a fault; from 600 on the endpoint refuses pushes
 CLOCK_DOUBT, CLOCK_FAULT = 5, 60
-#: seconds for which something is told that was not mended
+#: seconds for which an unmended trouble is shown
 RECENT = 3600
-#: calls of the last minutes that had no usable answer: how many, and their share, from which the platform is away
+#: the platform is away from so many unanswered calls in the last minutes, and from such a share of all calls
 AWAY_MINUTES, AWAY_CALLS, AWAY_SHARE = 3, 3, 0.5
 #: seconds for which a call may be under way
 CALL = 15
-#: seconds that pushes may be silent while checks wait: a doubt, and a fault
+#: seconds that pushes may be silent while checks wait for their push: a doubt, and a fault
 SILENT_DOUBT, SILENT_FAULT = 60, 300
 #: seconds of a backlog that is long
 LONG_BACKLOG = 600
@@ -42,22 +42,22 @@ Trouble = dict[str, Any]
 
 
 class Evidence(NamedTuple):
-    """What the numbers don't show."""
+    """Facts beside the numbers."""
 
-    #: when each field of :mod:`store.watch.statistics` was last counted, in seconds since the epoch
+    #: field of :mod:`store.watch.statistics` -> time of its last count, in seconds since the epoch
     latest: dict[str, float]
-    #: what was counted in each of the last minutes, the oldest first
+    #: minute -> its counts, the oldest first
     minutes: dict[int, Counter[str]]
-    #: what is wrong with Redis, each with its remedy
+    #: faults of Redis, each with its remedy
     redis_faults: list[str]
-    #: why the broker does not answer
+    #: the reason for the broker's silence or refusal
     broker_fault: str | None
-    #: what to do, where it answers and refuses
+    #: the remedy for a broker that answers and refuses
     broker_remedy: str | None = None
 
 
 def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
-    """Everything that is wrong: ``key``, ``level`` (bad or warn), ``said`` and ``remedy`` in English and Chinese."""
+    """Return all troubles: ``key``, ``level`` (bad or warn), ``said`` and ``remedy`` in English and Chinese."""
     found = [
         *_broker(evidence),
         *_clocks(numbers),
@@ -359,5 +359,5 @@ def _versions(numbers: dict[str, Any]) -> Iterator[Trouble]:
 
 
 def _clock(at: float) -> str:
-    """A time of day in Shanghai, where the platform's day begins and ends."""
+    """Return the time of day in Shanghai, where the platform's day begins and ends."""
     return datetime.fromtimestamp(at, UTC).astimezone(SHANGHAI_ZONE).strftime("%H:%M:%S (UTC+8)")

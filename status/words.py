@@ -1,4 +1,4 @@
-"""The words in which people are told a state: durations, times, and ``wxcheck status`` in English and Chinese."""
+"""Words for people: durations, times, and ``wxcheck status`` in English and Chinese."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from config.days import DAY
 
 Lang = Literal["en", "zh"]
 
-#: a unit, its seconds, and the one below it with its seconds
+#: a unit and its seconds, the next smaller unit and its seconds
 _DURATION_UNITS = (("min", 60, "s", 1), ("h", 3600, "min", 60), ("d", DAY, "h", 3600))
 
 _WORDS = {
@@ -73,7 +73,7 @@ _UNITS = {"s": "秒", "min": "分", "h": "小时", "d": "天"}
 
 
 def say(lang: Lang, words: str, *values: object) -> str:
-    """``words`` in that language, with ``values`` in place of each ``{}``."""
+    """Return ``words`` in the language ``lang``, with ``values`` in place of each ``{}``."""
     return (_WORDS.get(words, words) if lang == "zh" else words).format(*values)
 
 
@@ -84,12 +84,12 @@ def span(lang: Lang, seconds: float) -> str:
 
 
 def lang_of(value: str) -> Lang:
-    """The language of ``--lang``, or of a locale: ``zh_CN.UTF-8``."""
+    """Return the language of ``--lang``, or of a locale: ``zh_CN.UTF-8``."""
     return "zh" if value.lower().startswith("zh") else "en"
 
 
 def moment(at: float) -> str:
-    """Seconds since the epoch as date and time here: ``2025-11-26 20:00:00+08:00``."""
+    """Return seconds since the epoch as local date and time: ``2025-11-26 20:00:00+08:00``."""
     return datetime.fromtimestamp(at).astimezone().isoformat(" ", "seconds")
 
 
@@ -108,5 +108,5 @@ def duration(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """``text`` without what would move a terminal's cursor, colour it or turn its direction."""
+    """Return ``text``, with escapes for characters that move a cursor, colour a line or turn its direction."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape", "replace").decode() for char in text)
