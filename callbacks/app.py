@@ -25,7 +25,7 @@ from callbacks.probe import Probe, Unanswered, broker_probe, store_probe
 from callbacks.publisher import Publisher
 from config.logs import Log
 from config.settings import MiniProgram, Settings
-from wechat.push.messages import media_verdict
+from wechat.push.messages import normalised_push
 from wechat.push.outcomes import Outcome, Refusal, UnknownAppid
 from wechat.push.verification import Params, check_query, check_url, open_body, read_query
 
@@ -177,15 +177,15 @@ class _Endpoint:
             await send({"type": "http.response.body", "body": _SUCCESS})
 
     async def _take(self, program: MiniProgram, params: Params, body: bytes) -> Outcome:
-        verdict = media_verdict(open_body(program, params, body))
-        if verdict is None:
+        push = normalised_push(open_body(program, params, body))
+        if push is None:
             return Outcome.NOT_A_VERDICT
         began = time.perf_counter()
         try:
-            await self._publisher.publish(program.appid, verdict)
+            await self._publisher.publish(program.appid, push)
         finally:
             self._metrics.publish_seconds.observe(time.perf_counter() - began)
-        log.info("push_queued", "it is on its way to a worker", appid=program.appid, trace_id=verdict["trace_id"])
+        log.info("push_queued", "it is on its way to a worker", appid=program.appid, trace_id=push["trace_id"])
         return Outcome.QUEUED
 
     def _count(self, outcome: Outcome) -> None:

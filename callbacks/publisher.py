@@ -53,7 +53,7 @@ class Publisher:
         self._start()
 
     async def publish(self, appid: str, push: Message) -> None:
-        """Put ``push``, made by :func:`wechat.push.messages.media_verdict`, on the queue for ``appid``.
+        """Put ``push``, made by :func:`wechat.push.messages.normalised_push`, on the queue for ``appid``.
 
         Raises:
             BrokerUnavailable: no confirmation came within ``PUBLISH_SECONDS``. The push may be on the queue all the

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 SHOWN = {
     "queued": "queued",
     "taken": "taken",
-    "held": "held",
+    "shelved": "shelved",
     "sending": "being sent",
     "waiting": "waiting",
     "finishing": "finishing",
@@ -90,7 +90,7 @@ def _state(facts: Facts) -> tuple[str, str]:
             return _sending(facts)
     replayed = bool(facts.record) and "state" not in facts.record
     if facts.shelved_until is not None:
-        return "held", _held(facts)
+        return "shelved", _shelved(facts)
     if facts.letter is not None:
         return "dead_letter", f"it failed, and is kept: wxcheck replay {facts.task_id} runs it again"
     if facts.record.get("state") == "done" or not replayed:
@@ -133,7 +133,7 @@ def _sending(facts: Facts) -> tuple[str, str]:
     return "sending", f"its worker has not been heard of: another one sends it when it takes its message up{cancelled}"
 
 
-def _held(facts: Facts) -> str:
+def _shelved(facts: Facts) -> str:
     why = "it failed for a reason that passes, and is sent again" if facts.state == "RETRY" else "it goes to its queue"
     left = (facts.shelved_until or 0.0) - facts.now
     return f"on the shelf; {why} {'in ' + duration(left) if left > 0 else 'now: does a worker run?'}"
@@ -161,7 +161,7 @@ def _times(facts: Facts, state: str, *, is_over: bool) -> dict[str, float]:
         "parked": _number(facts.check.get("since")),
         "pushed": _number(facts.check.get("pushed")),
         "ended": _ended(facts) if is_over else None,
-        "comes_back": facts.shelved_until if state == "held" and facts.shelved_until else None,
+        "comes_back": facts.shelved_until if state == "shelved" and facts.shelved_until else None,
         "times_out": facts.due if waits else None,
     }
     return {name: at for name, at in times.items() if at is not None}

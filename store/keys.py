@@ -157,10 +157,10 @@ def ring(appid: str, lane: str) -> str:
     return f"wxcheck:quota:{{{appid}:{lane}}}:ring"
 
 
-def submission(run: str) -> str:
+def backfill(run: str) -> str:
     """Hash: how far a backfill has come (``wxcheck submit``); it expires some days after the last batch.
 
     ``owner``  the process that goes on with it
     ``batch``  number of the last batch that was published; 0 before the first one
     """
-    return f"wxcheck:submission:{run}"
+    return f"wxcheck:backfill:{run}"

@@ -59,9 +59,9 @@ def sweep(app: Celery, store: Redis, parking: Parking, shelf: Shelf) -> int:
         log.warning("check_overdue", "its finish goes out", **identity)
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
     due = shelf.due(found.shelved)
-    for held in due:
-        if _bring_on(held.task_id, partial(publish_again, app, held.message)):
-            shelf.returned(held)
+    for shelved in due:
+        if _bring_on(shelved.task_id, partial(publish_again, app, shelved.message)):
+            shelf.returned(shelved)
             parking.statistics.moved("shelf")
     return len(overdue) + len(due)
 

@@ -1,9 +1,9 @@
--- Publishes a batch of a submission, and marks it as published.
+-- Publishes a batch of a backfill, and marks it as published.
 -- Uses: store/outbox/publish, store/outbox/slice
--- KEYS: 1 submission
+-- KEYS: 1 backfill
 -- ARGV: 1 owner  2 number of the batch before  3 number of this one  4 seconds to keep the mark
 --       5… pairs of a broker's list and a message
--- Returns: 'published' | 'taken' (another process goes on with this submission) | 'lost' (what this one has published
+-- Returns: 'published' | 'taken' (another process goes on with this backfill) | 'lost' (what this one has published
 --          is not all there: the store was emptied, or is one of before)
 -- Always: published and marked, or neither. Said twice, for the first answer was lost, it publishes once.
 local owner, batch = unpack(redis.call('HMGET', KEYS[1], 'owner', 'batch'))

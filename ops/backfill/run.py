@@ -62,7 +62,7 @@ class InFlight(NamedTuple):
     kind: str
 
 
-class Submission:
+class Backfill:
     """One file on its way."""
 
     def __init__(

@@ -89,7 +89,7 @@ class _Marked:
     def __init__(self, app: Celery, store: Redis, run: str) -> None:
         self._app = app
         self._store = store
-        self._key = keys.submission(run)
+        self._key = keys.backfill(run)
         self._owner = uuid.uuid4().hex
         self._number = 0
         self._connection: Any = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from wechat.push.messages import cleaned_or_other, media_verdict, outline
+from wechat.push.messages import cleaned_or_other, normalised_push, outline
 from wechat.push.outcomes import BadSignature, Outcome, PlainRefused, Refusal, UnknownAppid
 from wechat.push.verification import MAX_SKEW, check_url, open_push
 
@@ -64,7 +64,7 @@ def arrived(program: MiniProgram | None, method: str, params: Params, body: byte
                 seen |= _content(cleaned_or_other(outline(body)))
             raise
         seen |= _content(message)
-        verdict = media_verdict(message)
+        push = normalised_push(message)
     except Refusal as refusal:
         signature = "wrong" if isinstance(refusal, BadSignature) else "right"
         return Arrival(
@@ -77,18 +77,18 @@ def arrived(program: MiniProgram | None, method: str, params: Params, body: byte
             signature=None if isinstance(refusal, UnknownAppid) else signature,
             **seen,
         )
-    if verdict is None:
+    if push is None:
         said = "no verdict of a media check: the endpoint counts and drops it"
         return Arrival(Outcome.NOT_A_VERDICT, 200, "success", True, said, signature="right", **seen)
-    return Arrival(Outcome.QUEUED, 200, "success", True, _verdict(verdict, program.appid), signature="right", **seen)
+    return Arrival(Outcome.QUEUED, 200, "success", True, _verdict(push, program.appid), signature="right", **seen)
 
 
 def _verdict(push: Message, appid: str) -> str:
-    from wechat.verdicts import media_verdict as verdict_of
+    from wechat.verdicts import media_verdict
     from wxcheck import MediaUnavailable
 
     try:
-        verdict = verdict_of(push, "image", appid)
+        verdict = media_verdict(push, "image", appid)
     except MediaUnavailable as failure:
         return f"MediaUnavailable: {failure} (version {push['version']})"
     return f"{verdict['suggest']}, label {verdict['label']} (version {verdict['version']})"

@@ -30,7 +30,7 @@ def show(task_id: str, as_json: bool) -> None:
     """Tells the life of one check: where it stands and what comes next, appId, trace_id, what happened when, its
     verdict, or its failure with what to do. Never what was checked.
 
-    States: queued, taken (a worker has it in hand), held (it comes back later), being sent, waiting (for its push),
+    States: queued, taken (a worker has it in hand), shelved (it comes back later), being sent, waiting (for its push),
     finishing, done, failed, dead letter (failed, and kept to be replayed), unknown.
 
     Exit codes: 0 told, 1 nothing is known of it, 2 store, broker or result backend do not answer.

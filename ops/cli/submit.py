@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from config.settings import MiniProgram, Settings
     from ops.backfill.faults import Fault
     from ops.backfill.journal import Header, Journal
-    from ops.backfill.run import Options, Submission
+    from ops.backfill.run import Backfill, Options
     from ops.backfill.state import State
     from ops.backfill.survey import Survey
 
@@ -190,7 +190,7 @@ def _run(
     from ops.backfill.journal import Header, Journal
     from ops.backfill.output import Output
     from ops.backfill.progress import Progress
-    from ops.backfill.run import Submission, restored
+    from ops.backfill.run import Backfill, restored
     from ops.backfill.state import State
     from ops.backfill.survey import digest
     from store.connection import connect_store
@@ -212,7 +212,7 @@ def _run(
         store = stack.enter_context(connect_store(settings, SOCKET_TIMEOUT, retries=0))
         letters = DeadLetters(store, settings.dead_letter_days, with_content=settings.dead_letter_content)
         app = celery_app()
-        run = Submission(file, paths.form, header, journal, output, settings, app, store, letters, told, progress)
+        run = Backfill(file, paths.form, header, journal, output, settings, app, store, letters, told, progress)
         with progress.shown():
             run.go()
     return _tell_end(run, found, paths, as_json=as_json)
@@ -260,7 +260,7 @@ def _ask(state: State, found: Survey, program: MiniProgram, told: Options, *, ye
     ask(f"Send {_count(left, 'check')}? At most {texts}, and {media}, are spent.", yes=yes)
 
 
-def _tell_end(run: Submission, found: Survey, paths: Paths, *, as_json: bool) -> int:
+def _tell_end(run: Backfill, found: Survey, paths: Paths, *, as_json: bool) -> int:
     from ops.backfill.state import End
 
     counts = run.state.counts()

@@ -28,7 +28,7 @@ Why = Literal["sent", "busy", "later"]
 Said = Literal["shelved", "over", "lost", "free", "cancelled", "taken"]
 
 
-class Held(NamedTuple):
+class Shelved(NamedTuple):
     """A check whose time has come: it is to be published."""
 
     task_id: str
@@ -38,7 +38,7 @@ class Held(NamedTuple):
 
 
 class Shelf:
-    """The held checks of all processes."""
+    """The shelf of all processes."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -67,7 +67,7 @@ class Shelf:
         said = self._shelve(keys=check_keys, args=args)
         return cast("Said", said)
 
-    def due(self, task_ids: list[str]) -> list[Held]:
+    def due(self, task_ids: list[str]) -> list[Shelved]:
         """Of checks that are due (:meth:`worker.sweeper.look`), those that are taken off here; say :meth:`returned` of
         each that is back in its queue."""
         due = []
@@ -75,9 +75,11 @@ class Shelf:
             found = self._wake(keys=[keys.shelved(task_id), keys.SHELF, keys.LATE], args=[task_id, LEASE])
             if found:
                 message, lease = found
-                due.append(Held(task_id, json.loads(message), lease))
+                due.append(Shelved(task_id, json.loads(message), lease))
         return due
 
-    def returned(self, held: Held) -> None:
+    def returned(self, shelved: Shelved) -> None:
         """Says that the check is back in its queue. It may have been shelved anew since; then it stays here."""
-        self._returned(keys=[keys.shelved(held.task_id), keys.SHELF, keys.LATE], args=[held.task_id, held.lease])
+        self._returned(
+            keys=[keys.shelved(shelved.task_id), keys.SHELF, keys.LATE], args=[shelved.task_id, shelved.lease]
+        )

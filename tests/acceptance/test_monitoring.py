@@ -75,11 +75,11 @@ def test_control_takes_a_queue_from_a_worker_and_gives_it_back(system: System) -
 
     assert "ok" in celery_command(system, "control", "cancel_consumer", "wxcheck.text").lower()
     eventually(lambda: queues() == {"wxcheck.media", "wxcheck.push"}, "the worker leaves the texts alone")
-    held = system.app.send_task("wxcheck.check_text", ["a lovely day"], queue="wxcheck.text")
+    queued = system.app.send_task("wxcheck.check_text", ["a lovely day"], queue="wxcheck.text")
     assert send_picture(system, "pass").get(timeout=PATIENCE)["suggest"] == "pass"
-    assert not held.ready()
+    assert not queued.ready()
     celery_command(system, "control", "add_consumer", "wxcheck.text")
-    assert held.get(timeout=PATIENCE)["suggest"] == "pass"
+    assert queued.get(timeout=PATIENCE)["suggest"] == "pass"
 
 
 def test_a_rate_limit_that_control_sets_does_not_starve_a_worker(system: System) -> None:

@@ -283,10 +283,10 @@ def killed_at(relay: Relay, start: Callable[[], Running], published: System | No
     is_there = threading.Event()
 
     def publishes(data: bytes) -> bool:
-        if b"wxcheck:submission:" not in data or b"check_text" not in data:
+        if b"wxcheck:backfill:" not in data or b"check_text" not in data:
             return True
         if published is not None:
-            marks = [published.redis.hget(key, "batch") for key in published.redis.scan_iter(keys.submission("*"))]
+            marks = [published.redis.hget(key, "batch") for key in published.redis.scan_iter(keys.backfill("*"))]
             if marks != ["1"]:
                 return True  # the answer that the script is to be loaded first
         is_there.wait(60)
@@ -373,7 +373,7 @@ def test_lines_of_which_an_emptied_store_knows_nothing_are_unknown_until_they_ar
     # a batch was noted, and whether it went out is forgotten
     with journal.open("a") as file:
         file.write('{"batch":2,"lines":"3","checks":1,"attempt":1,"at":9e9}\n')
-    system.redis.delete(keys.submission(run_id))
+    system.redis.delete(keys.backfill(run_id))
     done = run(str(path), "--yes")
     assert (done.exit_code, calls(system)) == (NO, 3), done.output
     assert "of 1 nobody knows whether they were sent: --resend-doubtful" in done.stderr
@@ -387,7 +387,7 @@ def test_a_store_that_is_emptied_on_the_way_leaves_lines_unknown(system: System,
 
     def empty() -> None:
         eventually(lambda: output.exists() and output.read_text().count("\n") >= 5, "some lines have a verdict")
-        [key] = list(system.redis.scan_iter(keys.submission("*")))
+        [key] = list(system.redis.scan_iter(keys.backfill("*")))
         system.redis.delete(key)
 
     emptying = threading.Thread(target=empty)

@@ -182,7 +182,7 @@ def test_a_failed_check_is_told_with_what_to_do_and_one_that_comes_back_with_whe
     later = system.app.send_task("wxcheck.check_text", kwargs={"content": "x"}, queue="wxcheck.text", countdown=600)
     eventually(lambda: system.redis.zscore(keys.SHELF, later.id), "it is on the shelf")
     life = told(run, "show", later.id)
-    assert (life["state"], life["task"]) == ("held", "wxcheck.check_text")
+    assert (life["state"], life["task"]) == ("shelved", "wxcheck.check_text")
     assert life["times"]["comes_back"] > time.time() + 300
     system.redis.delete(keys.SHELF, keys.shelved(later.id))
     assert told(run, "show", "nobody's", code=NO)["state"] == "unknown"

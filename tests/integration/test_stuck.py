@@ -89,13 +89,13 @@ def test_a_check_that_ended_in_another_way_is_not_told(store: redis.Redis, parki
 def test_a_check_that_cannot_leave_the_shelf_is_told(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put("task", {}, time.time() - 1)
-    (held,) = taken_off(shelf, store, 10)
+    (shelved,) = taken_off(shelf, store, 10)
     later = LEASES * LEASE + 2
     assert read(store, 0)["shelved"]["count"] == 0
     store.zadd(keys.SHELF, {"task": 1})  # its lease is over
     taken_off(shelf, store, 10)
     assert read(store, later)["shelved"]["count"] == 1
-    shelf.returned(held)
+    shelf.returned(shelved)
     assert read(store, later)["shelved"]["count"] == 0
 
 

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import redis
 
     from store.parked.parked import Parked, Parking
-    from store.shelf.shelf import Held, Shelf
+    from store.shelf.shelf import Shelf, Shelved
 
 
 def overdue(parking: Parking, store: redis.Redis, limit: int) -> list[Parked]:
@@ -18,6 +18,6 @@ def overdue(parking: Parking, store: redis.Redis, limit: int) -> list[Parked]:
     return parking.overdue(look(store, limit).checks)
 
 
-def taken_off(shelf: Shelf, store: redis.Redis, limit: int) -> list[Held]:
+def taken_off(shelf: Shelf, store: redis.Redis, limit: int) -> list[Shelved]:
     """Of the checks on the shelf, at most ``limit`` whose time has come."""
     return shelf.due(look(store, limit).shelved)

@@ -47,9 +47,9 @@ def letter() -> DeadLetter:
         ({"state": "WAITING"}, "unknown", "Redis may have lost it"),
         ({"queued": MESSAGE._replace(before=1234)}, "queued", "in wxcheck.text, 1,234 before it"),
         ({"in_hand": MESSAGE}, "taken", "permit"),
-        ({"shelved": MESSAGE, "shelved_until": NOW + 90}, "held", "in 1 min 30 s"),
-        ({"shelved": MESSAGE, "shelved_until": NOW - 9}, "held", "does a worker run?"),
-        ({"shelved": MESSAGE, "shelved_until": NOW + 9, "state": "RETRY"}, "held", "sent again"),
+        ({"shelved": MESSAGE, "shelved_until": NOW + 90}, "shelved", "in 1 min 30 s"),
+        ({"shelved": MESSAGE, "shelved_until": NOW - 9}, "shelved", "does a worker run?"),
+        ({"shelved": MESSAGE, "shelved_until": NOW + 9, "state": "RETRY"}, "shelved", "sent again"),
         ({"record": {"state": "sending", "lease": str(NOW + 5)}}, "sending", "under way"),
         ({"record": {"state": "sending", "lease": str(NOW + 5), "cancelled": "1"}}, "sending", "will be cancelled"),
         ({"record": {"state": "sending", "lease": str(NOW - 5)}}, "sending", "not been heard of"),
@@ -75,7 +75,7 @@ def test_where_a_check_stands(known: dict[str, Any], state: str, said: str) -> N
 @pytest.mark.parametrize(
     ("known", "state"),
     [
-        ({"shelved": MESSAGE, "shelved_until": NOW}, "held"),
+        ({"shelved": MESSAGE, "shelved_until": NOW}, "shelved"),
         ({"queued": MESSAGE}, "queued"),
         ({"in_hand": MESSAGE}, "taken"),
         ({"record": {"state": "sending", "lease": str(NOW + 5)}}, "sending"),

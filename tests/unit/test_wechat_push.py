@@ -18,7 +18,7 @@ from pydantic import SecretStr
 from config.names import MAX_ERRMSG
 from config.settings import MiniProgram
 from wechat.push.envelope import encrypt, sign
-from wechat.push.messages import MAX_DEPTH, cleaned, cleaned_or_other, media_verdict, outline, parse, read
+from wechat.push.messages import MAX_DEPTH, cleaned, cleaned_or_other, normalised_push, outline, parse, read
 from wechat.push.outcomes import (
     BadSignature,
     Malformed,
@@ -101,7 +101,7 @@ def test_a_published_push_is_accepted(name: str) -> None:
         assert message == parse(vector["plain"].encode())
     else:
         assert message["Event"] == "debug_demo"
-        assert media_verdict(message) is None
+        assert normalised_push(message) is None
 
 
 def test_the_published_url_check_is_answered_in_every_mode() -> None:
@@ -270,7 +270,7 @@ def test_an_envelope_for_another_appid_is_refused(addressee: str) -> None:
 @pytest.mark.parametrize("named", ['"wxother"', '""', "null", "5", '["x"]'])
 def test_a_verdict_that_names_another_appid_is_refused_and_any_other_message_is_not(named: str) -> None:
     event = f'{{"MsgType":"event","Event":"other","appid":{named}}}'.encode()
-    assert media_verdict(opened(PLAIN, plain_params(), event)) is None
+    assert normalised_push(opened(PLAIN, plain_params(), event)) is None
     body = f'{{"MsgType":"event","Event":"wxa_media_check","appid":{named}}}'.encode()
     with pytest.raises(WrongAppid):
         opened(PLAIN, plain_params(), body)
@@ -416,7 +416,7 @@ def test_xml_with_any_number_of_details_is_read_by_path(elements: str, detail: l
         f"<version>2</version>{elements}<errcode>7</errcode><errmsg>ok</errmsg>"
         "<result><suggest>review</suggest><label>20001</label></result></xml>"
     )
-    assert media_verdict(cleaned(parse(body.encode()))) == {
+    assert normalised_push(cleaned(parse(body.encode()))) == {
         "trace_id": "t-1",
         "version": 2,
         "errcode": 7,
@@ -428,10 +428,10 @@ def test_xml_with_any_number_of_details_is_read_by_path(elements: str, detail: l
 
 @pytest.mark.parametrize("name", ["v2_pass_json", "v2_pass_xml"])
 def test_json_and_xml_say_the_same(name: str) -> None:
-    verdict = media_verdict(parse(ALL[name]["plain"].encode()))
-    assert verdict is not None
-    assert verdict.pop("detail")[0]["suggest"] == "pass"
-    assert verdict == {
+    push = normalised_push(parse(ALL[name]["plain"].encode()))
+    assert push is not None
+    assert push.pop("detail")[0]["suggest"] == "pass"
+    assert push == {
         "trace_id": "60f96f1d-3845297a-1976a3ae",
         "version": 2,
         "errcode": 0,
@@ -441,7 +441,7 @@ def test_json_and_xml_say_the_same(name: str) -> None:
 
 
 def test_a_failed_v2_check_has_no_result() -> None:
-    assert media_verdict(parse(ALL["v2_download_error_json"]["plain"].encode())) == {
+    assert normalised_push(parse(ALL["v2_download_error_json"]["plain"].encode())) == {
         "trace_id": "687c6131-26221dca-0c128c75",
         "version": 2,
         "errcode": -1008,
@@ -452,7 +452,7 @@ def test_a_failed_v2_check_has_no_result() -> None:
 
 
 def test_a_v1_verdict_keeps_isrisky_beside_a_status_code_that_says_failed() -> None:
-    assert media_verdict(parse(ALL["v1_download_error_json"]["plain"].encode())) == {
+    assert normalised_push(parse(ALL["v1_download_error_json"]["plain"].encode())) == {
         "trace_id": "b170f800089cbf674e6145bd8493e000",
         "version": 1,
         "isrisky": 0,
@@ -463,10 +463,10 @@ def test_a_v1_verdict_keeps_isrisky_beside_a_status_code_that_says_failed() -> N
 
 
 def test_numbers_that_came_as_strings_are_numbers() -> None:
-    v1 = media_verdict({**EVENT, "isrisky": "1", "status_code": "4294966287"})
+    v1 = normalised_push({**EVENT, "isrisky": "1", "status_code": "4294966287"})
     assert v1 is not None
     assert (v1["isrisky"], v1["status_code"]) == (1, -1009)
-    v2 = media_verdict(
+    v2 = normalised_push(
         {**EVENT, "version": "2", "errcode": " -1008 ", "result": {"suggest": "risky", "label": "20002"}}
     )
     assert v2 is not None
@@ -475,8 +475,8 @@ def test_numbers_that_came_as_strings_are_numbers() -> None:
 
 @pytest.mark.parametrize("value", [None, "", "x", "0x1", "1.0", 1.0, True, False, [], {}, "٣", "9" * 30])
 def test_what_is_no_number_is_none(value: object) -> None:
-    v1 = media_verdict({**EVENT, "isrisky": value, "status_code": value})
-    v2 = media_verdict({**EVENT, "version": 2, "errcode": value, "result": {"suggest": "pass", "label": value}})
+    v1 = normalised_push({**EVENT, "isrisky": value, "status_code": value})
+    v2 = normalised_push({**EVENT, "version": 2, "errcode": value, "result": {"suggest": "pass", "label": value}})
     assert v1 is not None
     assert v2 is not None
     assert (v1["isrisky"], v1["status_code"], v2["errcode"]) == (None, None, None)
@@ -521,7 +521,7 @@ def test_an_errcode_that_a_v2_push_leaves_out_is_0_where_result_and_details_agre
     result = {"suggest": suggest, "label": "100"} if suggest is not None else None
     if form == "json":
         message = {**EVENT, "version": 2, "detail": detail, **({"result": result} if result else {})}
-        verdict = media_verdict(cleaned(parse(json.dumps(message).encode())))
+        push = normalised_push(cleaned(parse(json.dumps(message).encode())))
     else:
         entries = detail if isinstance(detail, list) else [detail]
         if any(not isinstance(value, str | int) for entry in entries for value in entry.values()):
@@ -529,9 +529,9 @@ def test_an_errcode_that_a_v2_push_leaves_out_is_0_where_result_and_details_agre
         elements = "".join(f"<detail>{_elements(entry)}</detail>" for entry in entries)
         more = f"<result>{_elements(result)}</result>" if result else ""
         body = f"<xml>{_elements({**EVENT, 'version': 2})}{elements}{more}</xml>"
-        verdict = media_verdict(cleaned(parse(body.encode())))
-    assert verdict is not None
-    assert verdict["errcode"] == (0 if agrees else None)
+        push = normalised_push(cleaned(parse(body.encode())))
+    assert push is not None
+    assert push["errcode"] == (0 if agrees else None)
 
 
 def _elements(members: Any) -> str:
@@ -540,23 +540,23 @@ def _elements(members: Any) -> str:
 
 @pytest.mark.parametrize("errcode", [None, "", "x", [], 1.5, -1008])
 def test_an_errcode_that_is_there_is_never_taken_for_0(errcode: object) -> None:
-    verdict = media_verdict({**EVENT, "version": 2, "errcode": errcode, "result": {"suggest": "pass", "label": 100}})
-    assert verdict is not None
-    assert verdict["errcode"] != 0
+    push = normalised_push({**EVENT, "version": 2, "errcode": errcode, "result": {"suggest": "pass", "label": 100}})
+    assert push is not None
+    assert push["errcode"] != 0
 
 
 def test_a_long_errmsg_is_cut_as_an_answers_is() -> None:
     for fields in ({"version": 2, "errcode": -1008}, {"isrisky": 0, "status_code": 0}):
-        verdict = media_verdict({**EVENT, **fields, "errmsg": "下" * 400_000})
-        assert verdict is not None
-        assert verdict["errmsg"] == "下" * MAX_ERRMSG
+        push = normalised_push({**EVENT, **fields, "errmsg": "下" * 400_000})
+        assert push is not None
+        assert push["errmsg"] == "下" * MAX_ERRMSG
 
 
 @pytest.mark.parametrize("result", [None, "", "pass", [], {}, {"suggest": ""}, {"suggest": 1}, {"label": 100}])
 def test_a_v2_verdict_without_a_readable_result_has_none(result: object) -> None:
-    verdict = media_verdict({**EVENT, "version": 2, "errcode": 0, "result": result})
-    assert verdict is not None
-    assert verdict["result"] is None
+    push = normalised_push({**EVENT, "version": 2, "errcode": 0, "result": result})
+    assert push is not None
+    assert push["result"] is None
 
 
 @pytest.mark.parametrize(
@@ -572,27 +572,27 @@ def test_a_v2_verdict_without_a_readable_result_has_none(result: object) -> None
     ],
 )
 def test_the_version_is_told_by_what_the_message_holds(fields: dict[str, object], version: int) -> None:
-    verdict = media_verdict({**EVENT, **fields})
-    assert verdict is not None
-    assert verdict["version"] == version
+    push = normalised_push({**EVENT, **fields})
+    assert push is not None
+    assert push["version"] == version
 
 
 def test_one_detail_that_is_no_list_is_a_list_of_one() -> None:
-    verdict = media_verdict({**EVENT, "detail": {"suggest": "pass"}})
-    assert verdict is not None
-    assert verdict["detail"] == [{"suggest": "pass"}]
+    push = normalised_push({**EVENT, "detail": {"suggest": "pass"}})
+    assert push is not None
+    assert push["detail"] == [{"suggest": "pass"}]
 
 
 @pytest.mark.parametrize("trace_id", [None, "", 5, ["t"], "x" * 129, "a\nb", "a\x00", "\ud800"])
 def test_a_verdict_without_a_usable_trace_id_is_refused(trace_id: object) -> None:
     with pytest.raises(NoTraceId):
-        media_verdict({**EVENT, "trace_id": trace_id})
+        normalised_push({**EVENT, "trace_id": trace_id})
 
 
 def test_a_trace_id_of_128_characters_is_accepted() -> None:
-    verdict = media_verdict({**EVENT, "trace_id": "x" * 128})
-    assert verdict is not None
-    assert verdict["trace_id"] == "x" * 128
+    push = normalised_push({**EVENT, "trace_id": "x" * 128})
+    assert push is not None
+    assert push["trace_id"] == "x" * 128
 
 
 @pytest.mark.parametrize(
@@ -606,7 +606,7 @@ def test_a_trace_id_of_128_characters_is_accepted() -> None:
     ],
 )
 def test_every_other_message_is_no_verdict(message: dict[str, object]) -> None:
-    assert media_verdict(message) is None
+    assert normalised_push(message) is None
 
 
 _VALUES = st.recursive(
@@ -629,10 +629,10 @@ _FIELDS = st.sampled_from(
 def test_any_body_is_read_or_refused_by_name(body: bytes) -> None:
     for mini in (PLAIN, SECURE):
         try:
-            verdict = media_verdict(opened(mini, {**plain_params(), "msg_signature": "x"}, body))
+            push = normalised_push(opened(mini, {**plain_params(), "msg_signature": "x"}, body))
         except Refusal:
             continue
-        json.dumps(verdict, ensure_ascii=False, allow_nan=False).encode()
+        json.dumps(push, ensure_ascii=False, allow_nan=False).encode()
 
 
 @settings(max_examples=200, deadline=None)
@@ -698,7 +698,7 @@ OTHERS = {
 def test_a_message_that_is_no_verdict_is_taken_whatever_it_holds(case: str, mode: str) -> None:
     body = OTHERS[case]
     if mode == "plain":
-        assert media_verdict(opened(PLAIN, plain_params(), body)) is None
+        assert normalised_push(opened(PLAIN, plain_params(), body)) is None
         return
     params, encrypted = secured(body)
     sent = json.dumps({"Encrypt": encrypted}).encode()
@@ -706,14 +706,14 @@ def test_a_message_that_is_no_verdict_is_taken_whatever_it_holds(case: str, mode
         sent = body.removesuffix(b"}") + f',"Encrypt":"{encrypted}"}}'.encode()
     if mode == "compatible, XML" and body.startswith(b"<"):
         sent = body.removesuffix(b"</xml>") + f"<Encrypt><![CDATA[{encrypted}]]></Encrypt></xml>".encode()
-    assert media_verdict(opened(SECURE, params, sent)) is None
+    assert normalised_push(opened(SECURE, params, sent)) is None
 
 
 @pytest.mark.parametrize("content", USERS_OWN, ids=ascii)
 @pytest.mark.parametrize("form", ["json", "xml"])
 def test_nothing_that_a_user_writes_makes_a_verdict_or_a_refusal(form: str, content: str) -> None:
     params, encrypted = secured(customers_message(content, form))
-    assert media_verdict(opened(SECURE, params, json.dumps({"Encrypt": encrypted}).encode())) is None
+    assert normalised_push(opened(SECURE, params, json.dumps({"Encrypt": encrypted}).encode())) is None
 
 
 @pytest.mark.parametrize(
@@ -772,9 +772,9 @@ def test_blanks_around_what_is_read_are_no_part_of_it(form: str) -> None:
     body = json.dumps(event).encode() if form == "json" else f"<xml>{_elements(event)}</xml>".encode()
     params, encrypted = secured(body)
     outer = {"json": f'{{"Encrypt":" {encrypted}\\n"}}', "xml": f"<xml>\n<Encrypt>\n {encrypted}\n</Encrypt>\n</xml>"}
-    verdict = media_verdict(opened(SECURE, params, outer[form].encode()))
-    assert verdict is not None
-    assert (verdict["trace_id"], verdict["isrisky"]) == ("t-1", 1)
+    push = normalised_push(opened(SECURE, params, outer[form].encode()))
+    assert push is not None
+    assert (push["trace_id"], push["isrisky"]) == ("t-1", 1)
 
 
 @pytest.mark.parametrize("twice", ['"Encrypt":"other"', '"Encrypt":5'])

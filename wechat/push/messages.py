@@ -109,8 +109,8 @@ def cleaned(message: Message) -> Message:
     return {_key(name): _cleaned(value, 1) for name, value in message.items()}
 
 
-def media_verdict(message: Message) -> Message | None:
-    """Return the verdict in a ``wxa_media_check``, in its form for the queue; None for every other message.
+def normalised_push(message: Message) -> Message | None:
+    """Return a ``wxa_media_check`` in its form for the queue; None for every other message.
 
     Version 2::
 
@@ -127,23 +127,23 @@ def media_verdict(message: Message) -> Message | None:
     result and details agree. ``errmsg`` is cut after ``MAX_ERRMSG`` characters.
 
     Raises:
-        NoTraceId: the verdict names no check that it could belong to.
+        NoTraceId: the push names no check that it could belong to.
     """
     if not is_verdict(message):
         return None
-    verdict: Message = {"trace_id": _trace_id(message.get("trace_id")), "version": _version(message)}
+    push: Message = {"trace_id": _trace_id(message.get("trace_id")), "version": _version(message)}
     detail = _detail(message.get("detail"))
-    if verdict["version"] == 2:
+    if push["version"] == 2:
         result = _result(message.get("result"))
         errcode = _signed(message["errcode"]) if "errcode" in message else _implied_errcode(result, detail)
-        verdict |= {"errcode": errcode, "result": result}
+        push |= {"errcode": errcode, "result": result}
     else:
-        verdict |= {
+        push |= {
             "isrisky": _integer(message.get("isrisky")),
             "status_code": _signed(message.get("status_code")),
         }
     errmsg = message.get("errmsg")
-    return verdict | {"errmsg": errmsg[:MAX_ERRMSG] if isinstance(errmsg, str) else "", "detail": detail}
+    return push | {"errmsg": errmsg[:MAX_ERRMSG] if isinstance(errmsg, str) else "", "detail": detail}
 
 
 def is_verdict(message: Message) -> bool:
