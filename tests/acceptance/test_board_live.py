@@ -1,4 +1,7 @@
-"""The board of a system at work, in a browser: its numbers are those that were sent through, under load too."""
+"""The board of a system at work shows in a browser the numbers that were sent through, under load too.
+
+Tests: ops/board/page
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The board's page in a browser: what it shows, in every language, theme and size, and that it stays in place."""
+"""The board's page says in a browser all that it is meant to, in every language, theme and size, and stays in place.
+
+Tests: ops/board/page
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The client alone, in an empty environment: an application that has nothing else of wxcheck gets its verdicts."""
+"""An application in an empty environment that has nothing of wxcheck but the client gets its verdicts.
+
+Tests: wxcheck
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,10 @@
-"""The services of docker-compose.yml, without a Docker engine: each one's very command line runs as a process, with
-its environment from the file, until its own health check passes; hosts and ports are those of this machine."""
+"""Each service of docker-compose.yml passes its own health check.
+
+Tests: docker-compose.yml
+
+No Docker engine is needed: the service's very command line runs as a process, with its environment from the file;
+hosts and ports are those of this machine.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The demo does what it says, ends in time, and leaves nothing behind, however it ends."""
+"""The demo does what it says, ends in time, and leaves nothing behind, however it ends.
+
+Tests: ops.local.demo, ops.local.demo_app, ops.local.stack, ops.cli.local
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Each process by the very command line that operators use: how it starts, works with the others, and stops."""
+"""Each process starts by the command line that operators use, works with the others, and stops.
+
+Tests: callbacks.__main__, worker.celery, worker.celery_parts.prefork
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Flower in a browser: what an operator sees of checks, and does to their rate, and what no page may show."""
+"""Flower shows checks in a browser and changes their rate, and no page shows content or a secret.
+
+Tests: worker.celery_parts.rate_command
+"""
 
 from __future__ import annotations
 

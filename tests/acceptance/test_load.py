@@ -1,4 +1,4 @@
-"""2,000 media checks in chains, with pushes that come early or twice: each follow-up runs once, and nothing stays."""
+"""Two thousand media checks in chains end once each, with pushes that come early or twice, and nothing stays."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every place of a check in a canvas, on every arrangement of store, broker and results that is allowed."""
+"""A check ends as it should in every place of a canvas, on every arrangement of store, broker and results.
+
+Tests: tests.matrix.canvases
+"""
 
 from __future__ import annotations
 

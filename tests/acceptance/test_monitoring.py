@@ -1,4 +1,4 @@
-"""What operators see and do with Celery's own inspect and control commands; Flower: test_flower.py."""
+"""Celery's own inspect and control commands show what operators need, and nothing of a check's content."""
 
 from __future__ import annotations
 

@@ -1,5 +1,9 @@
-"""Applications on older versions of Celery, each with the kombu and redis-py of its time, in an environment of its own:
-they send checks, wait for them, and their workers run what follows."""
+"""Applications on older versions of Celery send checks, wait for them, and their workers run what follows.
+
+Tests: wxcheck
+
+Each version runs in an environment of its own, with the kombu and redis-py of its time.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What can drift from the code: tables, commands and snippets of the README and of docs/, in both languages."""
+"""The tables, commands and snippets of the README and of docs/ are those of the code, in both languages.
+
+Tests: README.md, README.zh-CN.md
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Redis by TLS: each process with a certificate that its own authority has signed, and without the authority."""
+"""Each process reaches Redis by TLS with a certificate of its own authority, and says what is wrong without it.
+
+Tests: config.redis_url
+"""
 
 from __future__ import annotations
 

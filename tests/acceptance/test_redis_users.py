@@ -1,5 +1,9 @@
-"""Users of Redis with the rights of ``docs/redis.md``: each process works with its own, says at its start what lacks,
-and loses no check where a right is taken away."""
+"""Each process works with the rights that ``docs/redis.md`` gives its user.
+
+Tests: store.redis_check, store.redis_needs
+
+It says at its start which right lacks, and loses no check where a right is taken away.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a restart of Redis does to processes that have work in hand."""
+"""Processes that have work in hand go on after a restart of Redis."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What users wrote and what must stay secret is in no output at DEBUG level, no event and no page of Flower."""
+"""No output at DEBUG level, no event and no page of Flower shows a secret, or content of users."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Ten things that go wrong, each found by an operator: from the board's first line, and by ``wxcheck doctor``."""
+"""An operator finds each of ten faults from the board's first line, and by ``wxcheck doctor``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Options of ``celery worker`` that would break a worker of checks, or do nothing: it stops, and says what to do."""
+"""A worker stops at an option of ``celery worker`` that would break it or do nothing, and says what to do.
+
+Tests: worker.celery_parts.options
+"""
 
 from __future__ import annotations
 

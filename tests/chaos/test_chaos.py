@@ -1,4 +1,7 @@
-"""Each scenario of ``make chaos``, smaller: what is promised holds while processes die, hang and are cut off."""
+"""Each promise holds while processes die, hang and are cut off: every scenario of ``make chaos``, smaller.
+
+Tests: tests.chaos.scenarios
+"""
 
 from __future__ import annotations
 

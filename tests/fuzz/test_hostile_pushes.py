@@ -1,4 +1,6 @@
-"""Any bytes at all on the push URL: an answer of the table, soon, and nothing on the queue that is no verdict.
+"""The push URL answers any bytes by its table, soon, and queues nothing that is no verdict.
+
+Tests: callbacks.app, wechat.push.lenient
 
 Bodies are made from the platform's own pushes (``tests/vectors/push.json``), cut, joined, repeated and with bytes
 changed, and from what readers of JSON and XML are known to fall over. Half of them are signed, as a message is that the

@@ -1,5 +1,9 @@
-"""The rules of deploy/prometheus on Debian's promtool, in its virtual time: each alert fires for its fault, after the
-time that it says, tells nothing else, and ends with the fault."""
+"""Each alert of deploy/prometheus fires for its fault, and for nothing else, and ends with the fault.
+
+Tests: callbacks.metrics, deploy/prometheus
+
+Debian's promtool runs the rules in its virtual time.
+"""
 
 from __future__ import annotations
 

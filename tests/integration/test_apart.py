@@ -1,4 +1,4 @@
-"""What becomes of a check whose end cannot be told, where the broker is apart from the store."""
+"""A check ends once although its end cannot be told, where the broker is apart from the store."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What becomes of a check whose end meets a Redis that is away or full: it is no failure of the check."""
+"""A check does not fail for a Redis that is away or full when it ends.
+
+Tests: worker.celery_parts.backend, store.connection
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``wxcheck submit`` against a system at work: each line is called once, whatever happens in between."""
+"""``wxcheck submit`` has each line called once on a system at work, whatever happens in between.
+
+Tests: ops.cli.submit, ops.backfill.run, ops.backfill.sending, ops.backfill.results, ops.backfill.patience
+"""
 
 from __future__ import annotations
 

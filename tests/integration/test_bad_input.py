@@ -1,4 +1,7 @@
-"""What callers should not send and the platform should not answer, through the real tasks."""
+"""Callers that send what they should not, and a platform that answers so, get an end by name.
+
+Tests: tasks.text, tasks.media, tasks.check
+"""
 
 from __future__ import annotations
 

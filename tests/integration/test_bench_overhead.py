@@ -1,4 +1,7 @@
-"""The bench of overhead runs both sides and prints what it has found."""
+"""The bench of overhead runs both sides and prints what it has found.
+
+Tests: bench.overhead
+"""
 
 from __future__ import annotations
 

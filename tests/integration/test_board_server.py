@@ -1,5 +1,7 @@
-"""The board over HTTP: who may look, what a browser may do, how often the store is read, and what is said while it is
-away."""
+"""The board answers those over HTTP who may look, reads the store seldom, and says so while the store is away.
+
+Tests: ops.board.server, ops.board.access, ops.cli.board
+"""
 
 from __future__ import annotations
 

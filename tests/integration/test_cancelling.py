@@ -1,4 +1,7 @@
-"""A check that is cancelled, or revoked, while it is being sent ends as cancelled, once, whatever its call brings."""
+"""A check that is cancelled, or revoked, while it is being sent ends as cancelled, once, whatever its call brings.
+
+Tests: tasks.check
+"""
 
 from __future__ import annotations
 

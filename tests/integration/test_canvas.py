@@ -1,4 +1,4 @@
-"""Checks in every place of a canvas, through real processes, from the client and from one that knows only names."""
+"""Checks work in every place of a canvas, through real processes, from the client and by their names alone."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the platform's refusals of quota do to checks: they stay in their queue, in nobody's hands, no attempt lost."""
+"""A refusal of quota closes the lane, and its checks stay in their queue, in nobody's hands, no attempt lost.
+
+Tests: tasks.check, worker.call
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What ``/metrics`` of a system at work tells: what was sent through it, who is at work, and that all is well."""
+"""The ``/metrics`` of a system at work tell what was sent through it, who is at work, and that all is well."""
 
 from __future__ import annotations
 

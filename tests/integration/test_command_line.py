@@ -1,4 +1,9 @@
-"""``wxcheck`` as an operator runs it, against a system at work: what waits, where a check stands, what a push does."""
+"""``wxcheck`` tells an operator of a system at work what waits, where a check stands, and what a push does.
+
+Tests: ops.cli.waiting, ops.cli.show, ops.cli.dead, ops.cli.settings
+Tests: ops.cli.push, ops.cli.trigger, ops.cli.listen, ops.cli.listener, ops.cli.arrival
+Tests: status.check_facts
+"""
 
 from __future__ import annotations
 

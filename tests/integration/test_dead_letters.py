@@ -1,4 +1,4 @@
-"""Checks that failed for a reason that a person can mend: kept, listed, replayed once with all that follows."""
+"""Checks that failed for a reason that a person can mend are kept, listed, and replayed once with all that follows."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the Redis transport hands out messages: as kombu's own does, but that none is lost on its way."""
+"""The Redis transport hands out messages as kombu's own does, and loses none on its way.
+
+Tests: worker.fetching.transport
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""``wxcheck doctor``, as an operator runs it: what is counted here, what the platform counts, and what counts then."""
+"""``wxcheck doctor`` compares the count of this system with the platform's, and tells each fault with its remedy.
+
+Tests: ops.cli.doctor, ops.doctor.platform
+"""
 
 from __future__ import annotations
 

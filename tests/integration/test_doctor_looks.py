@@ -1,4 +1,7 @@
-"""What ``wxcheck doctor`` finds at real servers, beside the quotas and the ten faults that have tests of their own."""
+"""``wxcheck doctor`` finds faults at real servers, beside the quotas and the ten faults that have tests of their own.
+
+Tests: ops.doctor.examination, ops.doctor.broker, ops.doctor.push, ops.doctor.clock, ops.doctor.lately
+"""
 
 from __future__ import annotations
 

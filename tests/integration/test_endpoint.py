@@ -1,4 +1,7 @@
-"""The endpoint over HTTP: a real uvicorn, a real Valkey as broker and store, real sockets."""
+"""The endpoint answers every request over HTTP: a real uvicorn, a real Valkey as broker and store, real sockets.
+
+Tests: callbacks.app, callbacks.body, callbacks.broker, callbacks.probe
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What becomes of a check whose end cannot be told, or that another run has: it ends once, and costs one call."""
+"""A check ends once, and costs one call, although its end cannot be told or another run has it.
+
+Tests: tasks.base, tasks.push, tasks.giving_up, store.records.endings
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Every failure of the client's tree, as an application with the client catches it, and the calls that it costs."""
+"""An application with the client catches every failure of its tree, at the cost of the calls that are told.
+
+Tests: wxcheck
+"""
 
 from __future__ import annotations
 

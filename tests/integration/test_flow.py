@@ -1,4 +1,7 @@
-"""How workers fetch checks: as permits come, and what comes in vain keeps its place. Small quotas make it visible."""
+"""Workers fetch checks as permits come, and those fetched in vain keep their place; small quotas make it visible.
+
+Tests: worker.fetching.flow, worker.fetching.consumer, worker.fetching.sorter, worker.sweeper
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Follow-ups that wait in a queue which nobody consumes are told, with the queue and how many wait."""
+"""Follow-ups that wait in a queue which nobody consumes are told, with the queue and how many wait.
+
+Tests: status.follow_ups, store.watch.follow_ups, worker.celery_parts.follow_ups
+"""
 
 from __future__ import annotations
 

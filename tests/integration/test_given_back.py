@@ -1,4 +1,7 @@
-"""What a flow gives back while a fetch is under way: the order of its queue."""
+"""A flow that gives messages back while a fetch is under way keeps the order of its queue.
+
+Tests: worker.fetching.flow
+"""
 
 from __future__ import annotations
 

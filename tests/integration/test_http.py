@@ -1,4 +1,4 @@
-"""Calls to a platform that misbehaves below the level of HTTP: each ends in time, by a name, and without its token."""
+"""Calls to a platform that misbehaves below the level of HTTP end in time, by a name, and without their token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The keeper ends what it started, and deletes its directory, however its parent ends."""
+"""The keeper ends what it started, and deletes its directory, however its parent ends.
+
+Tests: ops.local.keeper, ops.local.processes
+"""
 
 from __future__ import annotations
 

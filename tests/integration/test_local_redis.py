@@ -1,4 +1,7 @@
-"""The embedded Redis starts, answers, keeps nothing, and ends with whoever started it."""
+"""The embedded Redis starts, answers, keeps nothing, and ends with whoever started it.
+
+Tests: ops.local.redis_server
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What real processes write: lines of JSON by which the life of a check can be followed, without its content."""
+"""Real processes write lines of JSON by which the life of a check can be followed, without its content.
+
+Tests: config.logs, worker.celery_parts.logs
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What the board shows, read from a system at work, agrees with what was sent through."""
+"""The board's numbers, read from a system at work, agree with what was sent through.
+
+Tests: status.numbers, status.counted, status.lanes, store.watch.reporter
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""Messages that this Celery would not write: of old clients, other languages, other serializers, and of nobody.
+"""Messages that this Celery would not write end by name: of old clients, other languages, and of nobody.
+
+Tests: worker.fetching.reading, worker.fetching.raw_message, tasks.refused
 
 A broker is no place of one's own: what else is written into the queues ends by name where it has an id, and is counted.
 """

@@ -1,4 +1,7 @@
-"""The store of parked checks, the shelf and their sweeping, on a real Redis, at moments that no system test hits."""
+"""Parked checks, the shelf and their sweeping keep their promises on a real Redis, at moments that no other test hits.
+
+Tests: store.parked.parked, store.shelf.shelf, store.due.due, store.lanes, store.watch.counters, store.keys
+"""
 
 from __future__ import annotations
 

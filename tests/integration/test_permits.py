@@ -1,4 +1,7 @@
-"""The quota of a lane, on a real Redis, in a time that only the test lets pass."""
+"""A lane's permits keep its quota, on a real Redis, in a time that only the test lets pass.
+
+Tests: store.quota.permits, store.quota.permit, store.quota.rates
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Priorities on a Redis broker: which of them have a list of their own is each publisher's own choice."""
+"""Each publisher on a Redis broker chooses which priorities have a list of their own, and workers read them all.
+
+Tests: status.queues, ops.doctor.lists, config.celery
+"""
 
 from __future__ import annotations
 

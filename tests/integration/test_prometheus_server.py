@@ -1,4 +1,7 @@
-"""Debian's Prometheus scrapes a real endpoint, and every alert fires when its fault is made, and ends with it."""
+"""Debian's Prometheus scrapes a real endpoint, and every alert fires when its fault is made, and ends with it.
+
+Tests: callbacks.metrics, deploy/prometheus
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the endpoint's listener does with connections that hold more, or for longer, than one may; real sockets."""
+"""The endpoint's listener closes connections that hold more, or for longer, than one may; real sockets."""
 
 from __future__ import annotations
 

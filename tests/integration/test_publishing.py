@@ -1,4 +1,7 @@
-"""How pushes get on the queue of a real Redis: as Celery's own messages, in batches, whatever happens to one."""
+"""Pushes get on the queue of a real Redis as Celery's own messages, in batches, whatever happens to one.
+
+Tests: callbacks.publisher, callbacks.template, callbacks.writers
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What becomes of pushes: each ends its check once, whatever its shape, its mode and the moment it comes."""
+"""Each push ends its check once, whatever its shape, its mode and the moment it comes.
+
+Tests: tasks.push, tasks.media
+"""
 
 from __future__ import annotations
 

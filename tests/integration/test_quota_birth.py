@@ -1,4 +1,7 @@
-"""The first checks of an appId, asked for by any number of processes: its lane opens at once for all of them."""
+"""An appId's first checks open its lane at once for any number of processes.
+
+Tests: store.quota.permits
+"""
 
 from __future__ import annotations
 

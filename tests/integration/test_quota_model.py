@@ -1,4 +1,6 @@
-"""The quota's Lua against a plain model of what arrives at the platform, in a time that only the test lets pass.
+"""The quota's Lua never lets more arrive at the platform than a plain model does, in a time that the test lets pass.
+
+Tests: store.quota.permits
 
 The scripts run on a real Redis; its clock and its ``run_id`` are read from keys of the test, and each simulated process
 has a monotonic clock of its own. The model is a list of arrivals in true time.

@@ -1,4 +1,7 @@
-"""The record of a check: who may send it, and what its end publishes, on a real Redis."""
+"""The record of a check says who may send it, and what its end publishes, on a real Redis.
+
+Tests: store.records.records, store.outbox.outbox
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,8 @@
-"""A server that refuses, or a port that is taken, is told in a line with what to do, by whoever meets it."""
+"""A server that refuses, or a port that is taken, is told in a line with what to do, by whoever meets it.
+
+Tests: config.refusals, callbacks.listening, ops.cli.app
+Tests: worker.celery_parts.entrance, worker.celery_parts.flower_port
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The sandbox as its own process, with a real server that receives its pushes."""
+"""The sandbox runs as its own process, and a real server receives its pushes.
+
+Tests: sandbox.pushes, sandbox.transport, sandbox.stats
+"""
 
 from __future__ import annotations
 

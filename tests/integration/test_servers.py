@@ -1,4 +1,4 @@
-"""A broker without workers is not believed to have some: what each process has is told, and compared."""
+"""Each process tells which servers it has, so that a broker without workers is not believed to have some."""
 
 from __future__ import annotations
 

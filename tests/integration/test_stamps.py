@@ -1,4 +1,7 @@
-"""Celery's ``revoke_by_stamped_headers`` ends a check as ``revoke`` does, wherever it waits."""
+"""Celery's ``revoke_by_stamped_headers`` ends a check as ``revoke`` does, wherever it waits.
+
+Tests: worker.celery_parts.revocations
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a process counts gets into the store once, by the minute and the hour, and holds nothing that users wrote."""
+"""A process's counts get into the store once, by the minute and the hour, and hold nothing that users wrote.
+
+Tests: store.watch.statistics, store.watch.presence, status.counted
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What should be brought on and is not is told: finishes, the shelf, what is due, a queue."""
+"""Finishes, shelved checks, due checks and queues that are not brought on are told."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Two checks of one task id: the content of each is checked, or it fails and says why."""
+"""Each of two checks with one task id has its content checked, or fails and says why.
+
+Tests: tasks.taken, store.records.digest
+"""
 
 from __future__ import annotations
 

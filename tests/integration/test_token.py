@@ -1,4 +1,7 @@
-"""The shared access token: one process renews it, and what comes late never wins."""
+"""One process renews the shared access token, and an answer that comes late never wins.
+
+Tests: store.tokens.tokens, worker.call
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Whatever the platform sends, it is an answer or Unanswered."""
+"""Whatever the platform sends, it is an answer or Unanswered.
+
+Tests: wechat.answers
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``docs/architecture.md`` against the folders that it draws, and the ways that it tells.
+"""``docs/architecture.md`` draws the folders that there are, and tells the ways of the code.
 
 Tests: docs/architecture.md
 """

@@ -1,4 +1,4 @@
-"""What the board says while it cannot read the store."""
+"""The board says what is wrong, and what mends it, while it cannot read the store."""
 
 from __future__ import annotations
 

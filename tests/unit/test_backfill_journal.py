@@ -1,4 +1,7 @@
-"""What a backfill knows of itself when it begins again: from its journal, its output, and the mark in the store."""
+"""A backfill that begins again knows itself from its journal, its output, and the mark in the store.
+
+Tests: ops.backfill.journal, ops.backfill.output, ops.backfill.state, ops.backfill.run, ops.backfill.faults
+"""
 
 from __future__ import annotations
 

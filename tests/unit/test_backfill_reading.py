@@ -1,4 +1,7 @@
-"""What a backfill reads of a file, and what it says is wrong with it."""
+"""A backfill reads the lines of a file, and says what is wrong with them.
+
+Tests: ops.backfill.reading, ops.backfill.validation, ops.backfill.survey
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The pure parts of the bench: what it counts, and how."""
+"""The bench of quotas counts and measures right, in its pure parts.
+
+Tests: bench.quota, bench.machine, bench.redis_load
+"""
 
 from __future__ import annotations
 

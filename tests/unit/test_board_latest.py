@@ -1,4 +1,4 @@
-"""The newest numbers, by a clock of the test's own."""
+"""All who look at the board share its newest numbers, by a clock of the test's own."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What strangers can make a process say is bounded, and what was kept back is counted."""
+"""A process's log of what strangers send is bounded, and what was kept back is counted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The lists of a queue are named as kombu names them."""
+"""The lists of a queue are named as kombu names them.
+
+Tests: worker.fetching.broker_lists, ops.doctor.lists
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The browser of the tests tells what a page asks of other hosts, and what goes wrong in it."""
+"""The browser of the tests tells what a page asks of other hosts, and what goes wrong in it.
+
+Tests: tests.support.browser
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the documents say of the matrix of arrangements and canvases is what is tried.
+"""The documents say of the matrix of arrangements and canvases what is tried.
 
 Tests: tests.matrix.canvases, docs/guarantees.md
 """

@@ -1,4 +1,7 @@
-"""Where a check stands, by what is known of it: ``wxcheck show``."""
+"""``wxcheck show`` tells where a check stands, by what is known of it.
+
+Tests: status.check_life, status.check_facts
+"""
 
 from __future__ import annotations
 

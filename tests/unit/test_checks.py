@@ -1,4 +1,7 @@
-"""The bodies of calls, and what is refused before any call. What is wrong with values of users is told without them."""
+"""The bodies of calls are what the platform reads, and a value that is refused is told without being quoted.
+
+Tests: wechat.checks
+"""
 
 from __future__ import annotations
 

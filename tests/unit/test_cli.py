@@ -1,4 +1,8 @@
-"""The command line as far as it needs no running system: options, questions, what is printed and how."""
+"""The command line asks, prints and refuses as documented, as far as it needs no running system.
+
+Tests: ops.cli.main, ops.cli.options, ops.cli.asking, ops.cli.exits, ops.cli.check, ops.cli.settings
+Tests: ops.output, status.remedies
+"""
 
 from __future__ import annotations
 

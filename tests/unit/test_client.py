@@ -1,4 +1,7 @@
-"""The client: what applications import. It hides arguments, and its failures survive every result backend."""
+"""The client hides arguments, and its failures survive every result backend.
+
+Tests: wxcheck
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which Mini Programs a worker takes to have a queue of their own, where they are marked while it reads the marks."""
+"""A worker knows which Mini Programs have a queue of their own, also those marked while it reads the marks."""
 
 from __future__ import annotations
 

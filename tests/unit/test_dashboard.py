@@ -1,4 +1,7 @@
-"""The Grafana dashboard: what it asks for exists, and every panel says what it shows, and in which unit."""
+"""The Grafana dashboard asks for metrics that exist, and every panel says what it shows, and in which unit.
+
+Tests: deploy/prometheus
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""Documentation against the repository: links, paths, modules, targets of make, decisions and their index.
+"""The documents name links, paths, modules, targets of make and decisions that the repository has.
 
-Tests: docs/, README.md, CONTRIBUTING.md
+Tests: docs
 """
 
 from __future__ import annotations

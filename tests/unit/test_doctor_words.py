@@ -1,4 +1,9 @@
-"""What doctor says of what it has found, as far as that needs no server."""
+"""Doctor tells each finding with its remedy, as far as that needs no server.
+
+Tests: ops.doctor.settings, ops.doctor.redis, ops.doctor.queues, ops.doctor.side_by_side, ops.doctor.clock
+Tests: ops.doctor.platform, ops.doctor.push, ops.doctor.network, ops.doctor.finding, ops.doctor.examination
+Tests: config.places
+"""
 
 from __future__ import annotations
 

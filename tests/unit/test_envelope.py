@@ -1,4 +1,4 @@
-"""The cryptography of a push, against the platform's own published examples."""
+"""The cryptography of a push agrees with the platform's own published examples."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What each documented error code asks for."""
+"""Each documented error code has a meaning."""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""Every event of the log is documented with its level, its process and its fields.
+
+Tests: docs/logs.md, worker.celery_parts.logs
+"""
+
 from __future__ import annotations
 
 import re

@@ -1,4 +1,4 @@
-"""``docs/glossary.md``: one sentence for each word, and no word that it does without.
+"""``docs/glossary.md`` has one sentence for each word, and no word that it does without.
 
 Tests: docs/glossary.md
 """

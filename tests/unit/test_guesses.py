@@ -1,4 +1,4 @@
-"""How often the board's password may be guessed, and that the right one is not locked out. No server, no clock."""
+"""The board's password may be guessed a few times and no more, and the right one is never locked out."""
 
 from __future__ import annotations
 

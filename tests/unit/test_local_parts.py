@@ -1,4 +1,8 @@
-"""The parts of the local system that need no process."""
+"""The parts of the local system that need no process do as they say.
+
+Tests: ops.local.cases, ops.local.errors, ops.local.interrupt, ops.local.outcome, ops.local.platform_stats
+Tests: ops.local.ports
+"""
 
 from __future__ import annotations
 

@@ -1,3 +1,8 @@
+"""A line of the log has its event and fields, in text and in JSON, and quotes nothing that users wrote.
+
+Tests: config.log_lines, config.logs, worker.celery_parts.logs
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,4 +1,7 @@
-"""deploy/prometheus/docker-compose.yml: Prometheus and Grafana beside the services of the compose file in the root."""
+"""Prometheus and Grafana run beside the services of the compose file in the root.
+
+Tests: deploy/prometheus/docker-compose.yml
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Tests: worker.celery_parts.options. Options that a worker of checks takes, and those of absent pools."""
+"""A worker of checks takes some options of Celery's, and refuses those of pools that are absent.
+
+Tests: worker.celery_parts.options
+"""
 
 from __future__ import annotations
 

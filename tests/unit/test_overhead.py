@@ -1,4 +1,7 @@
-"""The pure parts of the bench of overhead: rates, ratios, messages, its table and its plots."""
+"""The bench of overhead reckons and draws right, in its pure parts.
+
+Tests: bench.overhead
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""The page's files: every word in both languages, and nothing that makes text into markup."""
+"""The page's files have every word in both languages, and make no text into markup.
+
+Tests: ops.board.app, ops/board/page/words.js
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""Numbers and totals as Prometheus sees them: what is told, under which labels, and that there is an end to these."""
+"""Prometheus gets numbers and totals under documented labels, and there is an end to these.
+
+Tests: status.prometheus, status.totals, status.labels, callbacks.metrics
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""How the publisher makes batches of what comes, and what it does with what comes too late or is too much."""
+"""The publisher makes batches of what comes, and refuses what comes too late or is too much.
+
+Tests: callbacks.publisher, callbacks.writers
+"""
 
 from __future__ import annotations
 

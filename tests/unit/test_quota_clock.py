@@ -1,4 +1,7 @@
-"""Whether Redis' clock goes evenly, by a process' own."""
+"""A process tells whether Redis' clock goes evenly, by its own.
+
+Tests: store.quota.clock, worker.runtime
+"""
 
 from __future__ import annotations
 

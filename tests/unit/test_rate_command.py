@@ -1,4 +1,4 @@
-"""Rates as Celery's users write them."""
+"""A rate is read as Celery's users write it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a Redis says of itself, and what that means for checks."""
+"""A Redis tells of itself whether it could lose checks."""
 
 from __future__ import annotations
 

@@ -1,7 +1,4 @@
-"""The files around the code: Makefile, hooks, Renovate, forms for issues, changelog and version.
-
-Tests: Makefile, .pre-commit-config.yaml, renovate.json, CHANGELOG.md, pyproject.toml
-"""
+"""The files around the code agree: Makefile, hooks, Renovate, forms for issues, changelog and version."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a worker shows a message: never with its arguments, whoever sent it."""
+"""A worker shows a message without its arguments, whoever sent it."""
 
 from __future__ import annotations
 

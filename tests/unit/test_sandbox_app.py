@@ -1,3 +1,9 @@
+"""The sandbox answers every endpoint as the platform does, and obeys its control API.
+
+Tests: sandbox.app, sandbox.access, sandbox.answers, sandbox.checks, sandbox.control
+Tests: sandbox.credentials, sandbox.state, sandbox.stats
+"""
+
 from __future__ import annotations
 
 import asyncio

@@ -1,3 +1,8 @@
+"""Every option, directive and call of the sandbox is documented.
+
+Tests: sandbox.control, sandbox.credentials, docs/sandbox.md
+"""
+
 from __future__ import annotations
 
 import json

@@ -1,3 +1,8 @@
+"""The sandbox's command line finds its port and its Mini Programs, and explains itself where it is wrong.
+
+Tests: sandbox.__main__, sandbox.credentials
+"""
+
 from __future__ import annotations
 
 import re

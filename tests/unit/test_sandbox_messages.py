@@ -1,3 +1,5 @@
+"""The sandbox's pushes have the fields, the formats and the signatures of the platform's."""
+
 from __future__ import annotations
 
 import json

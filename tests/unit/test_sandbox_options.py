@@ -1,3 +1,5 @@
+"""An option of the sandbox is checked by name, and no refusal repeats a value."""
+
 from __future__ import annotations
 
 from typing import Any

@@ -1,3 +1,5 @@
+"""The sandbox reads a check's body as the platform does, with its mistakes."""
+
 from __future__ import annotations
 
 import json

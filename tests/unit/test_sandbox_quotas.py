@@ -1,3 +1,5 @@
+"""The sandbox counts calls by the second, the minute and the day, as the platform does."""
+
 from __future__ import annotations
 
 from datetime import UTC, datetime

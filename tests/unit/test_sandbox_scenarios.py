@@ -1,3 +1,5 @@
+"""A text or URL with the magic word tells the sandbox what shall become of it."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,3 +1,5 @@
+"""The sandbox's tokens live, change and end as the platform's."""
+
 from __future__ import annotations
 
 import pytest

@@ -1,4 +1,7 @@
-"""Whether processes have the same servers: by what these say of themselves, not by their names."""
+"""Processes have the same servers if these say so of themselves, whatever their names.
+
+Tests: store.watch.servers, ops.doctor.queues, status.troubles
+"""
 
 from __future__ import annotations
 

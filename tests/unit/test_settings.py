@@ -1,4 +1,7 @@
-"""The settings: every fault in one message, no secret in any."""
+"""The settings tell every fault in one message, and no secret in any.
+
+Tests: config.settings, config.misspelt
+"""
 
 from __future__ import annotations
 

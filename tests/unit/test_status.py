@@ -1,4 +1,7 @@
-"""``wxcheck status``: what it makes of the board's numbers."""
+"""``wxcheck status`` tells the board's numbers in lines.
+
+Tests: ops.cli.status, ops.cli.status_view, status.words
+"""
 
 from __future__ import annotations
 

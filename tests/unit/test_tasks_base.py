@@ -1,4 +1,4 @@
-"""What a worker is told of a run that Celery's tracing takes for failed."""
+"""A worker is told that a check goes on whose run Celery's tracing takes for failed."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool of threads: where Celery fails around a task, and which thread tells of a task's end."""
+"""The pool of threads gives a message back where Celery fails around its task, and tells of ends in one thread."""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What a channel of the Redis transport has in hand, while Redis is away."""
+"""A channel of the Redis transport keeps no room for a message that it cannot end while Redis is away.
+
+Tests: worker.fetching.transport
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,7 @@
-"""What is wrong is told from the numbers, the worst first, and what was mended is told no more."""
+"""The troubles are told from the numbers, the worst first, and one that was mended is told no more.
+
+Tests: status.troubles, status.endpoint_troubles, status.message_troubles, status.stuck_troubles, config.names
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is a verdict and what is none: a missing one is never a pass."""
+"""A verdict that is missing is never a pass."""
 
 from __future__ import annotations
 

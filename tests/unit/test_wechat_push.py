@@ -1,4 +1,7 @@
-"""Whose a push is, and what it says: verification and decoding, without a server."""
+"""A push is believed for its signature alone, and read for what it says, without a server.
+
+Tests: wechat.push.verification, wechat.push.messages, wechat.push.lenient, wechat.push.outcomes
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How many messages a worker holds whose call is not sent yet."""
+"""A window bounds the messages that a worker holds whose call is not sent yet."""
 
 from __future__ import annotations
 

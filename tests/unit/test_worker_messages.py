@@ -1,4 +1,4 @@
-"""The rest of a check's message: what its finish needs of it, and nothing of the run that was."""
+"""The rest of a check's message has all that its finish needs, and nothing of the run that was."""
 
 from __future__ import annotations
 

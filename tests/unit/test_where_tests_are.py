@@ -1,0 +1,92 @@
+"""A module's test is found by its file's name, or by a line ``Tests:`` in its head (CONTRIBUTING.md).
+
+Tests: CONTRIBUTING.md
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections import defaultdict
+from pathlib import Path
+
+from tests.support.processes import ROOT
+
+ROOMS = ("client/wxcheck", "config", "wechat", "store", "sandbox", "worker", "tasks", "status", "callbacks", "ops")
+
+#: kinds of statement that there is anything to test of: not a docstring, an import or a call of ``main()``
+DOES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.AnnAssign)
+
+#: words that a head does not begin with: its subject comes first
+NO_SUBJECT = ("How", "Of", "What", "Where", "Whether", "Which", "Who", "Whose")
+
+
+def parsed(path: Path) -> ast.Module:
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+def dotted(path: Path) -> str:
+    """The name that a module is imported by."""
+    name = ".".join(path.relative_to(ROOT).with_suffix("").parts)
+    return name.removeprefix("client.").removesuffix(".__init__")
+
+
+MODULES = {
+    dotted(path)
+    for room in ROOMS
+    for path in (ROOT / room).rglob("*.py")
+    if any(isinstance(statement, DOES) for statement in parsed(path).body)
+}
+#: docstring of each test's file
+HEADS = {path: ast.get_docstring(parsed(path)) or "" for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+
+#: modules by each end of their path, with ``_`` for the dots: ``sandbox_tokens`` is ``sandbox.tokens`` alone, while
+#: ``tokens`` is ``store.tokens.tokens`` too
+ENDS: dict[str, set[str]] = defaultdict(set)
+for _module in MODULES:
+    _parts = _module.replace("__", "").split(".")
+    for _start in range(len(_parts)):
+        ENDS["_".join(_parts[_start:])].add(_module)
+
+
+def meant(path: Path) -> set[str]:
+    """The modules that a file's name may mean."""
+    return ENDS.get(path.stem.removeprefix("test_"), set())
+
+
+def listed(path: Path) -> set[str]:
+    """The modules and files that a head names, in its lines ``Tests:``."""
+    lines = re.findall(r"^Tests: (.+)$", HEADS[path], re.MULTILINE)
+    return {name.strip() for line in lines for name in line.split(",")}
+
+
+def exists(name: str) -> bool:
+    """Whether ``name`` is a module or package by its dotted name, or a file or folder of the repository."""
+    path = ROOT / ("client" if name.startswith("wxcheck") else "") / name.replace(".", "/")
+    return path.with_suffix(".py").is_file() or path.is_dir() or (ROOT / name).exists()
+
+
+def test_every_module_is_named_by_a_test() -> None:
+    by_name = set().union(*(meant(path) for path in HEADS if len(meant(path)) == 1))
+    by_head = set().union(*(listed(path) for path in HEADS))
+    untested = sorted(MODULES - by_name - by_head)
+    assert not untested, f"no test's name or head names {untested}"
+
+
+def test_what_a_head_names_exists() -> None:
+    assert [(path.name, name) for path in HEADS for name in sorted(listed(path)) if not exists(name)] == []
+
+
+def test_a_name_that_several_modules_have_is_told_apart_by_the_head() -> None:
+    assert [path.name for path in HEADS if len(meant(path)) > 1 and not meant(path) & listed(path)] == []
+
+
+def test_a_head_that_lists_modules_lists_the_one_that_its_file_is_named_after() -> None:
+    of_modules = [path for path in HEADS if listed(path) & MODULES]
+    assert [path.name for path in of_modules if len(meant(path)) == 1 and not meant(path) <= listed(path)] == []
+
+
+def test_every_head_begins_with_a_sentence_that_has_its_subject_first() -> None:
+    first = {path.name: head.split("\n\n")[0] for path, head in HEADS.items()}
+    assert [name for name, head in first.items() if not re.match(r"[A-Z`]", head) or not head.endswith(".")] == []
+    assert [name for name, head in first.items() if head.split()[0] in NO_SUBJECT] == []
