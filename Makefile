@@ -2,6 +2,8 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 STAMP := .venv/.installed
+# tests start hundreds of processes, and each would compile every module anew
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: help setup hooks demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding images lint types lock clean
 

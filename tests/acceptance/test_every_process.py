@@ -119,7 +119,7 @@ def test_every_process_starts_by_its_command_works_with_the_others_and_stops_on_
         "worker": (WORKER, " ready."),
         "flower": ([*FLOWER, f"--port={flower_port}"], "Visit me"),
     }
-    started = {name: system.run(name, command) for name, (command, _) in processes.items()}
+    started = {name: system.run_fresh(name, command) for name, (command, _) in processes.items()}
     for name, (_, word) in processes.items():
         if name != "worker":  # it says so at INFO, and its command line does not ask for that
             started[name].wait_for(word)

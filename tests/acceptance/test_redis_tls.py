@@ -8,9 +8,7 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 import requests
@@ -21,12 +19,12 @@ from config.settings import Settings, SettingsError, load_settings
 from ops.local.redis_server import answers
 from store.connection import connect_store
 from tests.support.checks import picture, runs, words
+from tests.support.forked import WXCHECK, run
 from tests.support.ports import free_port
 from tests.support.processes import eventually
 from tests.support.system import QUEUES, System, plain_client
 from tests.support.tls import Tls, server_with_tls, tls
 
-WXCHECK = str(Path(sys.executable).with_name("wxcheck"))
 WORKER = ["celery", "-A", "worker", "worker", "-Q", QUEUES, "--loglevel=INFO"]
 STARTS = {"worker": WORKER, "endpoint": ["callbacks"], "board": ["ops.cli", "board", "--port", "0"]}
 
@@ -53,15 +51,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[System, 
 
 
 def cli(system: System, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [WXCHECK, *arguments],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=system.directory,
-        env={**os.environ, **system.environment, **environment},
-        timeout=60,
-    )
+    return run([WXCHECK, *arguments], system.directory, {**os.environ, **system.environment, **environment})
 
 
 def test_every_process_reaches_store_broker_and_results_by_tls(secured: tuple[System, Tls]) -> None:

@@ -8,10 +8,7 @@ It says at its start which right lacks, and loses no check where a right is take
 from __future__ import annotations
 
 import json
-import os
 import re
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -25,6 +22,7 @@ from config.settings import Settings
 from ops.local.redis_server import answers, embedded_redis
 from store.redis_needs import needs
 from tests.support.checks import failure_of, parked, picture, runs, send_media, waiting, words
+from tests.support.commands import wxcheck_command
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Running, eventually
 from tests.support.system import APPID, PUSH_TOKEN, QUEUES, SECRET, System, plain_client
@@ -183,15 +181,7 @@ def test_what_lacks_at_the_start_is_told_with_the_line_that_mends_it(
 def test_doctor_tells_the_line_too(system: System, users: Users) -> None:
     url = users.url("worker")
     users.may("worker", "-hset resetchannels")
-    ran = subprocess.run(
-        [str(Path(sys.executable).with_name("wxcheck")), "doctor", "--json"],
-        capture_output=True,
-        text=True,
-        check=False,
-        cwd=system.directory,
-        env={**os.environ, **system.environment, "WXCHECK_REDIS_URL": url},
-        timeout=60,
-    )
+    ran = wxcheck_command(system, "doctor", "--json", REDIS_URL=url)
     found = next(finding for finding in json.loads(ran.stdout) if finding["subject"] == "the store")
     assert found["level"] == "bad"
     assert "does not let its user 'worker' do what is needed" in found["said"]

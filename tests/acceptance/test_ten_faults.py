@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,11 +13,10 @@ import requests
 
 from store import keys
 from tests.support.checks import parked, picture, send_media, send_text, verdict_of, waiting, words
+from tests.support.forked import WXCHECK, run
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, eventually
 from tests.support.system import APPID, QUEUES, KeepingSystem, System
-
-WXCHECK = str(Path(sys.executable).with_name("wxcheck"))
 
 
 class Operated:
@@ -59,15 +56,7 @@ class Operated:
     def doctor(self, code: int = 1) -> str:
         """What ``wxcheck doctor`` prints, which ends with that exit code."""
         environment = {**os.environ, **self.system.environment, **self.settings}
-        ran = subprocess.run(
-            [WXCHECK, "doctor"],
-            cwd=self.system.directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=90,
-            check=False,
-        )
+        ran = run([WXCHECK, "doctor"], self.system.directory, environment, timeout=90)
         assert ran.returncode == code, ran.stdout + ran.stderr
         assert ran.stderr == ""
         return ran.stdout
@@ -75,10 +64,7 @@ class Operated:
     def status(self) -> dict[str, Any]:
         """What ``wxcheck status`` tells."""
         environment = {**os.environ, **self.system.environment, **self.settings}
-        command = [WXCHECK, "status", "--json"]
-        ran = subprocess.run(
-            command, cwd=self.system.directory, env=environment, capture_output=True, timeout=90, check=False
-        )
+        ran = run([WXCHECK, "status", "--json"], self.system.directory, environment, timeout=90)
         told: dict[str, Any] = json.loads(ran.stdout)
         return told
 

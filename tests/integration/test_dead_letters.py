@@ -3,12 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -32,22 +28,15 @@ from tests.support.checks import (
     waiting,
     words,
 )
+from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
 from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import APPID, System
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
 
 
-def cli(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("wxcheck")), *arguments]
-    environment = {**os.environ, **system.environment}
-    return subprocess.run(
-        command, capture_output=True, text=True, check=False, cwd=system.directory, env=environment, timeout=60
-    )
-
-
 def listed(system: System) -> dict[str, dict[str, Any]]:
-    ran = cli(system, "dead", "--json")
+    ran = wxcheck_command(system, "dead", "--json")
     assert ran.returncode == 0, ran.stderr
     return {letter["task_id"]: letter for letter in json.loads(ran.stdout)}
 
@@ -77,14 +66,14 @@ def test_a_text_that_failed_while_the_platform_was_away_is_replayed_once_with_it
     assert (letter["appid"], letter["task"], letter["has_content"]) == (APPID, wxcheck.CHECK_TEXT, True)
     calls = system.calls(TEXT_PATH)
 
-    ran = cli(system, "replay", last.parent.id, "--yes")
+    ran = wxcheck_command(system, "replay", last.parent.id, "--yes")
     assert (ran.returncode, ran.stdout) == (0, "1 are on their way.\n")
     eventually(lambda: runs(system, "publish"), "the follow-up runs")
     assert verdict_of(system.app.AsyncResult(last.parent.id))["suggest"] == "pass"
     assert system.calls(TEXT_PATH) == calls + 1
     assert last.parent.id not in listed(system)
 
-    again = cli(system, "replay", last.parent.id, "--yes")
+    again = wxcheck_command(system, "replay", last.parent.id, "--yes")
     assert again.returncode == 2
     assert "is not there" in again.stderr
     assert len(runs(system, "publish")) == 1
@@ -98,7 +87,7 @@ def test_a_picture_whose_push_never_came_is_replayed_with_its_link_and_waits_aga
     assert isinstance(failure_of(result), PushTimeout)
     system.redis.delete(f"celery-task-meta-{result.id}")
     assert listed(system)[result.id]["failure"] == "PushTimeout"
-    assert cli(system, "replay", "--failure", "PushTimeout", "--yes").returncode == 0
+    assert wxcheck_command(system, "replay", "--failure", "PushTimeout", "--yes").returncode == 0
     assert waiting(system.app.AsyncResult(result.id)) != trace_id
 
 
@@ -107,7 +96,7 @@ def test_a_picture_that_could_not_be_fetched_is_replayed_when_it_can(system: Sys
     assert isinstance(failure_of(result), MediaUnavailable)
     letter = listed(system)[result.id]
     assert letter["failure"] == "MediaUnavailable"
-    assert cli(system, "replay", result.id, "--yes").returncode == 0
+    assert wxcheck_command(system, "replay", result.id, "--yes").returncode == 0
     eventually(lambda: listed(system).get(result.id, {}).get("failed_at", 0) > letter["failed_at"], "it failed again")
 
 
@@ -133,7 +122,7 @@ def test_a_check_that_is_replayed_late_is_not_stale(system: System) -> None:
     letter = json.loads(system.redis.hget(keys.DEAD_LETTERS, result.id))
     letter["message"]["rest"]["headers"][wxcheck.SENT_AT_HEADER] -= 1000
     system.redis.hset(keys.DEAD_LETTERS, result.id, json.dumps(letter))
-    cli(system, "replay", result.id, "--yes")
+    wxcheck_command(system, "replay", result.id, "--yes")
     eventually(lambda: system.app.AsyncResult(result.id).state == "SUCCESS", "it passes")
 
 
@@ -143,27 +132,30 @@ def test_a_chord_whose_part_is_replayed_stays_failed(system: System) -> None:
     album = chord(header)(body)
     eventually(lambda: runs(system, "hide"), "its errback runs")
     failed = album.parent.results[1]
-    assert cli(system, "replay", failed.id, "--yes").returncode == 0
+    assert wxcheck_command(system, "replay", failed.id, "--yes").returncode == 0
     eventually(lambda: system.app.AsyncResult(failed.id).state == "SUCCESS", "the part passes")
     assert runs(system, "album") == []
     assert album.state == "FAILURE"
 
 
 def test_the_list_and_the_replay_say_what_they_do(system: System) -> None:
-    assert cli(system, "dead").stdout == "No check waits to be replayed.\n"
-    assert cli(system, "replay", "--all", "--yes").stdout == "No check waits to be replayed.\n"
-    assert cli(system, "replay").returncode == 2
-    assert cli(system, "replay", "--all", "some-id").returncode == 2
+    assert wxcheck_command(system, "dead").stdout == "No check waits to be replayed.\n"
+    assert wxcheck_command(system, "replay", "--all", "--yes").stdout == "No check waits to be replayed.\n"
+    assert wxcheck_command(system, "replay").returncode == 2
+    assert wxcheck_command(system, "replay", "--all", "some-id").returncode == 2
     results = [text(system, words("-1*5")).apply_async() for _ in range(2)]
     for result in results:
         failure_of(result)
     eventually(lambda: len(listed(system)) == 2, "both are kept")
-    table = cli(system, "dead").stdout
+    table = wxcheck_command(system, "dead").stdout
     assert all(result.id in table for result in results)
     assert "sandbox" not in table
-    dry = cli(system, "replay", "--all", "--dry-run")
+    dry = wxcheck_command(system, "replay", "--all", "--dry-run")
     assert dry.stdout.endswith("2 would be replayed.\n")
-    assert cli(system, "replay", "--failure", "PushTimeout", "--yes").stdout == "No check waits to be replayed.\n"
+    assert (
+        wxcheck_command(system, "replay", "--failure", "PushTimeout", "--yes").stdout
+        == "No check waits to be replayed.\n"
+    )
     assert len(listed(system)) == 2
 
 

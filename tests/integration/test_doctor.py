@@ -6,9 +6,7 @@ Tests: ops.cli.doctor, ops.doctor.platform
 from __future__ import annotations
 
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +15,7 @@ import pytest
 
 from store import keys
 from tests.support.checks import send_text, verdict_of
+from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, SECRET, KeepingSystem, System
 
@@ -31,11 +30,7 @@ def system(tmp_path: Path) -> Iterator[System]:
 
 
 def doctor(system: System, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
-    command = [str(Path(sys.executable).with_name("wxcheck")), "doctor", *arguments]
-    environment = {**os.environ, **system.environment}
-    environment |= {f"WXCHECK_{name}": value for name, value in settings.items()}
-    options: dict[str, Any] = {"cwd": system.directory, "env": environment, "timeout": 60}
-    return subprocess.run(command, capture_output=True, text=True, check=False, **options)
+    return wxcheck_command(system, "doctor", *arguments, **settings)
 
 
 def findings(system: System, **settings: str) -> dict[str, dict[str, Any]]:

@@ -11,7 +11,6 @@ import os
 import socket
 import ssl
 import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -25,21 +24,18 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from store import keys
+from tests.support import forked
 from tests.support.checks import send_text, verdict_of
+from tests.support.forked import WXCHECK
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, eventually
 from tests.support.system import APPID, OTHER_APPID, PUSH_TOKEN, System
-
-WXCHECK = str(Path(sys.executable).with_name("wxcheck"))
 
 
 def run(system: System, directory: Path, *arguments: str, **settings: str) -> subprocess.CompletedProcess[str]:
     environment = {**os.environ, **system.environment, "PYTHONPATH": str(ROOT)}
     environment |= {name if name.isupper() else f"WXCHECK_{name.upper()}": value for name, value in settings.items()}
-    command = [WXCHECK, "doctor", *arguments]
-    return subprocess.run(
-        command, cwd=directory, env=environment, capture_output=True, text=True, timeout=120, check=False
-    )
+    return forked.run([WXCHECK, "doctor", *arguments], directory, environment, timeout=120)
 
 
 def findings(system: System, directory: Path, **settings: str) -> dict[str, dict[str, Any]]:

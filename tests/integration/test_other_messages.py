@@ -10,8 +10,6 @@ from __future__ import annotations
 import base64
 import json
 import os
-import subprocess
-import sys
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -37,6 +35,7 @@ from tests.support.checks import (
     verdict_of,
     words,
 )
+from tests.support.forked import WXCHECK, run
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import unacknowledged
 from tests.support.system import OTHER_APPID, System, plain_client
@@ -119,9 +118,7 @@ def is_counted(system: System, *fields: str) -> None:
 def told(system: System, *command: str, **settings: str) -> Any:
     """What a command of the operator's says, as JSON."""
     environment = {**os.environ, **system.environment, **settings}
-    run = [sys.executable, "-m", "ops.cli", *command, "--json"]
-    options: dict[str, Any] = {"cwd": system.directory, "env": environment, "timeout": PATIENCE}
-    return json.loads(subprocess.run(run, capture_output=True, text=True, check=False, **options).stdout)
+    return json.loads(run([WXCHECK, *command, "--json"], system.directory, environment).stdout)
 
 
 def refused(result: AsyncResult) -> str:

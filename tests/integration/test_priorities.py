@@ -7,8 +7,6 @@ from __future__ import annotations
 
 import json
 import os
-import subprocess
-import sys
 import time
 from typing import Any
 
@@ -23,6 +21,7 @@ from config.celery import celery_configuration, queue_named
 from config.settings import Settings
 from status.queues import Queues
 from tests.support.checks import runs, verdict_of, words
+from tests.support.forked import WXCHECK, run
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import System, plain_client
 from worker.fetching.transport import Transport
@@ -55,10 +54,7 @@ def send(app: Celery, *priorities: int) -> list[Any]:
 def process(system: System, *arguments: str) -> list[Any] | dict[str, Any]:
     """What a command says, as JSON, of the database where no worker is."""
     environment = {**os.environ, **system.environment, "WXCHECK_REDIS_URL": system.database_url(DATABASE)}
-    command = [sys.executable, "-m", "ops.cli", *arguments, "--json"]
-    ran = subprocess.run(
-        command, cwd=system.directory, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False
-    )
+    ran = run([WXCHECK, *arguments, "--json"], system.directory, environment)
     assert ran.stdout, ran.stderr
     said: list[Any] | dict[str, Any] = json.loads(ran.stdout)
     return said

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
-from pathlib import Path
 
+from tests.support.forked import WXCHECK, run
 from tests.support.system import System
 
 
@@ -14,13 +13,4 @@ def wxcheck_command(system: System, *arguments: str, **settings: str) -> subproc
     """``wxcheck ARGUMENTS…``, to its end."""
     environment = {**os.environ, **system.environment}
     environment |= {f"WXCHECK_{name}": value for name, value in settings.items()}
-    return subprocess.run(
-        [str(Path(sys.executable).with_name("wxcheck")), *arguments],
-        cwd=system.directory,
-        env=environment,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run([WXCHECK, *arguments], system.directory, environment)

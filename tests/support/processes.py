@@ -11,6 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
+from tests.support.forked import Forked, can_fork, heed_interrupts
+
 ROOT = Path(__file__).resolve().parents[2]
 
 #: seconds; generous, for a deadline that passes only when something is wrong
@@ -25,31 +27,34 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE
         time.sleep(0.02)
 
 
-def _heed_interrupts() -> None:
-    signal.signal(signal.SIGINT, signal.SIG_DFL)
-
-
 class Running:
     """``python -m ARGUMENTS…`` (or a command by its path), in a process group of its own.
 
     Not in the root of the repository: a developer's own ``.env`` there must not reach a test.
     """
 
-    def __init__(self, name: str, arguments: list[str], environment: dict[str, str], directory: Path) -> None:
+    def __init__(
+        self, name: str, arguments: list[str], environment: dict[str, str], directory: Path, *, fresh: bool = False
+    ) -> None:
+        """``fresh``: an interpreter of its own is started, as by the command, and none is forked."""
         self.name = name
         self._log = directory / f"{name}.log"
         command = arguments if arguments[0].startswith("/") else [sys.executable, "-m", *arguments]
+        whole = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
+        self.process: Forked | subprocess.Popen[bytes]
         with self._log.open("wb") as log:
+            if not fresh and can_fork(command, whole):
+                self.process = Forked(command, directory, whole, log.fileno(), log.fileno())
+                return
             self.process = subprocess.Popen(
                 command,
                 cwd=directory,
-                env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment},
+                env=whole,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                # a run of the tests in the background ignores Ctrl-C, and what it starts would too
-                preexec_fn=_heed_interrupts,
+                preexec_fn=heed_interrupts,
             )
 
     def __enter__(self) -> Self:

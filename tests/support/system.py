@@ -85,7 +85,13 @@ class System:
 
     def run(self, name: str, arguments: list[str], **environment: str) -> Running:
         """Starts a process; ``environment`` adds to the system's own."""
-        running = Running(name, arguments, {**self.environment, **environment}, self.directory)
+        return self._keep(Running(name, arguments, {**self.environment, **environment}, self.directory))
+
+    def run_fresh(self, name: str, arguments: list[str]) -> Running:
+        """Starts a process with an interpreter of its own, as its command does."""
+        return self._keep(Running(name, arguments, self.environment, self.directory, fresh=True))
+
+    def _keep(self, running: Running) -> Running:
         self._stack.callback(running.stop)
         self.started.append(running)
         return running
