@@ -133,16 +133,16 @@ class Publisher:
 
     def _batches(self, at_once: int) -> Iterator[list[Push]]:
         """Yield the waiting pushes in batches, as they come, until the end."""
-        held: deque[Push | None] = deque()
-        while (push := held.popleft() if held else self._pushes.get()) is not None:
+        left_over: deque[Push | None] = deque()
+        while (push := left_over.popleft() if left_over else self._pushes.get()) is not None:
             batch, size = [push], len(push.kwargs)
-            while len(batch) < at_once and not held:
+            while len(batch) < at_once and not left_over:
                 try:
                     push = self._pushes.get_nowait()
                 except Empty:
                     break
                 if push is None or size + len(push.kwargs) > MAX_BATCH_BYTES:
-                    held.append(push)
+                    left_over.append(push)
                 else:
                     batch.append(push)
                     size += len(push.kwargs)

@@ -42,7 +42,7 @@ CHECKS_ONLY = (TEXT_QUEUE, MEDIA_QUEUE)
 #: each thread
 ALLOCATOR = {"GLIBC_TUNABLES": "glibc.malloc.tcache_count=0"}
 
-#: a quota that holds nothing back
+#: a quota that no call is refused by
 LIFTED = {
     "WXCHECK_TEXT_PER_MINUTE": "600000",
     "WXCHECK_TEXT_PER_DAY": "800000000",

@@ -23,7 +23,7 @@ class Arrivals:
     times: list[int] = field(default_factory=list)
     #: by the wall clock
     wall_times: list[int] = field(default_factory=list)
-    #: how long each answer was held back
+    #: how long each answer was delayed
     delays: list[int] = field(default_factory=list)
 
     def mean_answer(self, span: Span) -> float:

@@ -80,7 +80,7 @@ class Row:
 
     @property
     def over(self) -> bool:
-        """Whether there was a window that held more than the quota."""
+        """Whether there was a window with more calls than the quota."""
         return self.most_in_window > self.quota
 
     def as_json(self) -> dict[str, Any]:

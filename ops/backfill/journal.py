@@ -57,7 +57,7 @@ class Header(NamedTuple):
 
 
 class Journal:
-    """The journal of one run, held by one process at a time."""
+    """The journal of one run, open in one process at a time."""
 
     def __init__(self, path: Path) -> None:
         """Opens it, or makes an empty one.

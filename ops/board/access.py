@@ -54,11 +54,11 @@ _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 #: open to everybody: it says nothing
 OPEN_PATHS = ("/livez",)
 
-#: what a browser that has known the password shows from then on, beside it: others' guesses do not hold it up
+#: what a browser that has known the password shows from then on, beside it: others' guesses do not delay it
 COOKIE = "wxcheck_board"
 _COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{64}})(?:;|$)")
 #: guesses that wait at one time; each is a connection
-MAX_HELD = 100
+MAX_WAITING = 100
 
 _FOREIGN = (
     "This board listens on loopback and has no password, so it answers to the names of loopback only "
@@ -79,7 +79,7 @@ class Guard:
         self._password = hashlib.sha256(password.encode()).digest() if password is not None else None
         self._warnings = BoundedLog(log)
         self._guesses = Guesses()
-        self._held = 0
+        self._waiting = 0
         #: of this process: a password that was changed since is asked for anew
         self._pass = secrets.token_hex(32)
 
@@ -119,7 +119,7 @@ class Guard:
         given = _password(headers.get("authorization", ""))
         if given is not None:
             wait = self._guesses.turn(guesser, time.monotonic())
-            if not await self._hold(PATIENCE if wait is None else wait) or wait is None:
+            if not await self._wait(PATIENCE if wait is None else wait) or wait is None:
                 self._warnings.warning("board_refused", "too many wrong passwords: not looked at", outcome="too_many")
                 again = {"retry-after": str(math.ceil(PATIENCE))}
                 return PlainTextResponse("Too many wrong passwords: try again in some seconds.\n", 429, again)
@@ -130,17 +130,17 @@ class Guard:
         realm = {"www-authenticate": 'Basic realm="wxcheck", charset="UTF-8"'}
         return PlainTextResponse("The board's password (WXCHECK_BOARD_PASSWORD), with any user name.\n", 401, realm)
 
-    async def _hold(self, seconds: float) -> bool:
+    async def _wait(self, seconds: float) -> bool:
         """Waits; not where too many do: then it says so at once."""
         if seconds <= 0:
             return True
-        if self._held >= MAX_HELD:
+        if self._waiting >= MAX_WAITING:
             return False
-        self._held += 1
+        self._waiting += 1
         try:
             await asyncio.sleep(seconds)
         finally:
-            self._held -= 1
+            self._waiting -= 1
         return True
 
     def _has_pass(self, headers: Headers) -> bool:

@@ -1,6 +1,6 @@
 """How often the board's password may be guessed: by one address, and by all together. Pure.
 
-A password that was right costs nothing, so only wrong ones are held back: each address has a few guesses at once and
+A password that was right costs nothing, so only wrong ones have to wait: each address has a few guesses at once and
 then one a second, all together ten a second. Whoever comes sooner waits for their turn, and where too many do, is sent
 away without a look at the password; what is refused so tells nothing about it.
 """
@@ -15,7 +15,7 @@ FREE, SECONDS = 5, 1.0
 ALL_FREE, ALL_SECONDS = 20, 0.1
 #: seconds that one who guesses waits for the turn; longer, and it is sent away
 PATIENCE = 2.0
-#: addresses that are remembered: of wrong guesses, and of a right one, which the others' guesses do not hold up
+#: addresses that are remembered: of wrong guesses, and of a right one, which the others' guesses do not delay
 MAX_ADDRESSES = 4096
 
 

@@ -100,7 +100,7 @@ def _token(runtime: Runtime, program: MiniProgram) -> Finding:
     except Unanswered as error:
         return Finding("bad", subject, error.reason, _unanswered(error.reason))
     except Snooze as snooze:
-        return Finding("warn", subject, f"WeChat's quota holds its calls for {snooze.seconds:.0f} s more", "wait")
+        return Finding("warn", subject, f"its lane is closed for {snooze.seconds:.0f} s more", "wait")
     if settings.token_source == "cloudbase":
         return Finding("ok", subject, "CLOUDBASE_TOKEN_FILE holds one")
     return Finding("ok", subject, "one is at hand; it is not fetched anew, for that would end the one before")

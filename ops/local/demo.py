@@ -130,7 +130,7 @@ def _application(stack: Stack) -> Iterator[Celery]:
         try:
             yield app
         finally:
-            # Results that are still held unsubscribe when the program ends, and there is no Redis any more to tell.
+            # Results that still exist unsubscribe when the program ends, and there is no Redis any more to tell.
             consumer = getattr(app.backend, "result_consumer", None)  # other backends have none
             if consumer is not None:
                 consumer.subscribed_to.clear()

@@ -126,7 +126,7 @@ def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, park
     parking.push(APPID, PUSH)
     claims = together(8, lambda number: parking.claim(APPID, "t1", "task-1", f"run-{number}"))
     assert len([claim for claim in claims if claim]) == 1
-    store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that held it died long ago
+    store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that claimed it died long ago
     assert parking.claim(APPID, "t1", "task-1", "run") is not None
 
 
@@ -258,43 +258,43 @@ def test_a_check_on_the_shelf_comes_back_when_its_time_has_come_and_not_before(s
     shelf.put("task-1", {"n": 1}, until=now - 1)
     shelf.put("task-2", {"n": 2}, until=now + 1000)
     shelf.put("task-3", {"n": 3}, until=now - 2)
-    assert [held.message["n"] for held in taken_off(shelf, store, 10)] == [3, 1]
+    assert [shelved.message["n"] for shelved in taken_off(shelf, store, 10)] == [3, 1]
     assert store.zscore(keys.SHELF, "task-2") == now + 1000
 
 
-def test_a_held_check_comes_back_once_however_many_sweep(store: redis.Redis) -> None:
+def test_a_shelved_check_comes_back_once_however_many_sweep(store: redis.Redis) -> None:
     shelf = Shelf(store)
     for number in range(10):
         shelf.put(f"task-{number}", {"n": number}, until=1)
-    taken = [held for due in together(5, lambda _: taken_off(shelf, store, 100)) for held in due]
-    assert sorted(held.message["n"] for held in taken) == list(range(10))
+    taken = [shelved for due in together(5, lambda _: taken_off(shelf, store, 100)) for shelved in due]
+    assert sorted(shelved.message["n"] for shelved in taken) == list(range(10))
     shelf.returned(taken[0])
     assert store.zcard(keys.SHELF) == 9
 
 
-def test_a_check_that_is_held_again_at_once_stays_on_the_shelf(store: redis.Redis) -> None:
+def test_a_check_that_is_shelved_again_at_once_stays_on_the_shelf(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put("task-1", {"n": 1}, until=1)
-    (held,) = taken_off(shelf, store, 10)
+    (shelved,) = taken_off(shelf, store, 10)
     shelf.put("task-1", {"n": 2}, until=1)  # it failed at once
-    shelf.returned(held)
+    shelf.returned(shelved)
     assert [again.message for again in taken_off(shelf, store, 10)] == [{"n": 2}]
 
 
-def test_a_held_message_may_hold_what_celery_makes_of_json(store: redis.Redis) -> None:
+def test_a_shelved_message_may_hold_what_celery_makes_of_json(store: redis.Redis) -> None:
     message = {"when": datetime(2026, 1, 2, tzinfo=UTC), "id": uuid.uuid4()}
     shelf = Shelf(store)
     shelf.put("task-1", message, until=1)
-    assert [held.message for held in taken_off(shelf, store, 10)] == [message]
+    assert [shelved.message for shelved in taken_off(shelf, store, 10)] == [message]
 
 
-def test_a_held_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
+def test_a_shelved_check_comes_up_again_when_its_sweeper_died_with_it(store: redis.Redis) -> None:
     shelf = Shelf(store)
     shelf.put("task-1", {"n": 1}, until=1)
-    assert [held.message for held in taken_off(shelf, store, 10)] == [{"n": 1}]
+    assert [shelved.message for shelved in taken_off(shelf, store, 10)] == [{"n": 1}]
     assert taken_off(shelf, store, 10) == []
     come_due(store, keys.SHELF)
-    assert [held.message for held in taken_off(shelf, store, 10)] == [{"n": 1}]
+    assert [shelved.message for shelved in taken_off(shelf, store, 10)] == [{"n": 1}]
 
 
 def test_the_appids_with_a_queue_of_their_own_are_known_to_all(store: redis.Redis) -> None:

@@ -134,7 +134,7 @@ class SteadyClock(RuleBasedStateMachine):
         self.forget_state()
 
     def forget_state(self) -> None:
-        """What the lane's hash held is gone."""
+        """All fields of the lane's hash are gone."""
         self.in_force = (0, -1)
         self.cut = self.cut_until = self.closed_until = 0
         self.day_used = (-1, 0)
@@ -270,7 +270,7 @@ class SteadyClock(RuleBasedStateMachine):
     def take_late(
         self, who: int, other: int, fate: tuple[Any, ...], out: int, back: int, between: int, low: bool
     ) -> None:
-        """A call to Redis is held up, and another process overtakes it."""
+        """A call to Redis is late, and another process overtakes it."""
         process, overtaking = self.who(who), self.who(other)
 
         def overtake() -> None:

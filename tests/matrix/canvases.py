@@ -217,7 +217,7 @@ def _canvases() -> list[Canvas]:
             runs=("publish risky",),
         )
         add(
-            "a call that WeChat holds back",
+            "a call that WeChat refuses for its quota",
             lambda kit: chain(kit.check("errcode=44990*1,risky"), kit.publish()),
             *("risky", "published risky"),
             runs=("publish risky",),

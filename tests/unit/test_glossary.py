@@ -24,6 +24,29 @@ AS_TERMS = re.compile(
     re.IGNORECASE,
 )
 
+#: the same, as a state, a label, a counter, a field or a function has it
+AS_NAMES = re.compile(
+    r"""["'|]held["'|\\]|\bheld_(?:text|media|until)\b|lane_held|QuotaHeld|\.hold\(|[sS]ubmission\b"""
+)
+SOURCES = [
+    path
+    for folder in (
+        "bench",
+        "callbacks",
+        "config",
+        "deploy",
+        "ops",
+        "sandbox",
+        "status",
+        "store",
+        "tasks",
+        "wechat",
+        "worker",
+    )
+    for path in sorted((ROOT / folder).rglob("*"))
+    if path.suffix in (".py", ".lua", ".js", ".html", ".css", ".json", ".yml")
+]
+
 
 def rows(text: str) -> list[tuple[str, ...]]:
     cells = [line.strip("| \n").split(" | ") for line in text.splitlines() if line.startswith("| ")]
@@ -43,7 +66,7 @@ def test_each_word_has_one_sentence_and_one_place() -> None:
         assert re.fullmatch(r"`[\w/.]+`|\[[^\]]+\]\(\S+\)", place), (word, place)
 
 
-@pytest.mark.parametrize("word", ["pending", "submission"])
+@pytest.mark.parametrize("word", ["held", "pending", "submission"])
 def test_no_event_of_the_log_has_a_word_that_is_not_used(word: str) -> None:
     assert len(EVENTS) > 50
     assert [event for event in EVENTS if word in event.split("_")] == []
@@ -52,3 +75,9 @@ def test_no_event_of_the_log_has_a_word_that_is_not_used(word: str) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_no_page_has_a_word_that_is_not_used(page: Path) -> None:
     assert [found.group() for found in AS_TERMS.finditer(page.read_text(encoding="utf-8"))] == []
+
+
+def test_no_source_has_a_name_that_is_not_used() -> None:
+    assert len(SOURCES) > 200
+    texts = {str(path.relative_to(ROOT)): path.read_text(encoding="utf-8") for path in SOURCES}
+    assert {path: found for path, text in texts.items() if (found := AS_NAMES.findall(text))} == {}

@@ -56,15 +56,15 @@ def run(scale: Scale, options: Options) -> Measured:
             rows += _idle(rounds)
             idle = [second for mine, _ in rounds for second in mine]
             seconds |= {"idle": idle, "three bare hops": [second for _, other in rounds for second in other]}
-            held = _busy(ours, probes, scale.backlog, count)
-    rows += _beside("at the platform's quotas", held, idle, scale.backlog)
+            limited = _busy(ours, probes, scale.backlog, count)
+    rows += _beside("at the platform's quotas", limited, idle, scale.backlog)
     workers = [*EACH["wxcheck"], PUSH_QUEUE]
     with _ours(options, LIFTED, workers) as ours, Probes(ours, 2 * count + scale.probes) as probes:
         probes.run(scale.probes)
         idle = probes.run(count)
         busy = _busy(ours, probes, scale.backlog, count)
     rows += _beside("quotas lifted, all busy", busy, idle, scale.backlog)
-    seconds |= {"backlog, at the platform's quotas": held, "backlog, quotas lifted": busy}
+    seconds |= {"backlog, at the platform's quotas": limited, "backlog, quotas lifted": busy}
     return Measured(rows, {"seconds": seconds, "backlog": scale.backlog})
 
 

@@ -1,5 +1,5 @@
-"""``make bench-holding``: what waiting checks cost, and whom they hold up. About ten minutes; a part of it by its name:
-``python -m bench.quota.holding [lanes] [day] [programs] [priority]``.
+"""``make bench-waiting``: what checks cost that wait for a permit, and whom they delay. About ten minutes; a part of it
+by its name: ``python -m bench.quota.waiting [lanes] [day] [programs] [priority]``.
 
 A worker of wxcheck at the platform's own quotas, with the sandbox as the platform; every figure beside what it must be.
 """
