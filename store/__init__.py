@@ -1,4 +1,4 @@
-"""Everything that is kept in Redis, a package for each kind with its Lua scripts beside it. Imports wechat and config.
+"""All data in Redis, a package for each kind with its Lua scripts beside it. Imports wechat and config, no Celery.
 
-It knows no Celery. All key names are in :mod:`store.keys`.
+:mod:`store.keys` has every key name.
 """

@@ -1,4 +1,4 @@
-"""Connects to the store."""
+"""Connections to the store."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from store import keys
 
 
 class _ByWords(dict[str, Any]):
-    """Of errors without a code of their own, which redis-py tells apart by their whole text, those too that go on."""
+    """Error classes of errors without a code, by text: redis-py compares the whole text, this dict also its start."""
 
-    #: how Redis, and Valkey, begin to say that a script may not do something
+    #: beginnings of the errors of Redis, and of Valkey, for a script that lacks a right
     NOT_PERMITTED = ("The user executing the script", "ACL failure in script")
 
     def get(self, words: str, default: Any = None) -> Any:
@@ -31,16 +31,16 @@ BaseParser.EXCEPTION_CLASSES["ERR"] = _ByWords(cast("dict[str, Any]", BaseParser
 
 
 class RefusedForNow(redis.exceptions.ResponseError):
-    """An answer of Redis that passes, for which redis-py has no class."""
+    """Redis refuses a command for a reason that passes, and redis-py has no class for it."""
 
 
-#: it cannot write to its disk; has too few replicas; runs a script that does not end; has become a replica, which ends
-#: what waited there
+#: Redis cannot write to its disk; has too few replicas; runs a script that does not end; became a replica and so ended
+#: a blocking command
 for _code in ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"):
     BaseParser.EXCEPTION_CLASSES[_code] = RefusedForNow
 
-#: what a store says that is away for a while, or takes nothing: full, a replica, starting, failing over, with an ACL
-#: that lacks something
+#: errors of a store that is away for a while, or takes nothing: full, a replica, starting, failing over, short of
+#: rights
 STORE_AWAY = (
     RefusedForNow,
     redis.exceptions.ConnectionError,
@@ -58,18 +58,18 @@ if TYPE_CHECKING:
 
 
 def connect_store(settings: Settings, timeout: float, retries: int = 1) -> Redis:
-    """A client of the store that gives up: redis-py alone waits without bound, and repeats ten times.
+    """Return a client of the store that gives up: redis-py alone waits without bound, and repeats ten times.
 
-    ``timeout``: seconds for connecting, and for each answer. One retry is due where a connection may have been closed
-    while it was idle; every script may be repeated.
+    ``timeout``: seconds for connecting, and for each answer. One retry serves a connection that was closed while idle;
+    every script may be repeated.
     """
     return connect(settings.redis_url, timeout, retries)
 
 
 def vouch(client: Redis, appid: str) -> None:
-    """Says that nothing was sent for ``appid`` lately, so that its lanes need not pause, and forgets what was.
+    """Vouch that nothing was sent for ``appid`` lately, so that its lanes need no pause; the lanes forget all permits.
 
-    Only for a platform that has just been made, a stand-in, and before any worker runs.
+    Only for a stand-in platform that has just been made, before any worker runs.
     """
     run = run_id(client) or ""
     if client.hget(keys.LANES, "run") not in (run, run.encode()):
@@ -81,30 +81,36 @@ def vouch(client: Redis, appid: str) -> None:
 
 
 def run_id(client: Redis) -> str | None:
-    """The run of this Redis, as scripts see it: by another one they know that it was restarted, or is another Redis. A
-    proxy between may hide it from ``INFO``."""
+    """Return the run id of this Redis, as scripts see it; None if a proxy hides it.
+
+    A new run id tells scripts that Redis was restarted, or is another Redis. The id is asked for in a script, since a
+    proxy may hide it from ``INFO``.
+    """
     found: Any = client.eval("return string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')", 0)
     return found.decode() if isinstance(found, bytes) else found
 
 
 def reason(error: BaseException | None) -> str:
-    """Why the store took nothing: the kind of ``error``, and what it says of rights, which quotes nothing."""
+    """Return the reason for the store's refusal: the kind of ``error``, with its text if the text is about rights.
+
+    A text about rights quotes no content.
+    """
     kind = type(error).__name__
     if not isinstance(error, redis.exceptions.NoPermissionError):
         return kind
-    # redis-py quotes the command with its arguments before this
+    # redis-py quotes the command with its arguments before these words
     return f"{kind}: {str(error).rpartition(' of pipeline caused error: ')[2]}"
 
 
 def without_password(url: str) -> str:
-    """``url`` for people to read: scheme, host, port and database, and none of its secrets."""
+    """Return ``url`` for people to read: scheme, host, port and database, without its secrets."""
     parts = urlsplit(url)
     where = parts.netloc.rpartition("@")[2]
     return f"{parts.scheme}://{where}{parts.path}"
 
 
 def connect(url: str, timeout: float, retries: int, *, text: bool = True) -> Redis:
-    """A client of any Redis that gives up, as :func:`connect_store` does; ``text``: else its answers are bytes."""
+    """Return a client of any Redis that gives up as :func:`connect_store` does; without ``text``, answers are bytes."""
     client: Redis = Redis.from_url(
         url,
         decode_responses=text,

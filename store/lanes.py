@@ -1,4 +1,4 @@
-"""Which appIds have a queue of their own, because their checks wait while those of others go on."""
+"""The appIds with a queue of their own, because their checks wait while the checks of others go on."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Tries at its start what a process needs of Redis: an ACL that lacks something stops it, with the line that mends it,
-and not each check.
+"""A process tries its rights on Redis at its start, so that a missing right stops the process, not each check.
 
-What a process may do is asked within a MULTI that is never executed: Redis looks at the ACL before it queues a command.
+The message has the ACL line that mends the fault. The rights are asked for within a MULTI that is never executed: Redis
+looks at the ACL before it queues a command.
 """
 
 from __future__ import annotations
@@ -23,19 +23,19 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-#: seconds for connecting, and for each answer, when a process starts
+#: seconds for connecting, and for each answer, at the start of a process
 PATIENCE = 3
 
 
 class RedisRefuses(SettingsError):
-    """Redis is there, and lets the process do too little; the message says what mends that."""
+    """Redis answers, and lets the process do too little; the message has the remedy."""
 
 
 def check_redis(settings: Settings, process: Asking) -> None:
-    """Stops a process that could do nothing with its Redis. One that is away is waited for by whoever needs it.
+    """Stop a process that could do nothing with its Redis. A Redis that is away is no fault: its users wait.
 
     Raises:
-        RedisRefuses: a Redis refuses its user, its certificate or something that ``process`` needs.
+        RedisRefuses: a Redis refuses its user, its certificate or a right that ``process`` needs.
     """
     faults = [
         fault
@@ -47,7 +47,7 @@ def check_redis(settings: Settings, process: Asking) -> None:
 
 
 def faults_of(url: str, setting: str, access: Access) -> list[str]:
-    """What one Redis refuses, each with its remedy; nothing where it is away."""
+    """Return the refusals of one Redis, each with its remedy; none if Redis is away."""
     where = f"{setting} {without_password(url)}"
     try:
         with connect(url, PATIENCE, retries=0) as client:
@@ -74,8 +74,10 @@ def faults_of(url: str, setting: str, access: Access) -> list[str]:
 
 
 def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
-    """What of ``access`` the user of ``client`` may not do, and which commands this Redis has not; raises as redis-py
-    does."""
+    """Return the part of ``access`` that the user of ``client`` lacks, and the commands that this Redis lacks.
+
+    Raises as redis-py does.
+    """
     asked, answers = list(_questions(access)), []
     connection: Any = client.connection_pool.get_connection()
     try:
@@ -83,14 +85,14 @@ def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
         if refused is not None:
             return (access, []) if _is_of_command(refused) else (Access(), ["multi"])
         if "exec" in access.commands:
-            # of nothing yet
+            # an EXEC without a command does nothing
             answers = [("+exec", _answer(connection, "EXEC"))]
             if answers[0][1] is None:
                 _answer(connection, "MULTI")
         connection.send_packed_command(connection.pack_commands([question for _, question in asked]))
         answers += [(rule, _read(connection)) for rule, _ in asked]
     finally:
-        # which ends the transaction
+        # disconnecting ends the transaction
         connection.disconnect()
         client.connection_pool.release(connection)
     refused_rules = {rule for rule, answer in answers if _is_of_command(answer) or (answer and rule[0] in "~&")}
@@ -102,7 +104,7 @@ def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
 
 
 def certificate_fault(error: BaseException | None) -> str | None:
-    """What is wrong with the TLS of a Redis, where that is what ``error`` comes from."""
+    """Return the fault in the TLS of a Redis if ``error`` comes from TLS, else None."""
     while error is not None:
         if isinstance(error, ssl.SSLCertVerificationError):
             return (
@@ -116,7 +118,7 @@ def certificate_fault(error: BaseException | None) -> str | None:
 
 
 def _is_plain(url: str) -> bool:
-    """Whether a Redis that is to be reached by TLS answers without it. No user or password is sent."""
+    """True if a Redis with a TLS URL answers without TLS. Sends no user and no password."""
     parts = urlsplit(url)
     if parts.scheme != "rediss":
         return False
@@ -129,7 +131,7 @@ def _is_plain(url: str) -> bool:
         return False
 
 
-#: how each command is asked for, where a key alone would be no such command
+#: arguments of each command that a key alone does not suit
 _SAMPLES = {
     "blmove": ("{key}", "{key}", "RIGHT", "RIGHT", "0.1"),
     "brpop": ("{key}", "0.1"),
@@ -180,12 +182,12 @@ _SAMPLES = {
     "zrevrange": ("{key}", "0", "1"),
     "zscore": ("{key}", "v"),
 }
-#: asked by themselves: the transaction in which the others are asked, and what only an application needs
+#: not asked one by one: the commands of the transaction itself, and one that only an application needs
 _UNASKED = {"multi", "exec", "watch", "unwatch", "zrevrangebyscore"}
 
 
 def _questions(access: Access) -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Rules of an ACL, and what tells whether there is each."""
+    """Yield each rule of an ACL with the command that asks for it."""
     key = _like(access.keys[0]) if access.keys else "wxcheck:probe"
     channel = access.channels[0] if access.channels else "wxcheck:probe"
     for command in sorted(access.commands - _UNASKED):
@@ -195,7 +197,7 @@ def _questions(access: Access) -> Iterator[tuple[str, tuple[str, ...]]]:
     for pattern in access.keys:
         yield f"~{pattern}", ("EXISTS" if "exists" in access.commands else "LLEN", _like(pattern))
     for pattern in access.channels:
-        # Redis compares patterns that are subscribed to by their letters
+        # Redis compares patterns of subscriptions letter by letter
         asked = ("PSUBSCRIBE",) if "/" in pattern else ("SUBSCRIBE",)
         yield f"&{pattern}", (*asked, pattern) if "psubscribe" in access.commands else ("PUBLISH", pattern, "")
 
@@ -210,7 +212,7 @@ def _answer(connection: Any, *command: str) -> str | None:
 
 
 def _read(connection: Any) -> str | None:
-    """What Redis has against a command; None where it takes it, or refuses it for a reason that is no ACL's."""
+    """Read the refusal of a command; None if Redis takes the command, or refuses it for a reason other than its ACL."""
     try:
         connection.read_response()
     except redis.exceptions.NoPermissionError as error:

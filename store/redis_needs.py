@@ -1,4 +1,4 @@
-"""What each process asks of Redis, as the rules of an ACL; ``docs/redis.md`` has the whole lines. Pure."""
+"""The rights that each process needs on Redis, as rules of an ACL; ``docs/redis.md`` has the whole lines. Pure."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Asking = Literal["worker", "endpoint", "board", "application"]
 
 @dataclass(frozen=True)
 class Access:
-    """What is asked of one Redis: commands, and patterns of keys and channels, as an ACL writes them."""
+    """Rights on one Redis: commands, and patterns of keys and channels, as an ACL writes them."""
 
     commands: frozenset[str] = frozenset()
     keys: tuple[str, ...] = ()
@@ -31,12 +31,12 @@ class Access:
         )
 
     def rules(self) -> str:
-        """The rules of an ACL that grant it."""
+        """Return the rules of an ACL that grant these rights."""
         rules = [f"~{key}" for key in self.keys] + [f"&{channel}" for channel in self.channels]
         return " ".join(rules + [f"+{command}" for command in sorted(self.commands)])
 
 
-#: what every process does to reach Redis, and to ask what it may do there
+#: commands of every process, to reach Redis and to try its rights there
 _ALL = "eval multi ping select"
 #: Celery and kombu: queues with their bindings, commands to workers and their answers, events
 _CONSUMES = (
@@ -55,17 +55,17 @@ _WORKS = (
     "hstrlen incrby info lpush lrange ltrim mget publish rpush sadd script|load set setrange smembers srem strlen "
     "time zadd zcard zcount zrange zrem zremrangebyrank zrevrange zscan zscore"
 )
-#: what the board and the endpoint's metrics are made of, and that they say that they run
+#: the store of board and endpoint: numbers and metrics, and signs of life
 _COUNTS = (
     "del evalsha exec expire get hdel hget hgetall hincrby hmget hset info llen lpush lrange ltrim script|load "
     "smembers time zcard zcount zrange zrem zrevrange zscore"
 )
-#: a question to the workers, and its answers; what waits in a queue
+#: a question to the workers, and its answers; the messages in a queue
 _ASKS = (
     "blmove del evalsha hdel hset lindex llen publish rpop sadd script|exists script|load set smembers srem time zadd "
     "zrem"
 )
-#: kombu as it is in an application: it gives back, in transactions, what a lost worker had
+#: kombu in an application: gives back the messages of a lost worker, in transactions
 _KOMBU = "unwatch watch zrevrangebyscore"
 
 _QUEUES = ("_kombu.binding*", "*.celery.pidbox*", "celeryev.*")
@@ -77,12 +77,12 @@ def _access(commands: str, keys: tuple[str, ...] = (), channels: tuple[str, ...]
 
 
 def _events(database: str) -> tuple[str, ...]:
-    """Channels of kombu on a database. Who subscribes to a pattern needs that very pattern."""
+    """Return kombu's channels on a database. Subscribing to a pattern needs the right to that very pattern."""
     return (f"/{database}.celery.pidbox", f"/{database}.celeryev/*", f"/{database}.celeryev/worker.*")
 
 
 def store_access(process: Asking) -> Access:
-    """What ``process`` asks of the store."""
+    """Return the rights on the store that ``process`` needs."""
     match process:
         case "worker":
             return _access(_WORKS, ("wxcheck*",))
@@ -93,8 +93,10 @@ def store_access(process: Asking) -> Access:
 
 
 def broker_access(process: Asking, database: str) -> Access:
-    """What ``process`` asks of a broker that is a Redis. The queues of follow-ups, which are an application's, it needs
-    too; they are not known here."""
+    """Return the rights on a Redis broker that ``process`` needs.
+
+    A worker also needs the application's queues of follow-ups, whose names are not known here.
+    """
     match process:
         case "worker":
             return _access(_CONSUMES, ("wxcheck*", *_QUEUES), _events(database))
@@ -108,14 +110,14 @@ def broker_access(process: Asking, database: str) -> Access:
 
 
 def results_access(process: Asking) -> Access:
-    """What ``process`` asks of a result backend that is a Redis."""
+    """Return the rights on a Redis result backend that ``process`` needs."""
     if process in ("worker", "application"):
         return _access(_RESULTS, _RESULT_KEYS, ("celery-task-meta-*",))
     return Access()
 
 
 def needs(settings: Settings, process: Asking) -> dict[str, tuple[str, Access]]:
-    """What ``process`` asks of each Redis, by its URL, with the setting that names it."""
+    """Return the rights that ``process`` needs: URL of a Redis -> the setting that names it, and the rights."""
     found: dict[str, tuple[str, Access]] = {}
     asked = (
         ("REDIS_URL", settings.redis_url, store_access(process)),

@@ -1,8 +1,8 @@
-"""Loads the Lua scripts, each of which lies beside the module that runs it: ``store/records/lease.lua``.
+"""The loader of the Lua scripts. Each script lies beside the module that runs it: ``store/records/lease.lua``.
 
-Redis runs one script a call and has no libraries. Where several steps are one round trip, a script names in its header
-the others that it uses: ``-- Uses: store/tokens/take, store/quota/take``. Each of them becomes a local function named
-by its package and itself (``tokens_take``), which takes its own KEYS and ARGV and returns what its script returns.
+Redis runs one script a call and has no libraries. A script that does several steps in one round trip names the scripts
+that it uses in its header: ``-- Uses: store/tokens/take, store/quota/take``. Each of them becomes a local function
+named after its package and itself (``tokens_take``), which takes its own KEYS and ARGV and returns its script's answer.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ def source(name: str) -> str:
 
 
 def whole(name: str) -> str:
-    """The text that Redis is given as the script ``name.lua``: its flags, the scripts that it uses, and its own lines.
+    """Return the text of ``name.lua`` for Redis: its flags, the scripts that it uses, and its own lines.
 
-    ``name``: its path without the suffix, from the root of the project.
+    ``name``: path without the suffix, from the root of the project.
     """
     return "".join(_FLAGS.findall(source(name))) + _body(name)
 
@@ -40,10 +40,10 @@ def _body(name: str) -> str:
 
 
 def function_of(name: str) -> str:
-    """The name of the local function that a script becomes in those that use it: ``quota_take``."""
+    """Return the name of the local function for a script that others use: ``quota_take``."""
     return "_".join(name.split("/")[-2:])
 
 
 def script(client: Redis, name: str) -> Script:
-    """The script ``name.lua``, callable as ``script(keys=[…], args=[…])``; it is loaded where Redis lacks it."""
+    """Return the script ``name.lua``, callable as ``script(keys=[…], args=[…])``; a call loads it if Redis lacks it."""
     return client.register_script(whole(name))

@@ -1,7 +1,7 @@
-"""Checks that failed for a reason that a person can mend, with all that it takes to run them again.
+"""Checks that failed for a reason that a person can mend, with everything needed to run them again.
 
-A letter is kept in the same step in which its check ends, and taken off in the step that replays it, so a check is
-replayed once. Its message is the one that the application sent, chain, links and chord included.
+The step that ends a check keeps its letter, and the step that replays a letter removes it, so a check is replayed once.
+The message in it is the application's own, with chain, links and chord.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
     from store.outbox.outbox import Run
 
-#: letters, and bytes of them, that are kept at most; beyond, the oldest goes
+#: most letters that are kept, and most bytes of them; beyond, the oldest letter goes
 MOST = 10_000
 MOST_BYTES = 64 << 20
 #: letters that are read, or dropped, in one step
@@ -34,7 +34,7 @@ BATCH = 200
 
 
 class DeadLetter(NamedTuple):
-    """One of them, as ``wxcheck dead`` lists it."""
+    """A dead letter, as ``wxcheck dead`` lists it."""
 
     task_id: str
     #: class and arguments of the failure
@@ -42,24 +42,24 @@ class DeadLetter(NamedTuple):
     said: list[Any]
     appid: str | None
     task: str
-    #: when it failed, in seconds since the epoch
+    #: time of the failure, in seconds since the epoch
     failed_at: float
-    #: whether its content was kept, without which it cannot be replayed
+    #: true: the content was kept; false: the check cannot be replayed
     has_content: bool
 
 
 def can_be_mended(failure: object) -> bool:
-    """Whether a person can do something about it, after which the same check may pass."""
+    """True if a person can mend the cause of ``failure``, so that the same check may then pass."""
     if isinstance(failure, CheckRefused):
-        return meaning(failure.errcode) is Meaning.STOP  # the appId is refused, not the content
+        return meaning(failure.errcode) is Meaning.STOP  # the platform refuses the appId, not the content
     return isinstance(failure, (PlatformUnavailable, PushTimeout, MediaUnavailable))
 
 
 class DeadLetters:
     """The dead letters of all processes.
 
-    ``days``: to keep one, 0 keeps none. ``with_content``: whether texts and URLs are kept, without which a check is
-    listed only.
+    ``days``: time to keep a letter; 0 keeps none. ``with_content``: keep texts and URLs too; a letter without them is
+    only listed.
     """
 
     def __init__(self, redis: Redis, days: float, *, with_content: bool) -> None:
@@ -72,11 +72,11 @@ class DeadLetters:
         self._drop = script(redis, "store/dead_letters/drop")
 
     def keeps(self, failure: object) -> bool:
-        """Whether a check that ended so is kept."""
+        """True if a check with this ``failure`` is kept."""
         return self._seconds > 0 and can_be_mended(failure)
 
     def keep(self, run: Run, task_id: str, message: dict[str, Any], failure: BaseException) -> None:
-        """Has the end that ``run`` is about to commit keep ``message``, as :mod:`worker.messages` makes it."""
+        """Have the coming end of ``run`` keep ``message``, in the form of :mod:`worker.messages`, as a letter."""
         letter: dict[str, Any] = {
             "message": message,
             "failure": type(failure).__name__,
@@ -95,7 +95,7 @@ class DeadLetters:
         )
 
     def letters(self) -> Iterator[DeadLetter]:
-        """All of them, the newest first."""
+        """Yield all letters, the newest first."""
         start = 0
         while task_ids := cast("list[str]", self._redis.zrevrange(keys.DEAD, start, start + BATCH - 1)):
             start += BATCH
@@ -105,22 +105,25 @@ class DeadLetters:
                     yield _letter(task_id, json.loads(text))
 
     def letter(self, task_id: str) -> DeadLetter | None:
-        """The one of this check."""
+        """Return the letter of a check, or None."""
         text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
         return _letter(task_id, json.loads(text)) if text is not None else None
 
     def drop(self, task_id: str) -> bool:
-        """Throws one away; False where it is none of them."""
+        """Throw the letter of a check away; False if there is none."""
         return bool(self._drop(keys=[keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES], args=[task_id]))
 
     def replay(self, task_id: str) -> bool:
-        """Runs a check again with its whole continuation; False where it is none of them, without its content,
-        or a check with other content is under way by its task id."""
+        """Run a check again, with everything that follows it.
+
+        False: the check has no letter, its letter has no content, or a check with other content is under way under its
+        task id.
+        """
         text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
         message = json.loads(text)["message"] if text is not None else {}
         if "rest" not in message:
             return False
-        # its age counts anew: it is a person's decision to check it now
+        # the age counts anew: a person has decided to check the content now
         message["rest"].setdefault("headers", {})[SENT_AT_HEADER] = time.time()
         script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
         script_keys += [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
@@ -129,7 +132,7 @@ class DeadLetters:
         return bool(self._replay(keys=script_keys, args=args))
 
     def decay(self) -> None:
-        """Drops those that were kept for long enough."""
+        """Drop the letters whose time is over."""
         script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
         while int(self._decay(keys=script_keys, args=[self._seconds, BATCH])) >= BATCH:
             pass

@@ -1,8 +1,8 @@
 #!lua flags=allow-oom
--- Drops dead letters that were kept for long enough.
+-- Drops dead letters whose time is over.
 -- KEYS: 1 dead, by time  2 letters  3 bytes of the letters
--- ARGV: 1 seconds to keep one  2 how many at the most
--- Returns: how many were dropped
+-- ARGV: 1 seconds to keep a letter  2 most letters to drop
+-- Returns: the number of dropped letters
 local clock = redis.call('TIME')
 local old = redis.call('ZRANGE', KEYS[1], '-inf', clock[1] - ARGV[1], 'BYSCORE', 'LIMIT', 0, ARGV[2])
 for _, task_id in ipairs(old) do

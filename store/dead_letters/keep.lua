@@ -1,7 +1,7 @@
--- Keeps a check that failed for a reason that a person can mend, to be replayed.
+-- Keeps a failed check for a replay: a person can mend the reason of its failure.
 -- KEYS: 1 dead, by time  2 letters  3 bytes of the letters  4 counters
--- ARGV: 1 task id  2 letter (JSON)  3 letters at the most  4 bytes at the most
--- Always: what is kept is within both bounds; the oldest goes first.
+-- ARGV: 1 task id  2 letter (JSON)  3 most letters  4 most bytes of them
+-- Always: the letters stay within both bounds; the oldest goes first.
 local function drop(task_id)
   local size = redis.call('HSTRLEN', KEYS[2], task_id)
   redis.call('HDEL', KEYS[2], task_id)

@@ -1,1 +1,1 @@
-"""One look at everything whose time has come."""
+"""A look at all checks that are due."""

@@ -1,4 +1,4 @@
-"""What is to be brought on now: one look for all that the sweeper does, one round trip while nothing is due."""
+"""The checks that are due now: one look for all jobs of the sweeper, one round trip while nothing is due."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ if TYPE_CHECKING:
 
 
 class Due(NamedTuple):
-    """Those whose time has come, who have waited longest first."""
+    """The checks that are due, the longest wait first."""
 
-    #: ``appid:trace_id`` of checks that wait for a push, or whose finish hangs (:mod:`store.parked`)
+    #: ``appid:trace_id`` of checks that wait for their push, or whose finish hangs (:mod:`store.parked`)
     checks: list[str]
     #: task ids of checks on the shelf (:mod:`store.shelf`)
     shelved: list[str]
 
 
 def look(redis: Redis, limit: int) -> Due:
-    """At most ``limit`` of each kind."""
+    """Return the checks that are due, at most ``limit`` of each kind."""
     return Due(*script(redis, "store/due/look")(keys=[keys.DUE, keys.SHELF], args=[limit]))

@@ -1,4 +1,4 @@
--- Whether messages can be published to lists.
+-- Checks that messages can be published to lists.
 -- ARGV: pairs of a broker's list and a message
 -- Returns: nothing, or the error that one of the lists is something else
 for i = 1, #ARGV, 2 do

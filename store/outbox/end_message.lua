@@ -1,9 +1,9 @@
--- Ends a message that is of no check of its own: what follows is published, and no result is stored.
+-- Ends a message that belongs to no check of its own: publishes what follows, and stores no result.
 -- Uses: store/outbox/store_end
 -- KEYS: 1 unacknowledged messages  2 their index
 -- ARGV: 1 delivery tag of the message, or ''  2… pairs of a broker's list and a message
 -- Returns: nothing, or the error for which none of it was done
--- Always: said twice, for the first answer was lost, it publishes once.
+-- Always: a second call, after the first answer was lost, publishes nothing more.
 if ARGV[1] ~= '' and redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return
 end

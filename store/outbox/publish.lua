@@ -2,7 +2,7 @@
 -- Uses: store/outbox/can_publish
 -- ARGV: pairs of a broker's list and a message
 -- Returns: nothing, or the error that one of the lists is something else
--- what has been written when an error comes stays written
+-- the check comes first, since Redis undoes no write when a script fails
 local refused = outbox_can_publish({}, ARGV)
 if refused then
   return refused

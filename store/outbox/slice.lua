@@ -1,4 +1,4 @@
--- The rest of a list, however long it is: Lua's own unpack refuses some thousands of values, and the script fails.
+-- Returns the rest of a list, however long: Lua's own unpack fails on some thousands of values.
 -- KEYS: the list
 -- ARGV: 1 number of the first value of the rest
 -- Returns: a list

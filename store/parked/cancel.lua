@@ -1,10 +1,12 @@
--- Ends the wait of a check without a push; one that is being sent will not begin to wait.
+-- Ends the wait of a check without a push; a check that is being sent is marked and will not begin to wait.
 -- Uses: store/parked/publish_finish
--- KEYS: 1 record  2 check  3 due  4 what is kept of its message
--- ARGV: 1 appid:trace_id, or '' where it was not seen to wait  2 outcome (JSON)  3 seconds of lease  4 the list that
---       finishes go to
--- Returns: {'cancelled', rest}: where the rest is '' its finish is published, else it is to be | {'noted'} | {'again'} (it has been parked since it was
---          looked at) | {} (it is over, or nobody has it)
+-- KEYS: 1 record  2 check  3 due  4 kept message
+-- ARGV: 1 appid:trace_id, or '' for a check that was not seen to wait  2 outcome (JSON)  3 seconds of lease  4 the list
+--       for finishes
+-- Returns: {'cancelled', rest}: the finish is published if rest is '', else the caller publishes it
+--        | {'noted'}
+--        | {'again'} (the check has been parked since the caller looked)
+--        | {} (the check is over, or unknown)
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local recorded, member = unpack(redis.call('HMGET', KEYS[1], 'state', 'member'))

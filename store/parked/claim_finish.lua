@@ -1,10 +1,10 @@
 -- Claims the finish of a check for one run.
--- KEYS: 1 check  2 due  3 hanging  4 what is kept of its message
--- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease, to which those are added that many follow-ups take  4 run
---       5 outcome that counts instead where no run has claimed it yet (JSON), or ''
--- Returns: the outcome (JSON), or false where it is ended or another run holds it
--- Always: each run that claims it gets the same outcome. Two runs at once never both hold it; where the one that does
--- dies, due says when another may.
+-- KEYS: 1 check  2 due  3 hanging  4 kept message
+-- ARGV: 1 appid:trace_id  2 task id  3 seconds of lease, prolonged for many follow-ups  4 run  5 outcome that counts
+--       instead if no run has claimed the finish yet (JSON), or ''
+-- Returns: the outcome (JSON), or false if the check is ended or another run has the claim
+-- Always: each run that claims the finish gets the same outcome. Two runs never have the claim at once; after the death
+--         of a run, due says when another run may claim.
 -- bytes of a message whose follow-ups are made in a second, on a busy machine too
 local PACE = 100000
 local clock = redis.call('TIME')

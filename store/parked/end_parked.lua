@@ -1,10 +1,11 @@
--- Ends a parked check, its result, what follows and its message with it: its record goes, marks stay for a while, by which
--- messages and pushes that come again are known.
+-- Ends a parked check, with its result, its follow-up messages and its acknowledgement. Marks stay for a while, by
+-- which repeated messages and pushes are recognised.
 -- Uses: store/outbox/store_end, store/outbox/slice
--- KEYS: 1 check  2 due  3 record  4 counters  5 what is kept of its message  6 hanging  7… as settle.lua's
--- ARGV: 1 appid:trace_id  2 run that claimed it  3 how it ended  4 seconds to keep the marks  5… as settle.lua's
--- Returns: 'ended' | 'repeated' (another run has ended it, or has claimed it since)
--- Always: a check is ended by one run, once, however often that one asks.
+-- KEYS: 1 check  2 due  3 record  4 counters  5 kept message  6 hanging  7… as store_end.lua's
+-- ARGV: 1 appid:trace_id  2 run with the claim  3 done | timeout | cancelled  4 seconds to keep the marks  5… as
+--       store_end.lua's
+-- Returns: 'ended' | 'repeated' (another run has ended the check, or has claimed it since)
+-- Always: one run ends a check, once, however often that run asks.
 local state, run, task_id, since, pushed =
   unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'task_id', 'since', 'pushed'))
 local begun, of = unpack(redis.call('HMGET', KEYS[3], 'begun', 'of'))

@@ -1,4 +1,4 @@
--- Gives up the claim of a finish, which comes back.
+-- Gives up a run's claim on a finish, so that another run may claim it.
 -- KEYS: 1 check
 -- ARGV: 1 run
 local state, run = unpack(redis.call('HMGET', KEYS[1], 'state', 'run'))

@@ -1,11 +1,12 @@
--- Deals with one entry of due whose time has come; any number of sweepers may call it for the same one.
+-- Deals with one entry of due whose time has come; several sweepers may call it for the same entry.
 -- Uses: store/parked/publish_finish
--- KEYS: 1 check  2 due  3 counters  4 what is kept of its message  5 hanging
--- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease  4 the list that finishes go to
--- Returns: {'finishing', task id, rest}: where the rest is '' its finish is published, else it is to be; with a fourth
---          element where its push is missing
---          | {'orphaned'} | {} (nothing to do)
--- Always: a check times out once; a finish that hangs is published again when its lease is over.
+-- KEYS: 1 check  2 due  3 counters  4 kept message  5 hanging
+-- ARGV: 1 appid:trace_id  2 outcome of a time-out (JSON)  3 seconds of lease  4 the list for finishes
+-- Returns: {'finishing', task id, rest}: the finish is published if rest is '', else the caller publishes it; a fourth
+--          element tells that the push is missing
+--        | {'orphaned'}
+--        | {} (nothing to do)
+-- Always: a check times out once; a finish that hangs is published again after each lease.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local due = redis.call('ZSCORE', KEYS[2], ARGV[1])
@@ -27,7 +28,7 @@ if state == 'waiting' then
   return {'finishing', task_id, rest, 'missing'}
 end
 if state == 'finishing' then
-  -- each time later: where finishes only wait in a long queue, more of them would make it longer
+  -- each time later: if finishes only wait in a long queue, more of them would make the queue longer
   local tries = redis.call('HINCRBY', KEYS[1], 'tries', 1)
   redis.call('ZADD', KEYS[2], now + ARGV[3] * 2 ^ math.min(tries, 6), ARGV[1])
   redis.call('HINCRBY', KEYS[3], 'finish_republished', 1)

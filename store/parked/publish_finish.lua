@@ -1,9 +1,9 @@
--- Publishes the finish of a check, where it is kept as a message.
+-- Publishes the finish of a check, if it is kept as a message.
 -- Uses: store/outbox/publish
--- KEYS: 1 check  2 what is kept of its message
--- ARGV: 1 the list that finishes go to
--- Returns: the rest of its message, for its finish to be made of and published; '' where it is published; or the error
---          for which it is not
+-- KEYS: 1 check  2 kept message
+-- ARGV: 1 the list for finishes
+-- Returns: '' if the finish is published; else the rest of the check's message, from which the caller makes the finish;
+--          or the error of the publishing
 local kept = redis.call('GET', KEYS[2]) or ''
 -- the check's arguments are on a line of their own
 local continuation = kept:match('^[^\n]*')

@@ -1,9 +1,9 @@
--- Whether a lane without state is a new one, or one whose state was lost.
+-- Tells a new lane from a lane whose state was lost.
 -- KEYS: 1 lanes
--- ARGV: 1 appid:lane  2 pause, in microseconds, where calls may have been sent that nobody remembers
+-- ARGV: 1 appid:lane  2 microseconds of a pause after which forgotten calls no longer count
 -- Returns: microseconds for which nothing may be sent
--- Always: a lane opens at once only where this very Redis has been watched for longer than twice the pause and has
--- never seen the lane, or where somebody vouched for it.
+-- Always: a lane opens at once only if this very Redis has been watched for longer than twice the pause and has never
+--         seen the lane, or if somebody vouched for the lane.
 local clock = redis.call('TIME')
 local wall = clock[1] * 1000000 + clock[2]
 local run = string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
@@ -20,7 +20,7 @@ end
 if redis.call('HSETNX', KEYS[1], ARGV[1], 1) == 0 then
   return tonumber(ARGV[2])
 end
--- twice the pause, for a clock may have been put forward
+-- twice the pause, since a clock may have been put forward
 if wall - tonumber(since) < 2 * ARGV[2] then
   return tonumber(ARGV[2])
 end

@@ -1,8 +1,7 @@
-"""Whether Redis' clock goes evenly, by this process' own; the time of the quotas leaves out its steps.
+"""A watch over Redis' clock, by this process' own; the time of the quotas leaves out the steps of Redis' clock.
 
-Every answer of Redis says what its clock showed, somewhen between a call and its answer; so the difference of the two
-clocks lies between two bounds. Where those of a later answer do not agree with them, Redis' clock was put forward or
-back.
+Redis' clock was read at some moment between a call and its answer, so the difference of the two clocks lies between two
+bounds. If the bounds of a later answer disagree, Redis' clock was put forward or back.
 """
 
 from __future__ import annotations
@@ -14,54 +13,56 @@ from collections import deque
 
 #: seconds between two answers beyond which a clock may have been put back and forward again unseen
 GAP = 3.0
-#: seconds for which the bounds of an answer are believed
+#: seconds for which the bounds of an answer hold
 LIFETIME = 30.0
 #: seconds between two pairs of bounds that are kept
 APART = 3.0
-#: microseconds a second by which two clocks drift apart, and by which bounds may disagree beyond that
+#: microseconds a second by which two clocks drift apart; further microseconds by which bounds may disagree
 DRIFT, SLACK = 1_000, 2_000
-#: microseconds after a disagreement before a clock is taken to go evenly: it may be on its way, slewed, and not put
+#: microseconds from a disagreement until the clock counts as even again: it may be slewed slowly, not put at once
 PROBATION = 1_000_000
 
 
 def ours() -> float:
-    """Seconds of this machine's clock that nobody puts or slews, where it has one: Redis' may be the same machine's."""
+    """Return seconds of a clock that nobody puts or slews, if there is one: Redis may share this machine's clock."""
     return time.clock_gettime(_CLOCK)
 
 
-#: NTP slews the usual one, too
+#: NTP slews CLOCK_MONOTONIC too
 _CLOCK = getattr(time, "CLOCK_MONOTONIC_RAW", time.CLOCK_MONOTONIC)
 
 
 class Watch:
-    """What this process has seen of Redis' clock; may be used from any thread. Ours is in seconds, theirs in
-    microseconds."""
+    """The observations of Redis' clock by this process. Safe to share between threads.
+
+    Ours is in seconds, theirs in microseconds.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        #: since when, by our clock; the least and the most that theirs is ahead of ours
+        #: time of the observation by our clock; the least and the most that their clock is ahead of ours
         self._bounds: deque[tuple[float, float, float]] = deque()
-        #: from when on, by their clock, it is taken to go evenly
+        #: time by their clock from which on it counts as even
         self._steady = 0
-        #: when the last call began that was answered, and the one that saw the last step
+        #: start of the latest answered call; start of the call that saw the latest step
         self._seen = self._began = -math.inf
 
     def knows(self, ours: float) -> bool:
-        """Whether something has been seen of Redis' clock lately."""
+        """True if Redis' clock was seen lately."""
         return ours - self._seen <= GAP
 
     def at(self, ours: float) -> tuple[int, int]:
-        """The latest that Redis' clock can show now, and from when on, by that clock, it is taken to go evenly."""
+        """Return the latest that Redis' clock can show now, and its time since which it counts as even."""
         with self._lock:
             ahead = min(most + DRIFT * (ours - since) for since, _, most in self._bounds)
             return int(ours * 1e6 + ahead), self._steady
 
     def add(self, before: float, after: float, theirs: int) -> None:
-        """``theirs``: what Redis' clock showed between ``before`` and ``after``."""
+        """Take in a reading: Redis' clock showed ``theirs`` at some moment between ``before`` and ``after``."""
         least, most = theirs - after * 1e6, theirs - before * 1e6
         with self._lock:
             if before < self._began:
-                return  # from before a step that has been seen
+                return  # the call began before a step that has been seen
             gap = after - self._seen > GAP
             if gap or self._disagree(before, least, most):
                 self._bounds.clear()

@@ -1,9 +1,9 @@
--- Closes a lane because the platform says that a quota of it is used up.
+-- Closes a lane because the platform says that one of its quotas is used up.
 -- KEYS: 1 quota
--- ARGV: 1 'second' | 'minute' | 'day': whose quota  2 seconds for which less is sent afterwards
--- Returns: until when, in microseconds since the epoch; by how many tenths less is sent
--- Always: a lane never opens earlier for it. Each closing but a day's lowers the rate by a tenth more, to a half at least; those of
--- calls that were under way together count once.
+-- ARGV: 1 the quota: 'second' | 'minute' | 'day'  2 seconds of a lowered rate afterwards
+-- Returns: {end of the closing, in microseconds since the epoch, tenths by which the rate is lowered}
+-- Always: a lane never opens earlier for it. Each closing but a day's lowers the rate by a further tenth, to a half at
+--         least; calls that were under way together lower it once.
 local DAY = 86400000000
 local SHANGHAI = 28800000000
 local CLOCK_MARGIN = 500000
@@ -34,6 +34,6 @@ if till > closed_until then
 else
   till = closed_until
 end
--- what did not go out meanwhile is not to be caught up
+-- calls that did not go out meanwhile are not caught up
 redis.call('HDEL', KEYS[1], 'due', 'short')
 return {till, cut}

@@ -1,7 +1,7 @@
-"""How much may be sent: the rates of the settings, until an operator changes them while the workers run.
+"""The rates of the lanes: those of the settings, until an operator changes them while the workers run.
 
-``celery control rate_limit wxcheck.check_text 600/m``, or the button of Flower, sets a task's rate for the whole
-cluster, later workers included, until it is reset with ``0``.
+``celery control rate_limit wxcheck.check_text 600/m``, or Flower's button, sets a task's rate for the whole cluster,
+later workers included; ``0`` resets the rate.
 """
 
 from __future__ import annotations
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
     from config.lanes import Lane
     from config.settings import MiniProgram
 
-#: seconds for which a process goes by the rates that it has read
+#: seconds for which a process uses the rates that it has read
 FRESH = 1.0
 
 
 class Declared(NamedTuple):
     """A rate that was set at run time."""
 
-    #: calls a minute; None: as the settings say
+    #: calls a minute; None: the rate of the settings
     per_minute: int | None
-    #: rises with each change, so that the last one counts, whoever asks
+    #: rises with each change, so that the last change counts, whoever asks
     version: int
 
 
@@ -35,7 +35,7 @@ _CONFIGURED = Declared(None, 0)
 
 
 class Rates:
-    """The rates of the cluster, as this process has read them lately."""
+    """The rates of the cluster, as this process read them last."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -44,12 +44,12 @@ class Rates:
         self._reading = threading.Lock()
 
     def of(self, program: MiniProgram, lane: Lane) -> tuple[int, int, int]:
-        """Calls a minute and a day that ``program`` may send, and the version of the former.
+        """Return the calls a minute and a day that ``program`` may send, and the version of the calls a minute.
 
-        A rate that was set at run time counts for every appId; one that has a lower rate of its own keeps it.
+        A rate set at run time counts for every appId, except that an appId keeps a lower rate of its own.
 
         Raises:
-            one of STORE_AWAY.
+            one of STORE_AWAY: the store does not answer.
         """
         per_minute = program.text_per_minute if lane == "text" else program.media_per_minute
         per_day = program.text_per_day if lane == "text" else program.media_per_day
@@ -60,7 +60,7 @@ class Rates:
         return per_minute, per_day, declared.version
 
     def declared(self, lane: Lane) -> Declared:
-        """What was set at run time for a lane."""
+        """Return the rate of a lane that was set at run time."""
         if time.monotonic() - self._read_at > FRESH and self._reading.acquire(blocking=False):
             try:
                 self._read()
@@ -69,9 +69,9 @@ class Rates:
         return self._declared.get(lane, _CONFIGURED)
 
     def declare(self, lane: Lane, per_minute: int | None) -> None:
-        """Sets the rate of a lane for the whole cluster; None: back to the settings."""
+        """Set the rate of a lane for the whole cluster; None goes back to the settings."""
         seconds, microseconds = self._redis.time()
-        # of two changes the later one counts, also where the clock was put back between them
+        # the later of two changes counts, even if the clock was put back between them
         version = max(seconds * 1000 + microseconds // 1000, self.declared(lane).version + 1)
         self._redis.hset(keys.RATES, lane, f"{per_minute or ''}@{version}")
         self._read()

@@ -1,11 +1,12 @@
--- What a check needs for its call, in one step: the access token, a permit, and a record that says that it is sent now.
+-- Takes everything that a check needs for its call, in one step: the access token, a permit, and a record of the
+-- sending.
 -- Uses: store/tokens/take, store/quota/take, store/records/lease, store/outbox/slice
 -- KEYS: 1 token  2 quota  3 ring  4 record  5 lanes
--- ARGV: 1 seconds that a renewal of the token may take, or '' where the call needs none  2 run  3 seconds that a call may
---       take from its permit's send time, and some for what follows from its answer  4 seconds to keep the record, should
---       nobody end it  5 digest of the check  6… as quota_take.lua's
--- Returns: {what token_take.lua says, or {'none'}, what quota_take.lua says, what begin.lua says}; without the last one
---          where there is no permit, with the first alone where there is no token to use
+-- ARGV: 1 seconds that a renewal of the token may take, or '' for a call without a token  2 run  3 seconds from the
+--       permit's send time to the end of the call and of the work after it  4 seconds to keep the record if nobody ends
+--       the check  5 digest of the check  6… as quota/take.lua's
+-- Returns: {answer of tokens/take.lua, or {'none'}, answer of quota/take.lua, answer of records/lease.lua}; without the
+--          last if there is no permit; the first alone if there is no token to use
 -- Always: no permit without a token, and no record without a permit.
 local token = {'none'}
 if ARGV[1] ~= '' then

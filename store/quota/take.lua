@@ -1,39 +1,39 @@
--- A permit for one call of a lane, reserved at its send time; settles permits whose calls have ended on the way.
+-- Takes a permit for one call of a lane, reserved at its send time; also settles permits whose calls have ended.
 -- Uses: store/quota/birth
 -- KEYS: 1 quota  2 ring  3 lanes
--- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 of these, kept back from this caller
---       5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that Redis' clock can show by
---       the caller's own  10 from when on, by Redis' clock, the caller has seen it go evenly  11 epoch of the permits to
---       settle  12 day and 13 calls of it that the caller has seen  14 pause where there is no state and
---       the caller knows that calls may have been sent, 0 where he knows that none were, else -1
---       from 15 on: bucket, age of the answer or -1 (never sent), day: a permit to settle each, at most 64
+-- ARGV: 1 'take' | 'look' (takes nothing)  2 calls a minute  3 calls a day  4 calls of the day kept back from this
+--       caller  5 version of the rate  6 window  7 time-out of a call  8 look-ahead  9 the latest that Redis' clock can
+--       show by the caller's own  10 the time by Redis' clock from which on the caller has seen it go evenly  11 epoch
+--       of the permits to settle  12 a day and 13 its calls that the caller has seen  14 for a lane without state: the
+--       pause if the caller knows that calls may have been sent, 0 if the caller knows that none were, else -1
+--       15… three for each permit to settle, of 64 at most: bucket, age of the answer or -1 (never sent), day
 -- Times are integers, in microseconds.
--- Returns, each but the last with what Redis' clock shows as its last element:
---          {'send', wait, now, epoch, day, used, bucket}
+-- Returns: each but the last ends in the time that Redis' clock shows: {'send', wait, now, epoch, day, used, bucket}
 --        | {'wait', time to stay away, now, epoch, day, used, why}; why: minute day reserve closed pause
 --        | {'stop', 0, now, epoch, day, used, the platform's refusal (JSON)}
---        | {'again', 0, now, epoch, day, used, 0}: the caller knows another state than this, and may have more to say
+--        | {'again', 0, now, epoch, day, used, 0}: the caller knows another state, and may have more to say
 --        | {'absent'}: no state, ARGV 14 is -1, and nobody here can tell that nothing was sent
--- Always: at the send time of each permit at most N permits count, itself included, where a permit counts until one
--- window after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
--- never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
--- time-out.
--- the ring: a byte each for how many calls ended, or will at the latest, in a fortieth of a second; 102 s
+-- Always: at the send time of each permit at most N permits count, itself included. A permit counts until one window
+--         after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
+--         never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
+--         time-out.
+-- the ring: a byte for each fortieth of a second, with the number of calls that ended then, or will at the latest
+-- (102 s in all)
 local BUCKET = 25000
 local SIZE = 4096
 local FULL = 255
 local DAY = 86400000000
 local SHANGHAI = 28800000000
--- days turn, and lanes open, so much after midnight, for the platform's clock and ours differ; the calls around
+-- days turn, and lanes open, this long after midnight, since the platform's clock and ours differ; the calls around
 -- midnight count for both days
 local CLOCK_MARGIN = 500000
--- by so much a call may be late on its way and not be told from a clock that was put forward; for so long, and up to
--- so much, the rest of what has passed is left to others
+-- a call may be late by SLACK and look like a clock put forward; for KEPT, and up to UNTOLD, the untold rest of the
+-- passed time is left to other callers
 local SLACK, KEPT, UNTOLD = 20000, 10000000, 2000000
--- the farthest that anybody looks ahead
+-- the farthest look-ahead of any caller
 local LOOK_AHEAD = 300000
--- calls are spaced evenly over the window; those that are behind that catch up at this pace: by up to so much where
--- nobody asked, and where there was no permit
+-- calls are spaced evenly over the window; calls behind that spacing catch up at the pace CATCH_UP, by up to IDLE after
+-- a time without callers and by up to SHORT after a time without permits
 local IDLE, SHORT, CATCH_UP = 1000000, 3000000, 1.5
 
 local hash, ring = KEYS[1], KEYS[2]
@@ -54,7 +54,7 @@ local function bytes(from, to)
 end
 
 local function total(from, to)
-  -- most are 0 where a lane is seldom used
+  -- most counts are 0 in a lane that is seldom used
   local all, of_all = bytes(from, to), 0
   local i = string.find(all, '[^%z]')
   while i do
@@ -93,7 +93,7 @@ last, slot, due = tonumber(last or 0), tonumber(slot or 0), tonumber(due or 0)
 tail, sum, used, opens = tonumber(tail or 0), tonumber(sum or 0), tonumber(used or 0), tonumber(opens or 0)
 local today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
 day = tonumber(day or today)
--- what a clock wrote that was far ahead
+-- values that a clock far ahead has written
 if day > today + 1 then
   day = today
 end
@@ -106,10 +106,11 @@ if whole and ARGV[11] ~= epoch and ARGV[11] ~= '0' then
   return {'again', 0, last, tonumber(epoch), day, used, 0, wall}
 end
 
--- The lane's time goes on as Redis' clock does, as far as the caller has seen that go evenly, up to the latest that it
--- can show for him. 'read' is what it showed when the lane's time was 'base', and 'shown' what it did at the last call.
--- Who has seen it go evenly since 'read' says what has passed in all; another says what has passed since the last call,
--- or since he began to see, and leaves the rest to those. What nobody says in time is left out.
+-- The lane's time goes on with Redis' clock, as far as the caller has seen that clock go evenly, and no further than
+-- the latest that the clock can show by the caller's own. At 'read' on Redis' clock the lane's time was 'base'; 'shown'
+-- is Redis' clock at the last call. A caller that has seen the clock go evenly since 'read' accounts for all the time
+-- passed. Any other caller accounts for the time since the last call, or since its own first look, and leaves the rest
+-- to others. Time that nobody accounts for soon is left out.
 local now = wall
 if whole then
   local till = wall > latest + SLACK and latest or wall
@@ -124,7 +125,7 @@ if whole then
 else
   read, base = wall, now
 end
--- what may yet be said to have passed: nothing is taken for older than it is
+-- somebody may yet account for this time: nothing counts as older than it is
 local seen = math.max(now, base + wall - read)
 
 local first = math.floor((now - window) / BUCKET)
@@ -140,8 +141,8 @@ if not whole then
     if tonumber(ARGV[14]) >= 0 then
       pause = tonumber(ARGV[14])
     else
-      -- in the step that makes the state, so that of many who ask at once none finds it neither new nor made. Who has
-      -- used the lane knows that it is not new
+      -- in the step that makes the state: of many callers at once, none finds the lane neither new nor made. A caller
+      -- that has used the lane knows that the lane is not new
       if want == 'look' or ARGV[11] ~= '0' then
         return {'absent'}
       end
@@ -185,7 +186,7 @@ if tonumber(ARGV[11]) == epoch then
         put(bucket, count - 1)
         sum = sum - 1
       elseif to < bucket then
-        -- where many ended at once, some count a little longer
+        -- if many calls ended at once, some count a little longer
         local there = string.byte(bytes(to, to))
         while there == FULL and to < bucket do
           to = to + 1
@@ -206,7 +207,7 @@ end
 -- the day
 if today > day then
   day = today
-  -- what may have arrived since midnight
+  -- calls that may have arrived since midnight
   local from = math.max(tail, math.floor((now - (wall - midnight(day)) - CLOCK_MARGIN) / BUCKET))
   used = total(from, tail + SIZE - 1)
 end
@@ -220,12 +221,12 @@ elseif day_seen == day then
   used = math.max(used, used_seen)
 end
 
--- the rate that was set last counts, whoever asks
+-- the latest rate counts, whoever asks
 if version >= tonumber(n_version or 0) then
   if tonumber(n_known or 0) ~= n or tonumber(n_version or 0) ~= version then
     redis.call('HSET', hash, 'n', n, 'version', version)
     if version > tonumber(n_version or 0) then
-      -- the next one need not wait as long as the old rate asked for; no send time lies farther ahead
+      -- the next call need not wait as long as the old rate asked; no send time lies farther ahead
       slot, due = math.min(slot, now + LOOK_AHEAD), math.min(due, now + LOOK_AHEAD)
     end
   end
@@ -247,7 +248,7 @@ if stopped > wall then
   return leave('stop', 0, refusal)
 end
 if now < opens and ARGV[14] == '0' and sum == 0 and used == 0 then
-  -- it was paused by somebody who could not tell that nothing was sent
+  -- the lane was paused by a caller who could not tell that nothing was sent
   opens = now
   redis.call('HSET', hash, 'opens', string.format('%.0f', opens))
 end
@@ -297,7 +298,7 @@ end
 bucket = math.floor((at + seen - now + timeout) / BUCKET)
 count = string.byte(bytes(bucket, bucket))
 while count == FULL and bucket < tail + SIZE - 1 do
-  -- a later one counts longer, never shorter
+  -- a later bucket counts longer, never shorter
   bucket = bucket + 1
   count = string.byte(bytes(bucket, bucket))
 end

@@ -1,1 +1,1 @@
-"""The record of each check by its task id: it keeps two runs of one check apart."""
+"""The record of each check by its task id, which keeps two runs of one check apart."""

@@ -1,17 +1,19 @@
--- Ends a check that is not parked: its result, what follows and its message with it.
+-- Ends a check that is not parked, with its result, its follow-up messages and its acknowledgement.
 -- Uses: store/outbox/store_end, store/outbox/slice, store/records/owner
--- KEYS: 1 record  2 shelved  3 shelf  4… as settle.lua's
--- ARGV: 1 run  2 seconds to keep the mark  3 task id  4 whether it has begun ('1' or '0')  5 digest of the check,
---       or ''  6… as settle.lua's
--- Returns: 'ended' | 'lost' (another run has it, or nobody knows of it any more) | 'repeated' (it ended, or waits, by
---          another run) | 'taken' (a check with other content is under way by this id)
--- Always: a check is ended by one run, once, however often that one asks. No copy of its message is on the shelf after
--- it: it could come back when the mark is gone.
+-- KEYS: 1 record  2 shelved  3 shelf  4… as store_end.lua's
+-- ARGV: 1 run  2 seconds to keep the mark  3 task id  4 '1' if the run has begun to send the check, else '0'  5 digest
+--       of the check, or ''  6… as store_end.lua's
+-- Returns: 'ended'
+--        | 'lost' (another run has the check, or its record is gone)
+--        | 'repeated' (another run has ended or parked the check)
+--        | 'taken' (a check with other content is under way under this task id)
+-- Always: one run ends a check, once, however often that run asks. The shelf keeps no copy of its message, which could
+--         come back after the mark has expired.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local state, run, begun, lease, ending, of =
   unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'begun', 'lease', 'ending', 'of'))
--- without a state it was replayed since
+-- a record without a state: the check was replayed since
 if run == ARGV[1] and (state == 'done' or not state) then
   return 'ended'
 end

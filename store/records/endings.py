@@ -1,4 +1,4 @@
-"""How a check ended, as JSON, for a run that comes after the one that saw it."""
+"""The ending of a check as JSON, for a run after the one that saw the ending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from wxcheck import CheckError
 
 
 def encode_ending(ended: Any) -> str:
-    """JSON of a verdict, or of a failure with a name; '' of any other failure, which is no answer of the platform's."""
+    """Return a verdict, or a failure with a name, as JSON; '' for any other failure, since it is no ending to keep."""
     if isinstance(ended, CheckError):
         ended = {"failure": type(ended).__name__, "said": ended.args}
     elif isinstance(ended, BaseException):
@@ -23,7 +23,7 @@ def encode_ending(ended: Any) -> str:
 
 
 def decode_ending(encoded: str) -> Any:
-    """What :func:`encode_ending` made: the verdict, or the failure."""
+    """Return the verdict, or the failure, that :func:`encode_ending` encoded."""
     ending = json.loads(encoded)
     if "verdict" in ending:
         return ending["verdict"]

@@ -1,8 +1,8 @@
--- Says that a run does not send a check after all, or ends it: it comes back later.
+-- Gives up a run's lease: the run neither sends the check nor ends it, and the check comes back later.
 -- KEYS: 1 record
 -- ARGV: 1 run
--- Returns: 1 where it has been cancelled since: this run has it still, and ends it; else 0
--- Always: an ending that is noted stays, for the run that comes, and how often the end was refused.
+-- Returns: 1 if the check was cancelled meanwhile: the run keeps the lease, and ends the check; else 0
+-- Always: a noted ending stays for the next run, and so does the number of refused ends.
 local state, run, ending, refused, cancelled =
   unpack(redis.call('HMGET', KEYS[1], 'state', 'run', 'ending', 'refused', 'cancelled'))
 if state ~= 'sending' or run ~= ARGV[1] then

@@ -1,13 +1,17 @@
--- Lays a check on the shelf, to go back to its queue later.
+-- Lays a check on the shelf until its return to its queue.
 -- Uses: store/records/owner
 -- KEYS: 1 shelved  2 shelf  3 record
--- ARGV: 1 task id  2 message (JSON)  3 when it goes back (seconds since the epoch)  4 run, or ''
---       5 why: 'sent' (that run has begun to send it, and it failed) | 'busy' (another run sends it) | 'later'
---       6 digest of the check, or ''  7 seconds to keep the record beyond the time when it goes back
--- Returns: 'cancelled' (since this run has begun to send it: it has it still, and ends it) | 'taken' (a check with other
---          content is under way by this id) | 'shelved' | 'over' (it ended, or waits, or is on the shelf already) | 'lost' (where this run has sent it: another
---          one has it, or nobody knows of it any more) | 'free' (where another run sent it: not any more)
--- Always: a message on the shelf has its entry there. What that run was about to send, another one may now.
+-- ARGV: 1 task id  2 message (JSON)  3 time of the return (seconds since the epoch)  4 run, or ''  5 'sent' (the run
+--       has begun to send the check, and the call failed) | 'busy' (another run sends the check) | 'later'  6 digest of
+--       the check, or ''  7 seconds to keep the record after the time of the return
+-- Returns: 'cancelled' (since this run began to send the check: the run keeps the lease, and ends the check)
+--        | 'taken' (a check with other content is under way under this task id)
+--        | 'shelved'
+--        | 'over' (the check is ended, parked, or on the shelf already)
+--        | 'lost' (after 'sent': another run has the check, or its record is gone)
+--        | 'free' (after 'busy': no other run sends the check any more)
+-- Always: a message on the shelf has its entry there. Another run may now send the check that this run was about to
+--         send.
 local clock = redis.call('TIME')
 local state, run, cancelled, of = unpack(redis.call('HMGET', KEYS[3], 'state', 'run', 'cancelled', 'of'))
 local whose_it_is
@@ -26,7 +30,7 @@ if ARGV[5] == 'busy' then
     return redis.call('EXISTS', KEYS[1]) == 1 and 'over' or 'free'
   end
 elseif ARGV[5] == 'sent' and run ~= ARGV[4] then
-  -- said twice, for the first answer was lost, it is there
+  -- a second call, after the first answer was lost, finds the check on the shelf
   return not state and redis.call('EXISTS', KEYS[1]) == 1 and 'shelved' or 'lost'
 end
 if state and run == ARGV[4] and cancelled then
@@ -39,7 +43,7 @@ if state and run == ARGV[4] or whose_it_is == 'free' then
 end
 if not state or run == ARGV[4] then
   if of ~= '' then
-    -- while it is there, its task id is no other check's
+    -- while the check is on the shelf, no other check may use its task id
     redis.call('HSET', KEYS[3], 'of', of)
     redis.call('EXPIRE', KEYS[3], math.ceil(math.max(0, ARGV[3] - clock[1]) + ARGV[7]))
   end

@@ -1,9 +1,9 @@
 -- Stores a renewed access token, or (without a value) ends a renewal that failed.
 -- KEYS: 1 token
--- ARGV: 1 fence of this renewal  2 value or ''  3 seconds it lives
---       4 seconds for which the others wait after a failure  5 seconds for which a value that came again is kept
--- Returns: the value that is stored now, or ''
--- Always: a renewal that began later wins; who comes late writes nothing, also where the store was emptied since.
+-- ARGV: 1 fence of this renewal  2 value or ''  3 seconds of the value's life  4 seconds for which others wait after a
+--       failure  5 seconds for which a value that came again is kept
+-- Returns: the stored value, or ''
+-- Always: a renewal that began later wins; a late renewal writes nothing, even if the store was emptied since.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local fence, stored = unpack(redis.call('HMGET', KEYS[1], 'fence', 'stored'))

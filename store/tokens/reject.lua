@@ -1,8 +1,8 @@
 -- Marks an access token that the platform refused, so that the next caller renews it.
 -- KEYS: 1 token
--- ARGV: 1 value that was refused
--- Returns: 1 if it was the current one and is to be renewed, else 0
--- Always: a newer token stays; one that the platform has just given again is not renewed once more.
+-- ARGV: 1 refused value
+-- Returns: 1 if the value is the current one and must be renewed, else 0
+-- Always: a newer token stays; a token that the platform has just given again is not renewed once more.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local value, confirmed_until = unpack(redis.call('HMGET', KEYS[1], 'value', 'confirmed_until'))

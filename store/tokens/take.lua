@@ -1,8 +1,8 @@
--- The shared access token, or leave to renew it.
+-- Returns the shared access token, or leave to renew it.
 -- KEYS: 1 token
 -- ARGV: 1 seconds that a renewal may take
 -- Returns: {'use', value} | {'renew', fence, value or ''} | {'wait'}
--- Always: one process renews at a time; while it does, the others use the old value as long as it lives.
+-- Always: one process renews at a time; meanwhile the others use the old value as long as it lives.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local value, expires_at, refresh_at, renewing_until =

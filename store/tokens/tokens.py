@@ -1,7 +1,7 @@
 """The access token of each appId, shared by every process through Redis.
 
-One process renews it while the others use the old one, or wait where there is none. A renewal that comes late never
-overwrites a newer token: each carries a number, and the higher one wins.
+A single process renews the token while the others use the old one, or wait if there is none. Each renewal carries a
+number, and the higher number wins, so a late renewal never overwrites a newer token.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds for which the others wait after a renewal that failed, before one of them tries
+#: seconds for which the others wait after a failed renewal, before one of them tries
 FAILURE_PAUSE = 1
-#: the same while the old token lives, and nothing is lost yet
+#: the same seconds while the old token lives, and nothing is lost yet
 FAILURE_PAUSE_ALIVE = 30
-#: seconds for which a refused token is not renewed again, once the platform has given the very same one anew
+#: seconds for which a refused token is not renewed again, once the platform has given the very same token anew
 CONFIRMED = 30
 #: seconds between two looks while another process fetches the first token
 POLL = 0.05
@@ -37,23 +37,23 @@ SHORTEST_LIFE = 1
 
 
 class TokenSource(Protocol):
-    """Where a new token comes from."""
+    """The source of a new token."""
 
     def fetch(self, appid: str) -> tuple[str, int]:
-        """A token and the seconds it lives. Raises what the call for it raises."""
+        """Return a token and the seconds of its life. Raises as the call for the token does."""
         ...
 
 
 class Tokens:
-    """Hands out the shared token and takes back what the platform refused."""
+    """Hands out the shared token, and takes back a token that the platform refused."""
 
     def __init__(
         self, redis: Redis, source: TokenSource, look: Callable[[str, Lane], object], call_timeout: float
     ) -> None:
         self._source = source
-        #: raises what others have learnt of a lane
+        #: raises the news of other processes about a lane: closed, or its appId refused
         self._look = look
-        #: a renewal may take one call; after that another process may try
+        #: seconds for a renewal, which is one call; afterwards another process may try
         self._lease = call_timeout + 5
         self._take = script(redis, "store/tokens/take")
         self._put = script(redis, "store/tokens/put")
@@ -65,13 +65,15 @@ class Tokens:
         return self._lease
 
     def get(self, appid: str, lane: Lane, said: list[Any] | None = None) -> str:
-        """The current token of ``appid``, renewed first where it is due. ``said``: what ``token_take.lua`` said, where
-        that was asked already.
+        """Return the current token of ``appid``; renew it first if that is due.
+
+        ``said``: an answer of ``tokens/take.lua`` that the caller has already.
 
         Raises:
-            Unanswered, TokenRefused: as the call for a new one went; Unanswered, too, where other processes have been
-                fetching it in vain for as long as a call may take.
-            CheckRefused, Snooze: they have learnt that ``lane`` is closed, or the appId refused.
+            Unanswered: the call for a new token had no usable answer, or other processes have tried in vain for as long
+                as a call may take.
+            TokenRefused: the platform refused the call for a new token.
+            CheckRefused, Snooze: other processes have learnt that the appId is refused, or ``lane`` closed.
         """
         deadline = time.monotonic() + self._lease
         while time.monotonic() < deadline:
@@ -82,26 +84,26 @@ class Tokens:
             if verb == "renew":
                 fence, old = rest
                 return self._renew(appid, lane, fence, old)
-            # the one that renews may just have learnt that the platform refuses this appId
+            # the renewing process may just have learnt that the platform refuses this appId
             self._look(appid, lane)
             time.sleep(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the processes, protects nothing
         raise Unanswered(f"access token: none within {self._lease:.0f} s", taken=False)
 
     def reject(self, appid: str, token: str) -> None:
-        """Says that the platform refused ``token``; the next :meth:`get` renews it unless that was done already."""
+        """Mark ``token`` as refused by the platform; the next :meth:`get` renews it, unless that was done already."""
         if self._reject(keys=[keys.token(appid)], args=[token]):
             log.warning("token_refused", "it is renewed", appid=appid)
 
     def _renew(self, appid: str, lane: Lane, fence: int, old: str) -> str:
         try:
-            # an appId that the platform refuses is not asked for again with each check
+            # a refused appId is not called again for each check
             self._look(appid, lane)
             value, lives = self._source.fetch(appid)
         except BaseException as error:
             pause = FAILURE_PAUSE_ALIVE if old else FAILURE_PAUSE
             self._put(keys=[keys.token(appid)], args=[fence, "", 0, pause, CONFIRMED])
             if old and isinstance(error, (Unanswered, TokenRefused)):
-                # nothing is lost yet: the old one lives on, and the next call tries again
+                # nothing is lost yet: the old token lives on, and the next call tries again
                 log.warning("token_not_renewed", f"{error}; the old one is used on", appid=appid)
                 return old
             raise

@@ -1,1 +1,1 @@
-"""The counters, the statistics and the signs of life that those who watch read."""
+"""The counters, the statistics and the signs of life for those who watch."""

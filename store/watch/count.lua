@@ -1,9 +1,8 @@
--- Adds what a process has counted to this minute, this hour and all time, by Redis' clock.
--- KEYS: 1 all time  2 latest  3 newest failures; the hashes of a minute and an hour are named
---       after the first one (store.keys)
--- ARGV: 1 seconds to keep a minute  2 seconds to keep an hour  3 failures to keep  4 how many failures follow
+-- Adds a process' counts to this minute, this hour and all time, by Redis' clock.
+-- KEYS: 1 all time  2 latest  3 newest failures; the keys of a minute and an hour begin with the first (store.keys)
+-- ARGV: 1 seconds to keep a minute  2 seconds to keep an hour  3 failures to keep  4 number of failures that follow
 --       5… failures (JSON, the oldest first), then pairs of a field and a number
--- Always: bounded by the fields that there are; a minute and an hour expire.
+-- Always: the number of fields bounds each hash; a minute and an hour expire.
 local clock = redis.call('TIME')
 local minute = KEYS[1] .. ':m:' .. math.floor(clock[1] / 60)
 local hour = KEYS[1] .. ':h:' .. math.floor(clock[1] / 3600)

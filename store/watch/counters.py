@@ -1,4 +1,4 @@
-"""What happened over the whole cluster, counted in Redis: processes of one worker would each count their own part."""
+"""Events of the whole cluster, counted in Redis: the processes of a worker would each count their own part."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class Counters:
-    """Counts events by name; see ``docs/counters.md`` for what each means."""
+    """Counts events by name; ``docs/counters.md`` tells the meaning of each."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -20,6 +20,6 @@ class Counters:
         self._redis.hincrby(keys.COUNTERS, event, 1)
 
     def read(self) -> dict[str, int]:
-        """Every event that was ever counted, by name."""
+        """Return the count of every event, by name."""
         counted: dict[str, str] = self._redis.hgetall(keys.COUNTERS)  # type: ignore[assignment]
         return {event: int(number) for event, number in sorted(counted.items())}

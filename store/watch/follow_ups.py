@@ -1,4 +1,4 @@
-"""Remembers the queues that follow-ups of checks go to: they are the application's, and nobody may consume them."""
+"""The queues of checks' follow-ups. The application names them, and perhaps nobody consumes them."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from store import keys
 if TYPE_CHECKING:
     from redis import Redis
 
-#: queues that are remembered, those that were used last
+#: most queues that are remembered: the latest used
 MOST = 100
-#: seconds for which one that was written is not written again
+#: seconds for which a written queue is not written again
 WRITTEN = 60.0
-#: of the project's own queues and tasks, which are looked at otherwise
+#: prefix of the project's own queues and tasks, which :mod:`status.queues` watches
 OWN = "wxcheck."
 
 
 class FollowUps:
-    """The queues of this process' follow-ups; may be used from any thread."""
+    """The queues of this process' follow-ups. Safe to share between threads."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -29,7 +29,7 @@ class FollowUps:
         self._written: dict[str, float] = {}
 
     def note(self, queue: str) -> None:
-        """Something that follows a check goes to ``queue``; costs no round trip."""
+        """Note that a follow-up goes to ``queue``; costs no round trip."""
         if time.monotonic() - self._written.get(queue, -WRITTEN) < WRITTEN or queue.startswith(OWN):
             return
         with self._lock:
@@ -37,10 +37,10 @@ class FollowUps:
                 self._new.add(queue)
 
     def write(self) -> None:
-        """Tells the store what was noted.
+        """Write the noted queues to the store.
 
         Raises:
-            one of STORE_AWAY: it is kept for the next time.
+            one of STORE_AWAY: the store does not answer; the queues are kept for the next time.
         """
         with self._lock:
             new = {*self._new}
@@ -58,5 +58,5 @@ class FollowUps:
 
 
 def queues_of_follow_ups(redis: Redis) -> list[str]:
-    """Those that are remembered, of all processes, the one that was used last first."""
+    """Return the queues of all processes' follow-ups, the latest used first."""
     return cast("list[str]", redis.zrevrange(keys.FOLLOW_UPS, 0, MOST - 1))

@@ -1,4 +1,4 @@
-"""Which processes run: each says so every few seconds, and those that fall silent are forgotten."""
+"""The processes that run: each reports every few seconds, and silent ones are forgotten."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: seconds between two signs of life
 INTERVAL = 2.0
-#: seconds after the last one in which a process counts as alive, and after which it is forgotten
+#: seconds from its last sign of life for which a process counts as alive, and after which it is forgotten
 ALIVE, FORGOTTEN = 15.0, 3600.0
 
 Kind = Literal["worker", "endpoint", "board"]
@@ -28,9 +28,9 @@ Kind = Literal["worker", "endpoint", "board"]
 
 @dataclass(frozen=True)
 class Presence:
-    """A process as it was last heard of."""
+    """A process at its last sign of life."""
 
-    #: a worker's node name; the name of the host and the process id of another
+    #: node name of a worker; host name and process id of any other process
     name: str
     kind: Kind
     #: queues that a worker consumes
@@ -39,13 +39,13 @@ class Presence:
     pool: str | None
     slots: int | None
     version: str
-    #: when that was, in seconds since the epoch on Redis' clock
+    #: time of the sign, in seconds since the epoch on Redis' clock
     at: float
-    #: what the process' own clock showed then
+    #: time of the process' own clock at that moment
     clock: float
-    #: which store, broker and results it has, by :data:`store.watch.servers.ROLES`
+    #: role of :data:`store.watch.servers.ROLES` -> the process' server: store, broker, results
     servers: dict[str, Server] = field(default_factory=dict)
-    #: seconds since
+    #: seconds since the sign
     age: float = 0.0
 
     @property
@@ -59,7 +59,7 @@ class Presence:
 
 
 def own_name() -> str:
-    """The name of a process that has none of its own."""
+    """Return a name for a process without a name of its own."""
     return f"{os.uname().nodename}:{os.getpid()}"
 
 
@@ -72,7 +72,7 @@ def beat(
     pool: str | None = None,
     slots: int = 0,
 ) -> None:
-    """Says that a process runs; raises as redis-py does."""
+    """Write a sign of life of a process. Raises as redis-py does."""
     had = servers.told()
     now, clock = _now(redis), time.time()
     told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock, had)
@@ -85,18 +85,18 @@ def _own_version() -> str:
 
 
 def leave(redis: Redis, name: str) -> None:
-    """Says that a process ends."""
+    """Remove a process that ends."""
     redis.hdel(keys.PROCESSES, name)
 
 
 def known(redis: Redis) -> list[Presence]:
-    """All processes that were heard of within the hour, by name; forgets the others."""
+    """Return all processes with a sign of life within the hour, by name; forget the others."""
     now = _now(redis)
     found, gone = [], []
     for name, text in cast("dict[str, str]", redis.hgetall(keys.PROCESSES)).items():
         told = json.loads(text)
         told["age"] = now - told["at"]
-        # of a Redis whose clock was put back
+        # a negative age: Redis' clock was put back
         if told["age"] > FORGOTTEN or told["age"] < -FORGOTTEN:
             gone.append(name)
         else:
@@ -108,7 +108,7 @@ def known(redis: Redis) -> list[Presence]:
 
 
 def alive(redis: Redis) -> list[Presence]:
-    """The processes that run."""
+    """Return the processes that run."""
     return [process for process in known(redis) if process.is_alive]
 
 

@@ -1,4 +1,4 @@
-"""Whether a Redis is one that loses nothing by itself. Pure, but for :func:`told`."""
+"""Settings of a Redis under which it may lose checks. Pure, except for :func:`told`."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from config.logs import Log
 
 log = Log(__name__)
 
-#: the scripts that take messages need Redis 7: they run also where its memory is used up
+#: oldest version: only since Redis 7 may the scripts that take messages run while memory is used up
 OLDEST = 7
 
 
 def faults(info: Mapping[str, Any]) -> list[str]:
-    """What is wrong with a Redis, each with its remedy; ``info``: its ``INFO`` and, where it tells that,
-    ``appendfsync``."""
+    """Return the faults of a Redis, each with its remedy.
+
+    ``info``: its ``INFO`` and, if Redis tells it, ``appendfsync``.
+    """
     found = []
     policy = str(info.get("maxmemory_policy", "noeviction"))
     if policy != "noeviction":
@@ -43,10 +45,10 @@ def faults(info: Mapping[str, Any]) -> list[str]:
 
 
 def told(client: Redis) -> list[str]:
-    """What is wrong with the Redis of ``client``; raises as redis-py does."""
+    """Return the faults of the Redis of ``client``. Raises as redis-py does."""
     info = {**client.info("server"), **client.info("memory"), **client.info("persistence")}
     try:
         info["appendfsync"] = client.config_get("appendfsync")["appendfsync"]
-    except ResponseError:  # hosted ones do not tell
+    except ResponseError:  # a hosted Redis does not tell
         log.debug("appendfsync_not_told")
     return faults(info)

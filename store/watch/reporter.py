@@ -1,4 +1,4 @@
-"""Tells the store what a process has counted, and that it runs: by a thread, so that nothing waits for it."""
+"""A thread that reports a process' counts and signs of life to the store, so that no check waits for it."""
 
 from __future__ import annotations
 
@@ -17,13 +17,15 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds that its end waits for a store that does not answer
+#: seconds that :meth:`Reporter.stop` waits for a store that does not answer
 STOP_SECONDS = 2.0
 
 
 class Reporter:
-    """Writes ``statistics`` each second and calls ``beat`` every few, until :meth:`stop`, which writes what is left and
-    calls ``leave``."""
+    """Writes ``statistics`` each second and calls ``beat`` every few seconds.
+
+    :meth:`stop` writes the remaining statistics and calls ``leave``.
+    """
 
     def __init__(
         self,

@@ -1,7 +1,7 @@
-"""Which store, broker and result backend a process has, so that others can tell whether theirs are the same.
+"""The store, broker and result backend of a process, so that others can compare theirs.
 
-A URL does not tell: one server has several names. A database of a Redis is known by a mark that the first process to
-look leaves in it, RabbitMQ by the name of its cluster and the virtual host.
+A URL proves nothing, since a server may have several names. A database of a Redis is recognised by a mark that the
+first process leaves in it, RabbitMQ by the name of its cluster and the virtual host.
 """
 
 from __future__ import annotations
@@ -27,23 +27,23 @@ if TYPE_CHECKING:
 
 #: seconds for connecting, and for an answer
 PATIENCE = 2.0
-#: seconds for which a server that did not answer is not asked again
+#: seconds for which a silent server is not asked again
 AWAY = 30.0
 
 ROLES = ("store", "broker", "results")
 
 
 class Server(NamedTuple):
-    """A server as a process has it."""
+    """A server of a process."""
 
-    #: its URL, without user and password
+    #: URL without user and password
     place: str
-    #: the same for all who have the same one; None where it could not be asked
+    #: the same for all processes with the same server; None if the server did not answer
     mark: str | None = None
 
 
 class Servers:
-    """Those of one process. Not to be used from several threads at once."""
+    """The servers of one process. Not safe to share between threads."""
 
     def __init__(self, settings: Settings) -> None:
         self._urls = dict(zip(ROLES, (settings.redis_url, settings.broker, settings.backend), strict=True))
@@ -52,7 +52,7 @@ class Servers:
         self._away_until: dict[str, float] = {}
 
     def told(self) -> dict[str, Server]:
-        """By what each is for."""
+        """Return the servers by role."""
         marks = {url: self._mark(url) for url in dict.fromkeys(self._urls.values())}
         return {role: Server(place(url), marks[url]) for role, url in self._urls.items()}
 
@@ -86,10 +86,10 @@ class Servers:
 
 
 def differing(processes: Mapping[str, Mapping[str, Server]]) -> Iterator[tuple[str, dict[str, list[str]]]]:
-    """Each role of which not all processes have the same server, with the places and who has each. Pure.
+    """Yield each role for which processes have different servers, with the names of the processes by place. Pure.
 
-    ``processes``: what each has, by its name. One whose server could not be asked is left out: its place may be
-    another name of the same.
+    ``processes``: name of a process -> its servers. A server that did not answer is left out: its place may be another
+    name of the same server.
     """
     for role in ROLES:
         having: dict[str, list[str]] = defaultdict(list)
@@ -106,7 +106,7 @@ def differing(processes: Mapping[str, Mapping[str, Server]]) -> Iterator[tuple[s
 def _by_place(places: Mapping[str, str], having: Mapping[str, Iterable[str]]) -> dict[str, list[str]]:
     by_place: dict[str, list[str]] = {}
     for mark, names in having.items():
-        # two of one name, of different networks: loopback, most often
+        # two servers with one name, in different networks: loopback, most often
         shown = places[mark] if places[mark] not in by_place else f"{places[mark]} (another one, {mark[:6]})"
         by_place[shown] = list(names)
     return by_place

@@ -1,7 +1,7 @@
-"""What the processes count for those who look on: calls, verdicts, failures, pushes, by the minute and by the hour.
+"""Counts of the processes for those who watch: calls, verdicts, failures, pushes, by the minute and by the hour.
 
-A process adds up in memory and writes once a second, so a check costs no round trip for it. A process that is killed
-takes what it counted since with it, at most; the counters of :mod:`store.watch.counters` are exact.
+A process adds up in memory and writes once a second, so a check costs no further round trip. A killed process loses at
+most the counts of its last second; the counters of :mod:`store.watch.counters` are exact.
 
 A field is parts joined by ``|``:
 
@@ -12,14 +12,14 @@ A field is parts joined by ``|``:
     verdict|KIND|SUGGEST|LABEL  a check ended with a verdict
     failed|CLASS|ERRCODE        a check failed; without an errcode the last part is empty
     push|WHAT                   matched, early, repeated, late, orphaned, missing
-    request|OUTCOME             what the endpoints answered (:mod:`wechat.push.outcomes`)
+    request|OUTCOME             an answer of the endpoints (:mod:`wechat.push.outcomes`)
     unreadable|QUEUE|WHY        a message could not be run (:mod:`worker.fetching.reading`, or ``transport``)
-    delay|SECONDS               a push that matched came so late at most, or later than all of DELAYS: +Inf
-    delay_sum                   milliseconds of all of these
-    moved|PLACE                 something came out of it for good: a queue, the shelf, due (what waits for a push)
-    refused_end                 a check whose end is known could not be ended: it is tried again
+    delay|SECONDS               a matched push came within so many seconds, or later than all of DELAYS: +Inf
+    delay_sum                   milliseconds of all these delays
+    moved|PLACE                 a check left a queue, the shelf, or due (parked checks) for good
+    refused_end                 the store refused to end a check whose ending is known; the end is tried again
 
-Every part has a bound: what is not known is ``other``.
+Every part has a bound: an unknown value is ``other``.
 """
 
 from __future__ import annotations
@@ -46,11 +46,11 @@ if TYPE_CHECKING:
 INTERVAL = 1.0
 #: seconds to keep a minute, and an hour: the last hour and the last day are shown
 KEEP_MINUTE, KEEP_HOUR = 2 * 3600, 26 * 3600
-#: failures that are kept, and those of one process that wait to be written
+#: most failures that are kept in the store, and most failures of a process that wait to be written
 NEWEST = 100
 #: upper bounds of the push delays, in seconds
 DELAYS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
-#: what the platform may say of a check
+#: labels of a verdict that the platform documents
 LABELS = frozenset((100, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, 21000))
 
 Call = Literal["sent", "given_back", "refused", "retried"]
@@ -58,7 +58,7 @@ OTHER = "other"
 
 
 class Statistics:
-    """The counts of this process; may be used from any thread."""
+    """The counts of this process. Safe to share between threads."""
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
@@ -83,11 +83,11 @@ class Statistics:
         self._add("refused_end")
 
     def unreadable(self, queue: str, why: str) -> None:
-        """A message of ``queue`` could not be run; one of an appId's own is counted with that it was split off."""
+        """Count a message of ``queue`` that could not be run; an appId's own queue counts as its shared queue."""
         self._add(f"unreadable|{shared_queue(queue) or OTHER}|{why if why in UNREADABLE else OTHER}")
 
     def delay(self, seconds: float) -> None:
-        """A push has come so long after the platform's answer."""
+        """Count a push that came ``seconds`` after the platform's answer."""
         bound = next((bound for bound in DELAYS if seconds <= bound), "+Inf")
         self._add(f"delay|{bound}")
         self._add("delay_sum", max(0, round(seconds * 1000)))
@@ -97,7 +97,7 @@ class Statistics:
         self._add(f"verdict|{verdict['kind']}|{verdict['suggest']}|{label}")
 
     def failure(self, failure: object, task_id: str, appid: str | None) -> None:
-        """A check has failed. What is kept of it is nothing that a user wrote."""
+        """Count a failed check, and keep its failure without any of its content."""
         name = type(failure).__name__ if isinstance(failure, CheckError) else OTHER
         errcode, rid = _said(failure)
         told = {"name": name, "errcode": errcode, "rid": rid, "appid": appid, "task_id": task_id}
@@ -107,17 +107,17 @@ class Statistics:
             self._failures.append(json.dumps(told))
 
     def ended(self, ended: object, task_id: str, appid: str | None) -> None:
-        """A check has ended, with a verdict or a failure."""
+        """Count a check that ended, with a verdict or a failure."""
         if isinstance(ended, BaseException):
             self.failure(ended, task_id, appid)
         elif isinstance(ended, dict) and "suggest" in ended:
             self.verdict(ended)  # type: ignore[arg-type]
 
     def write(self) -> None:
-        """Adds what was counted to the store.
+        """Add the counts to the store.
 
         Raises:
-            one of STORE_AWAY: it is kept for the next time.
+            one of STORE_AWAY: the store does not answer; the counts are kept for the next time.
         """
         with self._lock:
             counted, self._counted = self._counted, Counter()
@@ -142,7 +142,7 @@ class Statistics:
 
 
 def _said(failure: object) -> tuple[int | None, str | None]:
-    """errcode and rid of a failure, where it has them."""
+    """Return errcode and rid of a failure, each None if the failure has none."""
     if isinstance(failure, CheckRefused):
         return failure.errcode, failure.rid
     if isinstance(failure, MediaUnavailable):
