@@ -189,7 +189,7 @@ class Protocol(HttpToolsProtocol):
             self._wait(self.timeout_keep_alive)
 
     def _wait(self, seconds: float) -> None:
-        """Give the client its turn: it must act within ``seconds``."""
+        """Give the client its turn, for ``seconds``."""
         self._in_head = False
         self._due = self.loop.time() + seconds
         self._waiting.add(self)

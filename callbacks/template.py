@@ -1,8 +1,8 @@
 """The message of ``wxcheck.receive_push`` as it lies in Redis: made once by Celery and kombu, then filled in.
 
 Most of the cost of ``send_task`` is in parts that are the same for every push: options, headers, properties and kombu's
-envelope. So one message is made for no push, and caught before it leaves. Its text is cut at the parts that are a
-push's own: the task's id, its arguments and the delivery tag.
+envelope. So Celery makes one message without a push, which is caught before it leaves. The caught text is cut at the
+parts that differ from push to push: the task's id, its arguments and the delivery tag.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ import json
 import logging
 import re
 
-#: value of a field; None leaves the field out of the text
+#: value of a field; the text leaves out None
 Value = str | int | float | bool | None
 
 #: a value that needs no quotes

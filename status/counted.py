@@ -10,7 +10,7 @@ from store import keys
 if TYPE_CHECKING:
     from redis import Redis
 
-#: minutes and hours that are shown; of the oldest hour only a part lies within the day
+#: minutes and hours that are shown, the current one included: the sums span 59 to 60 minutes, 23 to 24 hours
 MINUTES, HOURS = 60, 24
 #: seconds after which a minute no longer changes: the processes write once a second, and may be late
 SETTLED = 30

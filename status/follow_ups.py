@@ -100,7 +100,7 @@ class FollowUpQueues:
 
     def _take_answers(self) -> None:
         try:
-            # a connection of its own: this may be a process that publishes
+            # a connection of its own: the process may also publish on the app's connections
             with self._app.connection_for_write(connect_timeout=CONNECT_TIMEOUT) as connection:
                 connection.ensure_connection(max_retries=0)
                 inspect = self._app.control.inspect(timeout=ASK_SECONDS, connection=connection)

@@ -215,7 +215,7 @@ def _queues(lengths: dict[str, int | None], processes: list[Presence]) -> list[d
 def _workable(
     queues: list[dict[str, Any]], lanes: list[dict[str, Any]], latest: dict[str, float]
 ) -> Iterator[Standing]:
-    """Yield queues that should move: queues with workers, and of queues of checks those with every lane open."""
+    """Yield queues that should move: those with workers, and for queues of checks with every lane open."""
     closed = {QUEUE_OF[lane["lane"]] for lane in lanes if lane["state"] not in ("open", "slowed")}
     for queue in queues:
         name = queue["name"]

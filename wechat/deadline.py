@@ -107,7 +107,7 @@ class Call:
                     self._wire.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _GRACE)
 
     def expire(self) -> None:
-        """End the connection, if the call still uses it. The watchdog calls this at the deadline."""
+        """End the connection, if the call still uses it. For the watchdog, at the deadline."""
         with self._lock:
             if not self._over:
                 self._expired = True
@@ -240,8 +240,7 @@ class Connection(HTTPConnection):
     def close(self) -> None:
         super().close()
         call = _current.call
-        # requests reads an answer that ends with its connection after this: then the call closes the handle at its own
-        # end
+        # requests reads an answer without a length after this close: then the call closes the handle at its own end
         if call is None or call.connection is not self:
             self.drop_wire()
 

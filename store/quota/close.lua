@@ -2,8 +2,8 @@
 -- KEYS: 1 quota
 -- ARGV: 1 the quota: 'second' | 'minute' | 'day'  2 seconds of a lowered rate afterwards
 -- Returns: {end of the closing, in microseconds since the epoch, tenths by which the rate is lowered}
--- Always: a lane never opens earlier for it. Each closing but a day's lowers the rate by a further tenth, to a half at
---         least; calls that were under way together lower it once.
+-- Always: a closing never makes a lane open earlier. Each closing but a day's lowers the rate by a further tenth, to
+--         a half at least; calls that were under way together lower the rate once.
 local DAY = 86400000000
 local SHANGHAI = 28800000000
 local CLOCK_MARGIN = 500000

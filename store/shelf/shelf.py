@@ -1,8 +1,8 @@
-"""Where checks wait that are to come back at a time of their own: in Redis, in no worker's memory and in no slot.
+"""The shelf: checks that come back at a time of their own wait in Redis, in no worker's memory and in no slot.
 
-These are retries, checks that were sent with a countdown, and checks of low priority for which the day has no calls
-left. Each goes back to its queue when its time has come. Any number of sweepers may take them: one that dies with a
-check in hand loses its lease, and the check comes up again.
+The shelf holds retries, checks that were sent with a countdown, and checks of low priority for which the day has no
+calls left. Each check goes back to its queue when its time has come. Any number of sweepers may take checks off: if a
+sweeper dies with a check in hand, its lease ends, and the check comes up again.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ if TYPE_CHECKING:
 
 #: seconds in which a check that was taken off must be back in its queue
 LEASE = 60
-#: seconds beyond the time when a check goes back for which its task id is no other check's
+#: seconds after the time of a check's return for which no other check may use its task id
 KEEP = 3600
 
 
-#: why a check is laid there: its run has sent it in vain | another run is sending it | neither
+#: reason for the shelf: the run's call has failed | another run is sending the check | neither
 Why = Literal["sent", "busy", "later"]
 Said = Literal["shelved", "over", "lost", "free", "cancelled", "taken"]
 
 
 class Shelved(NamedTuple):
-    """A check whose time has come: it is to be published."""
+    """A check whose time has come: the caller publishes it."""
 
     task_id: str
     message: dict[str, Any]
-    #: end of the lease on which it was taken, in seconds since the epoch, as Redis writes it
+    #: end of the lease on which the check was taken, in seconds since the epoch, as Redis writes it
     lease: str
 
 
@@ -55,12 +55,16 @@ class Shelf:
         why: Why = "later",
         digest: str = "",
     ) -> Said:
-        """Lays ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch). ``run`` has sent the
-        check, or was about to, and does not any more. ``digest``: of its content (:mod:`store.records.digest`).
+        """Lay ``message`` (JSON values) on the shelf until ``until`` (seconds since the epoch).
 
-        Where it is not shelved: over (the check ended, waits, or is on the shelf), lost (another run has sent it since,
-        or nobody knows of it any more), free (it is busy no longer), cancelled (since ``run`` has begun to send it, and
-        ``run`` ends it), taken (a check with other content is under way by this task id).
+        ``run``: the run that has sent the check, or was about to, and gives it up. ``digest``: the content's
+        (:mod:`store.records.digest`).
+
+        Returns:
+            shelved, or a reason against it: over (the check is ended, parked, or on the shelf already), lost (another
+                run has the check since, or its record is gone), free (no other run sends the check any more), cancelled
+                (since ``run`` began to send the check, and ``run`` must end it), taken (a check with other content is
+                under way under this task id).
         """
         check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
         args = [task_id, json.dumps(message), until, run, why, digest, KEEP]
@@ -68,8 +72,10 @@ class Shelf:
         return cast("Said", said)
 
     def due(self, task_ids: list[str]) -> list[Shelved]:
-        """Of checks that are due (:meth:`worker.sweeper.look`), those that are taken off here; say :meth:`returned` of
-        each that is back in its queue."""
+        """Take checks off the shelf, of those in ``task_ids`` that are still due (:func:`store.due.due.look`).
+
+        The caller publishes each check and then calls :meth:`returned`.
+        """
         due = []
         for task_id in task_ids:
             found = self._wake(keys=[keys.shelved(task_id), keys.SHELF, keys.LATE], args=[task_id, LEASE])
@@ -79,7 +85,7 @@ class Shelf:
         return due
 
     def returned(self, shelved: Shelved) -> None:
-        """Says that the check is back in its queue. It may have been shelved anew since; then it stays here."""
+        """Note that a check is back in its queue. A check that was shelved anew meanwhile stays on the shelf."""
         self._returned(
             keys=[keys.shelved(shelved.task_id), keys.SHELF, keys.LATE], args=[shelved.task_id, shelved.lease]
         )

@@ -61,7 +61,7 @@ def check_query(program: MiniProgram, params: Params, now: float) -> int:
     """
     timestamp, nonce = _one(params, "timestamp"), _one(params, "nonce")
     given = {name for name, _ in params}
-    # Secure mode has this signature too. It proves nothing about the body, but keeps strangers from the parser
+    # Secure mode has this signature too, which proves nothing about the body but keeps strangers from the parser
     signed = "signature" in given or "msg_signature" not in given
     if signed:
         _check_signature(program, _one(params, "signature"), timestamp, nonce)
