@@ -237,7 +237,7 @@ def test_one_worker_of_any_pool_does_it_all(platform: System, pool: list[str]) -
     with pytest.raises(Exception, match="-1008"):
         failed.parent.get(timeout=PATIENCE)
     assert suggested(text(platform, "sandbox:risky").apply_async()) == "risky"
-    eventually(lambda: "hide" in "".join(platform.redis.lrange("application:runs", 0, -1)), "the errback runs")
+    eventually(lambda: "hide" in str(platform.redis.lrange("application:runs", 0, -1)), "the errback runs")
     stops_cleanly(worker)
 
 

@@ -10,6 +10,7 @@ import shlex
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Literal
 
@@ -201,10 +202,14 @@ def test_a_check_that_is_cancelled_or_revoked_while_it_waits_ends_as_cancelled_a
     order = system.app.send_task("wxcheck.cancel", kwargs={"task_id": cancelled.id}, queue="wxcheck.push")
     assert verdict_of(order) is True
     system.app.control.revoke(revoked.id)
+
+    def has_ended(task_id: str) -> bool:
+        return composed.state(task_id) != "WAITING"
+
     for check in (cancelled, revoked):
         # to the application it is a failure, by name
         assert type(failure_of(check)) is wxcheck.CheckCancelled
-        eventually(lambda check=check: composed.state(check.id) != "WAITING", "Flower has seen how it ended")
+        eventually(partial(has_ended, check.id), "Flower has seen how it ended")
     with looking(browser, composed) as window:
         for row in found(window, "state:CANCELLED", cancelled.id, revoked.id):
             assert (row["name"], row["state"]) == ("wxcheck.check_media", "CANCELLED")
@@ -245,14 +250,16 @@ def test_the_button_changes_the_rate_of_every_worker_and_not_beyond_the_quota(
         told = system.app.control.inspect([*WORKERS], timeout=2).registered("rate_limit") or {}
         return all(f"{wxcheck.CHECK_TEXT} [rate_limit={rate}]" in told.get(name, []) for name in WORKERS)
 
+    def goes_by(window: Window, worker: str, rate: str) -> bool:
+        return f"wxcheck.check_text [rate_limit={rate}]" in limits(window, worker)
+
     with looking(browser, writable, faults=("403",)) as window:
         # a browser that is first asked for the password on a worker's page gives it to no button of that page
         window.go("/")
         assert press(window, 10).startswith("600/m for all workers, those that start later too")
         window.picture("flower-limits-desktop-light", tmp_path)
         for worker in WORKERS:
-            line = "wxcheck.check_text [rate_limit=600/m]"
-            eventually(lambda worker=worker, line=line: line in limits(window, worker), f"{worker} goes by 600/m")
+            eventually(partial(goes_by, window, worker, "600/m"), f"{worker} goes by 600/m")
         assert "'600' is 36000 calls a minute, and the quota is 4000" in press(window, 600)
         eventually(lambda: in_force("600/m"), "both go by 600/m")
         assert "4000/m of the settings" in press(window, 0)

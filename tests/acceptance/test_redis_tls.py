@@ -95,7 +95,7 @@ def test_each_spelling_of_ssl_cert_reqs_is_read_alike_by_every_client(secured: t
     _, made = secured
     trusted = "" if spelt.lower().endswith("none") else f"&{made.trusted}"
     url = made.url(f"ssl_cert_reqs={spelt}{trusted}")
-    settings = Settings(_env_file=None, redis_url=url, broker_url=url, result_backend=url)  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, redis_url=url, broker_url=url, result_backend=url)
     assert answers(settings.redis_url)
     assert settings.is_one_redis
     with connect_store(settings, 5) as store:
@@ -162,5 +162,5 @@ def test_an_option_of_tls_that_is_none_is_told_with_its_setting(setting: str, ur
 
 
 def test_a_certificate_is_asked_for_by_default() -> None:
-    settings = Settings(_env_file=None, redis_url="rediss://:p%40ss@host:6380/2")  # type: ignore[call-arg]
+    settings = Settings(_env_file=None, redis_url="rediss://:p%40ss@host:6380/2")
     assert settings.redis_url == "rediss://:p%40ss@host:6380/2?ssl_cert_reqs=required"

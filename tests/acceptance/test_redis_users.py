@@ -11,6 +11,7 @@ import json
 import re
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -207,14 +208,17 @@ def test_a_right_that_is_taken_away_for_a_while_fails_no_check(system: System, u
     system.application()
     app = system.app
     sent = []
+
+    def has_found_out(seen: int) -> bool:
+        return worker.output.count("NoPermission") > seen
+
     for rules in TAKEN:
         users.may("worker", rules)
         sent += [
             chain(check(app), follow_up(app, "publish", f"{rules} {number}")).apply_async()
             for number, check in enumerate((text, media))
         ]
-        seen = worker.output.count("NoPermission")
-        eventually(lambda seen=seen: worker.output.count("NoPermission") > seen, f"{rules}: the worker finds out")
+        eventually(partial(has_found_out, worker.output.count("NoPermission")), f"{rules}: the worker finds out")
         time.sleep(1)  # it goes on to find that out
         users.url("worker")
     for result in sent:
@@ -235,7 +239,7 @@ def test_the_endpoint_takes_no_push_that_it_may_not_queue(system: System, users:
 
 def test_the_documented_rights_are_what_the_processes_ask_for() -> None:
     for process in ("worker", "endpoint", "board", "application"):
-        ((_, access),) = needs(Settings(_env_file=None), process).values()  # type: ignore[call-arg, arg-type]
+        ((_, access),) = needs(Settings(_env_file=None), process).values()
         assert set(DOCUMENTED[process].split()) == {
             "resetkeys",
             "resetchannels",

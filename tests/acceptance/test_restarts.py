@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -41,7 +42,7 @@ def test_a_worker_with_checks_in_hand_outlives_a_restart_of_redis(system: System
         quota = keys.quota(APPID, lane)
         if lane == "media":
             waits = send_media(system.app, "https://img.example.com/b.jpg?sandbox=risky")
-        eventually(lambda quota=quota: system.redis.hget(quota, "opens"), f"the {lane} lane pauses")
+        eventually(partial(system.redis.hget, quota, "opens"), f"the {lane} lane pauses")
         system.redis.hdel(quota, "opens")
     assert verdict_of(result)["suggest"] == "risky"
     assert verdict_of(waits)["suggest"] == "risky"

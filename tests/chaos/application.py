@@ -30,7 +30,7 @@ QUEUE = "application"
 RUNS = "application:runs"
 
 
-class Channel(WxcheckChannel):  # type: ignore[misc]
+class Channel(WxcheckChannel):
     """Hands out each message with the tag that it got when it was published."""
 
     def _read(self, found: list[Any], *arguments: Any) -> Iterable[tuple[str, dict[str, Any]]]:
@@ -40,7 +40,7 @@ class Channel(WxcheckChannel):  # type: ignore[misc]
             yield queue, raw
 
 
-class Transport(WxcheckTransport):  # type: ignore[misc]
+class Transport(WxcheckTransport):
     Channel = Channel
 
 

@@ -158,7 +158,8 @@ def _undelivered(world: World) -> int:
 
 def _bring_forward(world: World) -> None:
     """Lets the time pass in which an early push is kept: its check may have been sent by a run that died."""
-    for member in world.system.redis.zrange(keys.DUE, 0, -1):
+    members: list[Any] = world.system.redis.zrange(keys.DUE, 0, -1)
+    for member in members:
         if world.system.redis.hget(keys.check(member), "state") == "early":
             world.system.redis.zadd(keys.DUE, {member: 1}, xx=True)
 
@@ -231,7 +232,7 @@ def _left(world: World) -> list[str]:
     left = [f"{key}: {count}" for key, count in {**counts, **_messages(world)}.items() if count]
     for pattern, last in (("wxcheck:check:*", "ended"), ("wxcheck:record:*", "done")):
         for key in store.scan_iter(pattern, count=1000):
-            state = store.hget(key, "state")
+            state: Any = store.hget(key, "state")
             if state not in (last, None):
                 left.append(f"{key}: {state}")
     left += list(store.scan_iter("wxcheck:shelved:*", count=1000))

@@ -68,12 +68,12 @@ def _fetch() -> None:
                 client.zadd(self.unacked_index_key, {tag: time.time()})
         return read(self, found, lists, tags)
 
-    Channel._script, Channel._read = popping, recorded  # type: ignore[method-assign]
+    Channel._script, Channel._read = popping, recorded
 
 
 def _redelivery() -> None:
     """What a worker left behind is not given out again."""
-    QoS.restore_visible = lambda *_, **__: None  # type: ignore[method-assign]
+    QoS.restore_visible = lambda *_, **__: None
 
 
 def _record() -> None:
@@ -84,36 +84,36 @@ def _record() -> None:
         self.runtime.store.delete(keys.record(self.request.id))
         return ask(self, check)
 
-    CheckTask.ask = asked  # type: ignore[method-assign]
-    Records.look = lambda *_, **__: "go"  # type: ignore[method-assign]
+    CheckTask.ask = asked
+    Records.look = lambda *_, **__: "go"
 
 
 def _ending() -> None:
     """How a check ends is not noted before its result is stored: who comes after a run that died asks again."""
     conclude = Records.conclude
-    Records.conclude = lambda self, task_id, run, _: conclude(self, task_id, run, "")  # type: ignore[method-assign]
+    Records.conclude = lambda self, task_id, run, _: conclude(self, task_id, run, "")
 
 
 def _commit() -> None:
     """What follows a check is published when Celery does it, before the check's end is stored."""
-    Channel._put = RedisChannel._put  # type: ignore[method-assign]
+    Channel._put = RedisChannel._put
 
 
 def _chord() -> None:
     """What Celery keeps of a chord is removed when Celery does it, before the body is published with the end."""
-    Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script  # type: ignore[method-assign, assign]
-    EndingClient.delete = redis.Redis.delete  # type: ignore[method-assign]
+    Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script
+    EndingClient.delete = redis.Redis.delete
 
 
 def _claimed_chord() -> None:
     """A check that finds its chord's body claimed by another run leaves it to that one, which may have died."""
-    Run.chord_is_claimed = property(lambda _: False, lambda *_: None)  # type: ignore[assign]
+    Run.chord_is_claimed = property(lambda _: False, lambda *_: None)
 
 
 def _passing() -> None:
     """An error after a task's own part is a failure of its check, also where it is one that passes."""
-    Backend.mark_as_failure = RedisBackend.mark_as_failure  # type: ignore[method-assign]
-    Backend.chord_error_from_stack = RedisBackend.chord_error_from_stack  # type: ignore[method-assign]
+    Backend.mark_as_failure = RedisBackend.mark_as_failure
+    Backend.chord_error_from_stack = RedisBackend.chord_error_from_stack
 
 
 def _lease() -> None:
@@ -123,7 +123,7 @@ def _lease() -> None:
     def lasting(self: Parking, *arguments: Any, **named: Any) -> None:
         init(self, *arguments, **{**named, "lease": 1e6})
 
-    Parking.__init__ = lasting  # type: ignore[method-assign]
+    Parking.__init__ = lasting
 
 
 def _sweeper() -> None:
@@ -141,8 +141,8 @@ def _store() -> None:
 
         return run
 
-    EndingTask._traced = traced  # type: ignore[method-assign]
-    EndingTask.insist = lambda _self, step: step()  # type: ignore[method-assign]
+    EndingTask._traced = traced
+    EndingTask.insist = lambda _self, step: step()
 
 
 def _early() -> None:
@@ -157,7 +157,7 @@ def _early() -> None:
             self._redis.zrem(keys.DUE, member)
         return what, parked
 
-    Parking.push = dropped  # type: ignore[method-assign]
+    Parking.push = dropped
 
 
 def _answer() -> None:
@@ -168,7 +168,7 @@ def _answer() -> None:
         with suppress(BrokerUnavailable):
             await publish(self, appid, push)
 
-    Publisher.publish = published  # type: ignore[method-assign]
+    Publisher.publish = published
 
 
 def _nothing() -> None:
@@ -216,8 +216,8 @@ def _stand_still() -> None:
         time.sleep(STANDSTILL_OF_CHORDS if self.request.chord else STANDSTILL)
         commit(self, *arguments)
 
-    Channel._read = later_read  # type: ignore[method-assign]
-    EndingTask.after_return = later_commit  # type: ignore[method-assign]
+    Channel._read = later_read
+    EndingTask.after_return = later_commit
 
 
 def main() -> None:

@@ -52,7 +52,7 @@ SEEDS = [
 PLAIN_APPID = "wx0000000000000001"
 
 #: what a table of answers allows, and nothing else
-STATUSES = {
+STATUSES: dict[int, set[str]] = {
     200: {"success"},
     403: {Outcome.BAD_SIGNATURE, Outcome.STALE_TIMESTAMP, Outcome.WRONG_APPID, Outcome.PLAIN_REFUSED},
     400: {Outcome.MALFORMED, Outcome.UNDECRYPTABLE, Outcome.NO_TRACE_ID, Outcome.INCOMPLETE},
@@ -177,7 +177,7 @@ def whole_messages(draw: Any, *, verdict: bool) -> bytes:
     members = [("MsgType", kind), *([("Event", event)] if event is not None else [])]
     members += [("trace_id", "t")] if verdict else []
     members += draw(st.lists(st.tuples(tags, written), max_size=5))
-    text = draw(st.sampled_from([in_json, in_xml]))(draw(st.permutations(members)), draw)
+    text: str = draw(st.sampled_from([in_json, in_xml]))(draw(st.permutations(members)), draw)
     return text.encode("utf-8", "surrogateescape") if "\ud800" not in text else text.encode("utf-8", "replace")
 
 
@@ -186,7 +186,7 @@ class Served:
 
     def __init__(self) -> None:
         apps: Any = {PLAIN_APPID: {"push_token": TOKEN}}
-        chosen = Settings(appid=APPID, push_token=TOKEN, push_aes_key=KEY, apps=apps)  # type: ignore[arg-type]
+        chosen = Settings(appid=APPID, push_token=TOKEN, push_aes_key=KEY, apps=apps)
         self.app = Celery("fuzz", broker="memory://fuzz", set_as_current=False)
         self.app.conf.update(task_serializer="json", accept_content=["json"])
         self._loop = asyncio.new_event_loop()

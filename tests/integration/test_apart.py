@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 from celery import chain, chord
@@ -57,9 +58,12 @@ def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> 
     assert verdict_of(album) == ["pass", "risky"]
     assert {"publish", "album"} <= {run["name"] for run in runs(apart)}
     assert apart.calls(TEXT_PATH) == 3
+
+    def is_done(task_id: str) -> bool:
+        return apart.redis.hget(keys.record(task_id), "state") == "done"
+
     for check in (last.parent, *album.parent.results):
-        record = keys.record(check.id)
-        eventually(lambda record=record: apart.redis.hget(record, "state") == "done", "its end is in the store")
+        eventually(partial(is_done, check.id), "its end is in the store")
 
 
 @pytest.mark.parametrize("apart", ["all apart"], indirect=True)

@@ -158,8 +158,8 @@ def test_a_redis_that_takes_no_writes_is_taken_for_one_that_is_away(
     system: System, setting: str, value: str, code: str
 ) -> None:
     if code == "MISCONF":
-        snapshot = system.redis.config_get("dbfilename")["dbfilename"]
-        Path(system.redis.config_get("dir")["dir"], snapshot).mkdir()
+        where = system.redis.config_get("dir", "dbfilename")
+        Path(str(where["dir"]), str(where["dbfilename"])).mkdir()
     system.redis.set("any", "thing")
     system.redis.config_set(setting, value)
     if code == "MISCONF":

@@ -20,7 +20,7 @@ from store import keys
 from store.records.digest import digest_of
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.queues import unacknowledged
+from tests.support.queues import taken_out, unacknowledged
 from tests.support.system import APPID, System
 
 
@@ -95,11 +95,11 @@ def redelivered(system: System, kind: str, task_id: str) -> AsyncResult:
     result = sent(
         system, check_of(system, kind, "lost" if kind == "media" else "pass").set(queue=elsewhere, task_id=task_id)
     )
-    message = json.loads(system.redis.rpop(elsewhere))
+    message = taken_out(system.redis, elsewhere)
     args, kwargs, _ = json.loads(message["body"])
-    record = {"state": "sending", "run": "killed", "lease": time.time() - 1, "begun": time.time(), "cancelled": 1}
-    digest = digest_of(message["headers"]["task"], args, kwargs)
-    system.redis.hset(keys.record(task_id), mapping={**record, "of": digest})
+    record: dict[Any, Any] = {"state": "sending", "run": "killed", "lease": time.time() - 1, "begun": time.time()}
+    record |= {"cancelled": 1, "of": digest_of(message["headers"]["task"], args, kwargs)}
+    system.redis.hset(keys.record(task_id), mapping=record)
     queue = wxcheck.TEXT_QUEUE if kind == "text" else wxcheck.MEDIA_QUEUE
     message["properties"]["delivery_info"].update(routing_key=queue, redelivered=True)
     system.redis.lpush(queue, json.dumps(message))

@@ -114,7 +114,7 @@ def waiting_picture(system: System, appid: str = APPID) -> Any:
 def member_of(system: System, task_id: str) -> str:
     member = system.redis.hget(keys.record(task_id), "member")
     assert member is not None
-    return member
+    return str(member)
 
 
 @contextmanager
@@ -195,22 +195,22 @@ def test_a_failed_check_is_told_with_what_to_do_and_one_that_comes_back_with_whe
 
 def test_a_check_is_found_in_its_queue_and_in_a_worker_s_hands(system: System, run: Run) -> None:
     with system.database(12) as broker:
-        url = {"REDIS_URL": system.database_url(12)}
-        with plain_client(url["REDIS_URL"]) as app:
+        url = system.database_url(12)
+        with plain_client(url) as app:
             first, second = (send_text(app, content).id for content in ("a secret text", "another one"))
-        life = told(run, "show", second, **url)
+        life = told(run, "show", second, REDIS_URL=url)
         assert (life["state"], life["queue"]) == ("queued", "wxcheck.text")
         assert "1 before it" in life["said"]
         # it was replayed: its result is of the run before
         broker.hset(keys.record(second), "run", "before")
         failed = {"exc_type": "PushTimeout", "exc_message": ["trace"], "exc_module": "wxcheck"}
         broker.set(f"celery-task-meta-{second}", json.dumps({"task_id": second, "status": "FAILURE", "result": failed}))
-        assert told(run, "show", second, **url)["state"] == "queued"
+        assert told(run, "show", second, REDIS_URL=url)["state"] == "queued"
         broker.delete(keys.record(second))
-        assert told(run, "show", second, **url)["state"] == "failed"
-        raw = broker.rpop("wxcheck.text")
+        assert told(run, "show", second, REDIS_URL=url)["state"] == "failed"
+        raw = str(broker.rpop("wxcheck.text"))
         broker.hset("wxcheck:unacked", "tag", f"wxcheck.text\n{raw}")
-        shown = run("show", first, **url)
+        shown = run("show", first, REDIS_URL=url)
         assert "state       taken: " in shown.stdout
         assert "secret" not in shown.stdout
 
@@ -241,7 +241,7 @@ def test_dead_letters_are_chosen_by_failure_age_and_appid_and_thrown_away(system
         failure_of(result)
     eventually(lambda: system.redis.zcard(keys.DEAD) == 3, "all are kept")
     old, young, theirs = (result.id for result in results)
-    letter = json.loads(system.redis.hget(keys.DEAD_LETTERS, old))
+    letter = json.loads(str(system.redis.hget(keys.DEAD_LETTERS, old)))
     letter["failed_at"] -= 7200
     before = system.redis.hstrlen(keys.DEAD_LETTERS, old)
     system.redis.hset(keys.DEAD_LETTERS, old, json.dumps(letter))
@@ -254,7 +254,7 @@ def test_dead_letters_are_chosen_by_failure_age_and_appid_and_thrown_away(system
     assert told(run, "dead", "drop", "--older-than", "1h", "--yes") == {"dropped": [old], "missing": []}
     assert told(run, "dead", "drop", old, theirs, "--yes", code=COULD_NOT) == {"dropped": [theirs], "missing": [old]}
     assert system.redis.hkeys(keys.DEAD_LETTERS) == [young]
-    assert int(system.redis.get(keys.DEAD_BYTES)) == system.redis.hstrlen(keys.DEAD_LETTERS, young)
+    assert int(str(system.redis.get(keys.DEAD_BYTES))) == system.redis.hstrlen(keys.DEAD_LETTERS, young)
 
 
 # -- push ----------------------------------------------------------------------------------------------------------

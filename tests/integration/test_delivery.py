@@ -100,7 +100,8 @@ def publish(system: System, *names: str, queue: str = QUEUE, **properties: Any) 
 
 def outlast(store: redis.Redis, seconds: float) -> None:
     """Lets time pass over what is unacknowledged."""
-    for tag, at in store.zrange("wxcheck:unacked_index", 0, -1, withscores=True):
+    tags: list[Any] = store.zrange("wxcheck:unacked_index", 0, -1, withscores=True)
+    for tag, at in tags:
         store.zadd("wxcheck:unacked_index", {tag: at - seconds})
 
 
@@ -382,7 +383,7 @@ def full(store: redis.Redis) -> Iterator[None]:
     try:
         yield
     finally:
-        store.config_set("maxmemory", before["maxmemory"])
+        store.config_set("maxmemory", str(before["maxmemory"]))
 
 
 def test_messages_come_out_of_a_redis_that_is_full(system: System, store: redis.Redis, workers: Any) -> None:

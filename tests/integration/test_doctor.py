@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import subprocess
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -125,9 +126,12 @@ def test_a_redis_that_loses_checks_by_itself_is_told_with_the_remedy(tmp_path: P
         for remedy in ("set maxmemory-policy noeviction", "set appendonly yes"):
             assert f"      {remedy}" in ran.stdout.splitlines()
         worker = system.worker("worker", queues="wxcheck.text", WXCHECK_RESULT_BACKEND=apart["RESULT_BACKEND"])
+
+        def tells_both(role: str) -> bool:
+            return worker.output.count(f"redis_unsafe: {role}: ") == 2
+
         for role in ("the store", "the result backend"):
-            said = f"redis_unsafe: {role}: "
-            eventually(lambda said=said: worker.output.count(said) == 2, "the worker's log tells both")
+            eventually(partial(tells_both, role), f"the worker's log tells both of {role}")
     finally:
         system.close()
 

@@ -140,7 +140,7 @@ def make_settings(store: str, **changed: Any) -> Settings:
             OTHER_APPID: {"push_token": OTHER_TOKEN, "push_aes_key": OTHER_KEY, "push_aes_key_previous": KEY},
         },
     }
-    return Settings(_env_file=None, **{**given, **changed})  # type: ignore[call-arg]
+    return Settings(_env_file=None, **{**given, **changed})
 
 
 @contextmanager

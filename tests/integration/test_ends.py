@@ -23,7 +23,7 @@ from config.names import FINISH
 from store import keys
 from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.queues import unacknowledged
+from tests.support.queues import taken_out, unacknowledged
 from tests.support.system import APPID, System, working
 
 
@@ -56,7 +56,7 @@ def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:
     """Enqueues a check whose message comes a second time; ``changes``: of its body, which are args and kwargs."""
     elsewhere = f"elsewhere-{uuid.uuid4().hex}"
     result: AsyncResult = check.set(queue=elsewhere).apply_async()
-    message = json.loads(system.redis.rpop(elsewhere))
+    message = taken_out(system.redis, elsewhere)
     message["properties"]["delivery_info"].update(routing_key=wxcheck.TEXT_QUEUE, redelivered=True)
     args, kwargs, embed = json.loads(message["body"])
     message["body"] = json.dumps([changes.get("args", args), changes.get("kwargs", kwargs), embed])
@@ -288,8 +288,8 @@ def test_any_number_of_tasks_may_follow_a_check(system: System, kind: str) -> No
 
 def sent_by_another(system: System, task_id: str, seconds: float, **fields: str) -> None:
     """What the store holds of a check that another run sends, whose lease lasts for so long."""
-    lease = time.time() + seconds
-    system.redis.hset(keys.record(task_id), mapping={"state": "sending", "run": "another", "lease": lease, **fields})
+    record: dict[Any, Any] = {"state": "sending", "run": "another", "lease": time.time() + seconds, **fields}
+    system.redis.hset(keys.record(task_id), mapping=record)
 
 
 def test_a_check_takes_the_verdict_of_a_run_that_died_before_it_could_end_it(system: System) -> None:

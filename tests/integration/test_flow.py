@@ -14,6 +14,7 @@ import signal
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -67,7 +68,7 @@ class Place:
 
     def texts(self, count: int, name: str = "text", **options: Any) -> list[AsyncResult]:
         """Sends texts by name, at once: ``text-0``, ``text-1``, …"""
-        arguments = {key: options.pop(key) for key in ("appid", "openid", "scene") if key in options}
+        arguments: dict[str, Any] = {key: options.pop(key) for key in ("appid", "openid", "scene") if key in options}
         return [
             self.app.send_task(
                 wxcheck.CHECK_TEXT,
@@ -121,7 +122,8 @@ def outlast_visibility(place: Place) -> None:
     """Lets the time pass after which the broker gives out again what is not acknowledged, and others may send it."""
     for record in place.store.scan_iter("wxcheck:record:*"):
         place.store.hset(record, "lease", 1)
-    for tag in place.store.zrange("wxcheck:unacked_index", 0, -1):
+    tags: list[Any] = place.store.zrange("wxcheck:unacked_index", 0, -1)
+    for tag in tags:
         place.store.zadd("wxcheck:unacked_index", {tag: 1}, xx=True)
 
 
@@ -370,7 +372,7 @@ def test_a_check_with_a_countdown_waits_on_the_shelf_and_comes_back_once(place: 
         name, kwargs=argument, queue=queue, eta=datetime.now(ZoneInfo("Asia/Shanghai")) + timedelta(hours=5)
     )
     for result, seconds in ((soon, 3), (much_later, 700), (by_time, 5 * 3600)):
-        eventually(lambda result=result: on_shelf(place.store, result.id), f"{result.id} is on the shelf", 2.5)
+        eventually(partial(on_shelf, place.store, result.id), f"{result.id} is on the shelf", 2.5)
         assert (on_shelf(place.store, result.id) or 0) - now == pytest.approx(seconds, abs=2)
     eventually(lambda: not unacknowledged(place.store), "nothing is in hand", IN_HAND)
     arrived(place, 1, path)
@@ -427,7 +429,7 @@ def test_low_priority_beyond_the_reserve_waits_for_the_next_day_and_the_rest_pas
     kept_back = [place.texts(1, name="back", priority=priority)[0] for priority in (6, 9)]
     shanghai = ZoneInfo("Asia/Shanghai")
     for result in kept_back:
-        eventually(lambda result=result: on_shelf(place.store, result.id), "it is on the shelf")
+        eventually(partial(on_shelf, place.store, result.id), "it is on the shelf")
         opening = datetime.fromtimestamp(on_shelf(place.store, result.id) or 0, shanghai)
         assert (opening.hour, opening.minute) == (0, 0)
         assert 0 < (on_shelf(place.store, result.id) or 0) - time.time() <= 86_400 + 10
@@ -498,8 +500,12 @@ def test_a_rate_that_is_set_at_one_worker_holds_for_all_until_it_is_reset(place:
     assert "ok" in set_rate("120/m")
     place.worker("three", **settings)  # ... also for one that starts later
     shown = ["wxcheck.check_media [rate_limit=2000/m]", "wxcheck.check_text [rate_limit=120/m]"]
+
+    def shows(name: str) -> bool:
+        return shown_rates(place, name) == shown
+
     for name in ("one", "two", "three"):
-        eventually(lambda name=name: shown_rates(place, name) == shown, f"{name} shows the rate", 10)
+        eventually(partial(shows, name), f"{name} shows the rate", 10)
 
     results = place.texts(6)
     results += place.texts(1, appid=OTHER_APPID)
@@ -514,12 +520,12 @@ def test_a_rate_that_is_set_at_one_worker_holds_for_all_until_it_is_reset(place:
         said = set_rate(rubbish)
         assert "ok" not in said
         assert rubbish in said["error"], said
-    assert [name for name in ("one", "two", "three") if shown_rates(place, name) != shown] == []
+    assert [name for name in ("one", "two", "three") if not shows(name)] == []
 
     assert "ok" in set_rate("0")
     shown[1] = "wxcheck.check_text [rate_limit=6000/m]"
     for name in ("one", "two", "three"):
-        eventually(lambda name=name: shown_rates(place, name) == shown, f"{name} shows the rate", 10)
+        eventually(partial(shows, name), f"{name} shows the rate", 10)
     time.sleep(1)
     results = place.texts(30, name="quick")
     assert [verdict_of(result)["suggest"] for result in results] == ["pass"] * 30
@@ -620,7 +626,7 @@ def test_what_a_worker_left_behind_is_given_out_again_within_seconds_of_its_time
     (result,) = place.texts(1)
     place.worker("worker", queues="wxcheck.media")
     for _ in range(2):  # a look soon after the start tells nothing of the others
-        message = place.store.rpop(wxcheck.TEXT_QUEUE)
+        message = str(place.store.rpop(wxcheck.TEXT_QUEUE))
         place.store.hset("wxcheck:unacked", "tag", f"{wxcheck.TEXT_QUEUE}\n{message}")
         place.store.zadd(
             "wxcheck:unacked_index", {"tag": time.time() - Settings.model_fields["visibility_timeout"].default - 1}

@@ -120,7 +120,7 @@ def test_every_line_of_every_process_is_json_with_the_same_keys_and_nothing_secr
     refused = send_media(system.app, f"ftp://{HIDDEN}\n{HIDDEN}")
     failure_of(refused)
     unexpected = fail_unexpectedly(system)
-    tokens = [value for key in system.redis.scan_iter("wxcheck:token:*") for value in system.redis.hvals(key)]
+    tokens = [str(value) for key in system.redis.scan_iter("wxcheck:token:*") for value in system.redis.hvals(key)]
     for process in PROCESSES[1:]:
         (running,) = (started for started in system.started if started.name == process)
         running.stop()

@@ -13,6 +13,7 @@ import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -105,7 +106,7 @@ def headers(task_name: str = wxcheck.CHECK_TEXT, **more: Any) -> dict[str, Any]:
 
 def counted(system: System) -> dict[str, int]:
     """What the workers have counted of such messages."""
-    found = system.redis.hgetall("wxcheck:{statistics}")
+    found: dict[Any, Any] = system.redis.hgetall("wxcheck:{statistics}")
     return {name: int(number) for name, number in found.items() if name.startswith("unreadable|")}
 
 
@@ -174,10 +175,13 @@ def test_what_follows_a_check_of_the_first_protocol_runs(system: System, old: Ce
 
 
 def test_the_errback_of_a_check_of_the_first_protocol_runs(system: System, old: Celery) -> None:
+    def is_hidden(task_id: str) -> bool:
+        return any(run["arguments"][0] == task_id for run in runs(system, "hide"))
+
     for failing in (text(old, ""), media(old, picture("unfetchable"))):
         result = failing.on_error(task(old, "hide", "old")).apply_async()
         assert isinstance(failure_of(result), wxcheck.CheckError)
-        eventually(lambda r=result: any(run["arguments"][0] == r.id for run in runs(system, "hide")), "it is hidden")
+        eventually(partial(is_hidden, result.id), "it is hidden")
 
 
 def test_a_countdown_of_the_first_protocol_is_waited_for(system: System, old: Celery) -> None:
@@ -196,7 +200,12 @@ def test_a_check_of_the_first_protocol_that_waits_in_its_queue_is_shown(system: 
 
 def test_a_message_of_gocelery_has_its_verdict(system: System) -> None:
     """Its body has no kwargs, its properties name another id and another queue."""
-    body = {"id": str(uuid.uuid4()), "task": wxcheck.CHECK_TEXT, "args": [words("risky")], "kwargs": None}
+    body: dict[str, Any] = {
+        "id": str(uuid.uuid4()),
+        "task": wxcheck.CHECK_TEXT,
+        "args": [words("risky")],
+        "kwargs": None,
+    }
     body |= {"retries": 0, "eta": None, "expires": None}
     encoded = base64.b64encode(json.dumps(body).encode()).decode()
     raw: dict[str, Any] = {"body_encoding": "base64", "reply_to": str(uuid.uuid4())}

@@ -64,7 +64,8 @@ def counted(store: redis.Redis) -> dict[str, int]:
 
 def come_due(store: redis.Redis, key: str = keys.DUE) -> None:
     """Brings forward the time of everything that waits."""
-    for member in store.zrange(key, 0, -1):
+    members: list[Any] = store.zrange(key, 0, -1)
+    for member in members:
         store.zadd(key, {member: 1})
 
 

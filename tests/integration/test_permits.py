@@ -87,7 +87,7 @@ def fill(world: World, worker: Process, calls: int) -> None:
 
 def take_all(worker: Process, calls: int) -> list[float]:
     """Seconds from now to the send times of a backlog."""
-    sends = []
+    sends: list[float] = []
     began = worker.world.now
     while len(sends) < calls:
         try:
@@ -305,7 +305,7 @@ def test_a_bucket_that_is_full_hands_on_to_the_next_one(world: World) -> None:
     worker = process(world, 600_000)
     permit = worker.take()
     ring = keys.ring(APPID, "text")
-    world.redis.setrange(ring, permit.bucket % world.redis.strlen(ring), b"\xff")  # type: ignore[arg-type]
+    world.redis.setrange(ring, permit.bucket % world.redis.strlen(ring), b"\xff")
     world.redis.hset(keys.quota(APPID, "text"), "sum", 255)
     assert worker.take().bucket == permit.bucket + 1
     assert world.state("sum") == 256

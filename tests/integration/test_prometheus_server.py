@@ -111,7 +111,7 @@ class Server:
 def endpoint(port: int, cluster: Cluster) -> Iterator[None]:
     """An endpoint whose broker and store nobody has started, at a port that it keeps."""
     nobody = f"redis://127.0.0.1:{free_port()}/0"
-    settings = Settings(_env_file=None, redis_url=nobody, apps={APPID: {"push_token": TOKEN}})  # type: ignore[call-arg, arg-type]
+    settings = Settings(_env_file=None, redis_url=nobody, apps={APPID: {"push_token": TOKEN}})
     app = create_app(settings, Celery(broker=nobody, set_as_current=False), partial(cluster_metrics, None, cluster))
     server = uvicorn.Server(uvicorn.Config(app, port=port, log_config=None, access_log=False, ws="none"))
     thread = threading.Thread(target=lambda: asyncio.run(server.serve()))

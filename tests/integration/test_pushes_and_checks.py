@@ -6,7 +6,7 @@ Tests: tasks.push, tasks.media
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -132,7 +132,7 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     check, last = published_chain(system, picture("lost"))
     trace_id = waiting(check)
     parked(system, trace_id)
-    kept = system.redis.get(keys.kept(member_of(APPID, trace_id))) or ""
+    kept = str(system.redis.get(keys.kept(member_of(APPID, trace_id))) or "")
     what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).push(
         APPID, {"trace_id": trace_id, "version": 1, **PASSED}
     )
@@ -294,9 +294,9 @@ def test_a_long_errmsg_of_a_push_is_cut_everywhere(system: System) -> None:
 
 def dumped(system: System, key: str) -> Any:
     """All that is kept under ``key``, whatever its kind."""
-    read = {
+    read: dict[str, Callable[[str], Any]] = {
         "hash": system.redis.hgetall,
         "string": system.redis.get,
         "zset": lambda key: system.redis.zrange(key, 0, -1),
     }
-    return read[system.redis.type(key)](key)
+    return read[str(system.redis.type(key))](key)

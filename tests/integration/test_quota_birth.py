@@ -15,6 +15,7 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from config.lanes import Lane
 from store import keys
 from store.connection import vouch
 from store.quota.permit import Permit, Snooze
@@ -48,15 +49,15 @@ class Asker(threading.Thread):
         class Client(redis.Redis):
             def execute_command(self, *args: Any, **options: Any) -> Any:
                 asker.wait()
-                return super().execute_command(*args, **options)
+                return redis.Redis.execute_command(self, *args, **options)
 
         client = Client(connection_pool=server.connection_pool)
         self._quota = Quota(client, Rates(server), 3.0, lambda *_: self.count())
         unused_today = self._quota._unused_today
 
-        def told(*lane: Any) -> bool:
+        def told(appid: str, lane: Lane) -> bool:
             self.was_told = True
-            return unused_today(*lane)
+            return unused_today(appid, lane)
 
         self._quota._unused_today = told  # type: ignore[method-assign]
 

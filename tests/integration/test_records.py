@@ -62,7 +62,7 @@ def lease_ends(store: redis.Redis) -> None:
 
 
 def published(store: redis.Redis) -> list[str]:
-    return store.lrange(FOLLOW_UPS, 0, -1)[::-1]
+    return [str(message) for message in reversed(store.lrange(FOLLOW_UPS, 0, -1))]
 
 
 # -- sending -----------------------------------------------------------------------------------------------------------

@@ -32,7 +32,7 @@ ROOT = Path(__file__).parents[2]
 APPID, SECRET = DEMO_ENVIRONMENT["WXCHECK_APPID"], DEMO_ENVIRONMENT["WXCHECK_SECRET"]
 PUSH_TOKEN, KEY = DEMO_ENVIRONMENT["WXCHECK_PUSH_TOKEN"], DEMO_ENVIRONMENT["WXCHECK_PUSH_AES_KEY"]
 TEXT, MEDIA = "/wxa/msg_sec_check", "/wxa/media_check_async"
-V2 = {"version": 2, "scene": 2, "openid": "o4_t144jTUSEoxydysUA2E234_tc"}
+V2: dict[str, Any] = {"version": 2, "scene": 2, "openid": "o4_t144jTUSEoxydysUA2E234_tc"}
 PATIENCE = 10
 
 

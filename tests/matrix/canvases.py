@@ -172,7 +172,8 @@ def _canvases() -> list[Canvas]:
         add(
             "chord",
             lambda kit: chord([kit.check("risky"), kit.check(), kit.check("risky")], kit.album()),
-            *(["risky", "pass", "risky"], "album risky pass risky"),
+            ["risky", "pass", "risky"],
+            "album risky pass risky",
             runs=("album risky pass risky",),
         )
         add(
@@ -180,20 +181,25 @@ def _canvases() -> list[Canvas]:
             lambda kit: chord(
                 [chain(kit.upload("risky"), kit.check(None)), chain(kit.check(), kit.publish())], kit.album()
             ),
-            *(["risky", "published pass"], "album risky published pass"),
+            ["risky", "published pass"],
+            "album risky published pass",
             runs=("album risky published pass", "publish pass", "upload"),
             ordered=False,
         )
         add(
             "chord within a chain",
             lambda kit: chain(kit.upload("risky"), group(kit.check(None), kit.check(None)), kit.album(), kit.archive()),
-            *("uploaded", ["risky", "risky"], "album risky risky", "archived"),
+            "uploaded",
+            ["risky", "risky"],
+            "album risky risky",
+            "archived",
             runs=("upload", "album risky risky", "archive"),
         )
         add(
             "chord with a check that fails",
             lambda kit: chord([kit.check(), kit.check(kit.failing())], kit.album().on_error(kit.hide())),
-            *(["pass", failure], "ChordError"),
+            ["pass", failure],
+            "ChordError",
             runs=("hide",),
         )
         add(
@@ -253,7 +259,8 @@ def _canvases() -> list[Canvas]:
     add(
         "time-out in a chord",
         lambda kit: chord([kit.check(), kit.check("lost")], kit.album().on_error(kit.hide())),
-        *(["pass", "PushTimeout"], "ChordError"),
+        ["pass", "PushTimeout"],
+        "ChordError",
         runs=("hide",),
     )
     for act in ("cancel", "revoke"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 from typing import Any
 
@@ -25,6 +26,14 @@ def headers(store: redis.Redis, queue: str, task_id: str) -> dict[str, Any]:
             if found["id"] == task_id:
                 return found
     raise AssertionError(f"{task_id} does not wait in {queue}")
+
+
+def taken_out(store: redis.Redis, queue: str) -> dict[str, Any]:
+    """The next message of ``queue``, which has it no more; its body is text, also where kombu has encoded it."""
+    message: dict[str, Any] = json.loads(str(store.rpop(queue)))
+    if message["properties"].pop("body_encoding", None) == "base64":
+        message["body"] = base64.b64decode(message["body"]).decode()
+    return message
 
 
 def unacknowledged(store: redis.Redis) -> int:

@@ -55,7 +55,7 @@ COMMANDS = dict(every())
 RUNNING = ("demo", "up", "board")
 
 
-def python(code: str, **streams: int) -> subprocess.CompletedProcess[str]:
+def python(code: str, stdin: int | None = None) -> subprocess.CompletedProcess[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
     environment |= {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"}
     return subprocess.run(
@@ -65,7 +65,7 @@ def python(code: str, **streams: int) -> subprocess.CompletedProcess[str]:
         check=False,
         timeout=60,
         env=environment,
-        **streams,
+        stdin=stdin,
     )
 
 

@@ -12,12 +12,13 @@ from celery import Celery
 from kombu import Connection
 
 from config.celery import queue_named
+from config.lanes import Lane
 from worker.fetching import consumer as consumer_module
 from worker.fetching.consumer import CROWD_KEEP, Flows
 
 APPID = "wx0000000000000001"
 OTHER_APPID = "wx0000000000000002"
-NO_MARKS: dict[str, set[str]] = {"text": set(), "media": set()}
+NO_MARKS: dict[Lane, set[str]] = {"text": set(), "media": set()}
 
 
 @pytest.fixture

@@ -168,7 +168,7 @@ STRANGE = ["", "x" * 300, 'a"b\\c\n', "Geheimwort 中文", "wx999", "-", "１２
 
 def test_labels_stay_within_bounds_whatever_is_counted() -> None:
     many = [*STRANGE, *(f"v{number}" for number in range(500)), *map(str, range(40_000, 40_500))]
-    totals = {}
+    totals: dict[str, int] = {}
     for strange in many:
         totals |= {
             f"calls|{strange}|text|sent": 1,

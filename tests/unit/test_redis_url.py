@@ -1,4 +1,4 @@
-"""Whether a URL is that of a Redis, which is said in one place."""
+"""One place says whether a URL is that of a Redis."""
 
 from __future__ import annotations
 

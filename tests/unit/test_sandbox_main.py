@@ -6,6 +6,7 @@ Tests: sandbox.__main__, sandbox.credentials
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import pytest
 from click.testing import CliRunner
@@ -15,7 +16,7 @@ from sandbox.__main__ import default_port, is_loopback, main, push_url_of
 from sandbox.credentials import DEMO_ENVIRONMENT, programs_of
 
 
-def settings(**given: object) -> Settings:
+def settings(**given: Any) -> Settings:
     return Settings(_env_file=None, **given)
 
 

@@ -127,6 +127,7 @@ def test_a_plain_push_is_signed_with_a_current_time() -> None:
 def test_an_encrypted_push_opens_with_the_key(mode: Any, form: Any) -> None:
     query, body, _ = sealed(pushed(2), program(), mode, form)
     fields = {name: values[0] for name, values in parse_qs(query).items()}
+    outer: dict[str, Any]
     outer = json.loads(body) if form == "json" else {child.tag: child.text for child in ElementTree.fromstring(body)}
     assert fields["encrypt_type"] == "aes"
     assert fields["msg_signature"] == sign("AAAAA", fields["timestamp"], fields["nonce"], outer["Encrypt"])

@@ -44,7 +44,7 @@ def test_celery_uses_it_for_what_its_tasks_raise(monkeypatch: pytest.MonkeyPatch
     use_brief_tracebacks()
     with Celery("test", set_as_current=False) as app:
 
-        @app.task(name="parks")  # type: ignore[untyped-decorator]  # Celery ships no types
+        @app.task(name="parks")
         def parks() -> None:
             raise ParkedCheck("t1", 1.0, 2.0)
 

@@ -11,7 +11,7 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from store.parked.parked import Kept
-from worker.messages import HIDDEN, decode_half, keep_half, publish, rest_of, unfinished_message
+from worker.messages import HIDDEN, decode_half, keep_half, publish, rest_of, unfinished_message, without_this_run
 
 
 def context(**more: Any) -> Context:
@@ -92,6 +92,13 @@ def test_a_check_that_goes_to_the_shelf_keeps_its_retries_and_its_bounds() -> No
     rest = rest_of(context())
     assert rest["retries"] == 2
     assert (rest["expires"], rest["time_limit"], rest["soft_time_limit"]) == ("2026-01-01T00:00:00", 10, 5)
+
+
+def test_a_check_that_is_replayed_loses_the_bounds_of_the_first_run_and_nothing_else() -> None:
+    rest = rest_of(context())
+    replayed = without_this_run(rest)
+    assert set(rest) - set(replayed) == {"expires", "time_limit", "soft_time_limit"}
+    assert rest | replayed == rest
 
 
 def test_a_result_that_is_ignored_stays_ignored() -> None:

@@ -144,7 +144,7 @@ class Watch:
         return found
 
     def _run(self, ready: threading.Event) -> None:
-        with Monitor(self._client.connection_pool) as monitor:  # type: ignore[no-untyped-call]
+        with Monitor(self._client.connection_pool) as monitor:
             ready.set()
             for told in monitor.listen():
                 if self._ended.is_set():
