@@ -66,7 +66,7 @@ class DeadLetters:
         self._redis = redis
         self._seconds = days * DAY
         self._with_content = with_content
-        self._bury = script(redis, "store/dead_letters/keep")
+        self._keep = script(redis, "store/dead_letters/keep")
         self._replay = script(redis, "store/dead_letters/replay")
         self._decay = script(redis, "store/dead_letters/decay")
         self._drop = script(redis, "store/dead_letters/drop")
@@ -88,7 +88,7 @@ class DeadLetters:
             letter["message"] = {"name": message["name"]}
         run.also.append(
             Also(
-                self._bury,
+                self._keep,
                 [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.COUNTERS],
                 [task_id, json.dumps(letter), MOST, MOST_BYTES],
             )

@@ -42,9 +42,9 @@ class Shelf:
 
     def __init__(self, redis: Redis) -> None:
         self._redis = redis
-        self._shelve = script(redis, "store/shelf/put")
-        self._wake = script(redis, "store/shelf/take")
-        self._returned = script(redis, "store/shelf/remove")
+        self._put = script(redis, "store/shelf/put")
+        self._take = script(redis, "store/shelf/take")
+        self._remove = script(redis, "store/shelf/remove")
 
     def put(
         self,
@@ -68,7 +68,7 @@ class Shelf:
         """
         check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
         args = [task_id, json.dumps(message), until, run, why, digest, KEEP]
-        said = self._shelve(keys=check_keys, args=args)
+        said = self._put(keys=check_keys, args=args)
         return cast("Said", said)
 
     def due(self, task_ids: list[str]) -> list[Shelved]:
@@ -78,7 +78,7 @@ class Shelf:
         """
         due = []
         for task_id in task_ids:
-            found = self._wake(keys=[keys.shelved(task_id), keys.SHELF, keys.LATE], args=[task_id, LEASE])
+            found = self._take(keys=[keys.shelved(task_id), keys.SHELF, keys.LATE], args=[task_id, LEASE])
             if found:
                 message, lease = found
                 due.append(Shelved(task_id, json.loads(message), lease))
@@ -86,6 +86,4 @@ class Shelf:
 
     def returned(self, shelved: Shelved) -> None:
         """Note that a check is back in its queue. A check that was shelved anew meanwhile stays on the shelf."""
-        self._returned(
-            keys=[keys.shelved(shelved.task_id), keys.SHELF, keys.LATE], args=[shelved.task_id, shelved.lease]
-        )
+        self._remove(keys=[keys.shelved(shelved.task_id), keys.SHELF, keys.LATE], args=[shelved.task_id, shelved.lease])
