@@ -1,4 +1,4 @@
-"""What holds for every test: nothing of the developer's own environment reaches it."""
+"""Nothing of the developer's own environment reaches a test."""
 
 from __future__ import annotations
 

@@ -79,7 +79,7 @@ def row(page: Page, *shown: str) -> Locator:
 
 
 def counted(page: Page, *shown: str) -> int:
-    """How many of the last hour that line tells."""
+    """The number that this line tells for the last hour."""
     found = row(page, *shown)
     if found.count() == 0:
         return 0

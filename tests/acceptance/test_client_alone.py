@@ -120,7 +120,7 @@ class Environment:
         self.installed = self._run(*pip, "list", "--format=freeze").splitlines()
 
     def run(self, program: str, *arguments: str) -> str:
-        """What ``program`` prints; it is run in a directory of its own, isolated from the one of the tests."""
+        """The output of ``program``, which runs in a directory of its own, isolated from the one of the tests."""
         source = self._directory / "application" / "program.py"
         source.parent.mkdir(exist_ok=True)
         source.write_text(program)
@@ -163,7 +163,7 @@ def system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
 
 @pytest.fixture(scope="module")
 def seen(system: System, environment: Environment) -> dict[str, Any]:
-    """What the application saw."""
+    """The values that the application saw."""
     seen: dict[str, Any] = json.loads(environment.run(APPLICATION, system.redis_url))
     return seen
 

@@ -294,7 +294,7 @@ APPS = {
 
 
 def part_of(process: str, apps: dict[str, Any]) -> str:
-    """What ``wxcheck config apps`` prints."""
+    """The output of ``wxcheck config apps``."""
     command = [str(Path(sys.executable).with_name("wxcheck")), "config", "apps", process]
     environment = {**os.environ, "WXCHECK_APPS": json.dumps(apps)}
     ran = subprocess.run(command, capture_output=True, text=True, check=True, env=environment, timeout=60)

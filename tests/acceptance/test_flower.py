@@ -154,7 +154,7 @@ def found(window: Window, sought: str, *task_ids: str) -> list[dict[str, str]]:
 
 
 def fields(window: Window, task_id: str) -> dict[str, str]:
-    """What the page of a task says, by the words beside it."""
+    """The values on the page of a task, by the words beside them."""
     window.go(f"/task/{task_id}")
     names, values = (window.page.locator(f".task-details-card {tag}").all_inner_texts() for tag in ("dt", "dd"))
     return {name.strip(): value.strip() for name, value in zip(names, values, strict=True)}

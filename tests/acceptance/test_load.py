@@ -61,7 +61,7 @@ STAYS = (keys.COUNTERS, keys.LANES, keys.PROCESSES, keys.FOLLOW_UPS, keys.SERVER
 
 
 def left_over(system: System) -> dict[str, object]:
-    """What is in the store beside counters, tokens, permits, results and marks of ended checks, which expire."""
+    """The keys in the store, but for counters, tokens, permits, results and marks of ended checks, which expire."""
     store = system.redis
     permits = (keys.quota(APPID, "media"), keys.ring(APPID, "media"))
     left: dict[str, object] = {}

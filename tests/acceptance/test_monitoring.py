@@ -41,7 +41,7 @@ def send_picture(system: System, directive: str, url: str = "https://img.example
 
 
 def celery_command(system: System, *arguments: str) -> str:
-    """What ``celery -A worker …`` prints."""
+    """The output of ``celery -A worker …``."""
     command = [CELERY, "-A", "worker", *arguments]
     environment = {**os.environ, **system.environment}
     cwd = system.directory
@@ -51,7 +51,7 @@ def celery_command(system: System, *arguments: str) -> str:
 
 
 def inspection(system: System) -> Any:
-    """What ``celery inspect`` asks with, without the start of a process, and without waiting for a second worker."""
+    """The object that ``celery inspect`` asks with; it starts no process, and waits for no second worker."""
     return system.app.control.inspect(timeout=PATIENCE, limit=1)
 
 

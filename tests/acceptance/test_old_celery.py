@@ -23,7 +23,7 @@ EVERY = [VERSIONS[0], *(pytest.param(version, marks=pytest.mark.long) for versio
 
 
 def pinned(version: str) -> list[str]:
-    """What an environment has of Celery, kombu and redis-py."""
+    """The versions of Celery, kombu and redis-py in an environment."""
     pins = (PINS / f"celery-{version}.txt").read_text(encoding="utf-8")
     return [re.findall(rf"^{name}==(\S+)$", pins, re.MULTILINE)[0] for name in ("celery", "kombu", "redis")]
 

@@ -57,7 +57,7 @@ class Users:
         self._system.redis.execute_command("ACL", "SETUSER", name, *rules.split())
 
     def refused(self) -> list[str]:
-        """What was refused to anybody, but for what nobody needs."""
+        """The commands that were refused to anybody, but for those that nobody needs."""
         told = [
             dict(zip(entry[::2], entry[1::2], strict=True)) if isinstance(entry, list) else entry
             for entry in self._system.redis.execute_command("ACL", "LOG")

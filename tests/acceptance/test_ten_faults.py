@@ -35,7 +35,7 @@ class Operated:
         board.wait_for("board: http")
 
     def troubles(self) -> list[dict[str, Any]]:
-        """What the board says, its first line first."""
+        """The sentences of the board, its first line first."""
         numbers: dict[str, Any] = requests.get(f"{self._url}/numbers.json", timeout=10).json()
         found: list[dict[str, Any]] = numbers["troubles"]
         return found
@@ -54,7 +54,7 @@ class Operated:
         return f"{trouble['said']['en']} {trouble['remedy']['en']}"
 
     def doctor(self, code: int = 1) -> str:
-        """What ``wxcheck doctor`` prints, which ends with that exit code."""
+        """The output of ``wxcheck doctor``, which ends with this exit code."""
         environment = {**os.environ, **self.system.environment, **self.settings}
         ran = run([WXCHECK, "doctor"], self.system.directory, environment, timeout=90)
         assert ran.returncode == code, ran.stdout + ran.stderr
@@ -62,7 +62,7 @@ class Operated:
         return ran.stdout
 
     def status(self) -> dict[str, Any]:
-        """What ``wxcheck status`` tells."""
+        """The output of ``wxcheck status``."""
         environment = {**os.environ, **self.system.environment, **self.settings}
         ran = run([WXCHECK, "status", "--json"], self.system.directory, environment, timeout=90)
         told: dict[str, Any] = json.loads(ran.stdout)
@@ -87,7 +87,7 @@ def start(operated: Operated, *sandbox: str, queues: str = QUEUES) -> None:
 
 
 def lines(printed: str, mark: str = "!!") -> list[str]:
-    """What is wrong, each with the line of its remedy."""
+    """The lines that tell a fault, each with that of its remedy."""
     every = printed.splitlines()
     return [f"{line} {every[number + 1].strip()}" for number, line in enumerate(every) if line.startswith(mark)]
 

@@ -1,4 +1,4 @@
-"""What the application sends: checks of both kinds in chains and chords, and what has to become of each."""
+"""The application sends checks of both kinds in chains and chords, and this tells how each has to end."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Load:
 
     @property
     def number(self) -> int:
-        """How many checks were sent."""
+        """The number of checks that were sent."""
         return sum(len(sent.checks) for sent in list(self.sent))
 
     def _run(self) -> None:

@@ -1,4 +1,4 @@
-"""What became of the checks, beside what is promised."""
+"""The ends of the checks, beside those that are promised."""
 
 from __future__ import annotations
 
@@ -151,7 +151,7 @@ def _late(world: World) -> set[str]:
 
 
 def _undelivered(world: World) -> int:
-    """How many verdicts the platform lost, or gave up: their last push was not answered 200."""
+    """The number of verdicts that the platform lost, or gave up: their last push was not answered 200."""
     checks = requests.get(f"{world.system.sandbox_url}/sandbox/checks", {"limit": 10_000}, timeout=10).json()
     return sum(check["status"] != 200 for check in checks)
 
@@ -177,7 +177,7 @@ def _state(meta: dict[str, Any] | None) -> str:
 
 
 def _end(meta: dict[str, Any] | None) -> str:
-    """How a check ended: verdict, the name of its failure, or "" where it has not."""
+    """The end of a check: verdict, the name of its failure, or "" where it has not."""
     if _state(meta) == "SUCCESS":
         return "verdict"
     if meta is not None and _state(meta) == "FAILURE":
@@ -209,7 +209,7 @@ def _without_follow_up(world: World, load: Load) -> bool:
 
 
 def _messages(world: World) -> dict[str, int]:
-    """How many messages the broker has in each place."""
+    """The number of messages in each place of the broker."""
     if world.rabbitmq is not None:
         waiting = {queue: world.rabbitmq.length(queue) for queue in LISTS}
         if any(waiting.values()):
@@ -226,7 +226,7 @@ def _messages(world: World) -> dict[str, int]:
 
 
 def _left(world: World) -> list[str]:
-    """What is in the store of checks that are not ended."""
+    """The keys in the store of checks that have not ended."""
     store = world.system.redis
     counts = {key: store.zcard(key) for key in (keys.DUE, keys.SHELF)}
     left = [f"{key}: {count}" for key, count in {**counts, **_messages(world)}.items() if count]

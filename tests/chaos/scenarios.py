@@ -1,4 +1,4 @@
-"""What is done to the processes while the checks run."""
+"""Each scenario does something to the processes while the checks run."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.support.topology import BROKER_APART
 
 
 class Scale(NamedTuple):
-    """How much of it."""
+    """The number of checks and faults."""
 
     checks: int
     #: seconds over which the checks are sent, at least

@@ -72,7 +72,7 @@ def _fetch() -> None:
 
 
 def _redelivery() -> None:
-    """What a worker left behind is not given out again."""
+    """The broker does not give out again the messages that a worker left behind."""
     QoS.restore_visible = lambda *_, **__: None
 
 
@@ -89,18 +89,18 @@ def _record() -> None:
 
 
 def _ending() -> None:
-    """How a check ends is not noted before its result is stored: who comes after a run that died asks again."""
+    """The end of a check is not noted before its result is stored: a run that comes after one that died asks again."""
     conclude = Records.conclude
     Records.conclude = lambda self, task_id, run, _: conclude(self, task_id, run, "")
 
 
 def _commit() -> None:
-    """What follows a check is published when Celery does it, before the check's end is stored."""
+    """Celery publishes a check's follow-ups itself, before the check's end is stored."""
     Channel._put = RedisChannel._put
 
 
 def _chord() -> None:
-    """What Celery keeps of a chord is removed when Celery does it, before the body is published with the end."""
+    """Celery removes its keys of a chord itself, before the body is published with the end."""
     Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script
     EndingClient.delete = redis.Redis.delete
 

@@ -51,7 +51,7 @@ def _read(found: Iterable[Metric]) -> Iterator[tuple[str, tuple[bool, float]]]:
 
 
 def input_series(fault: Fault, job: str, endpoints: int) -> Iterator[dict[str, str]]:
-    """What Prometheus would have scraped each minute from so many endpoints, of what the rules look at."""
+    """The series that the rules look at, as Prometheus would have scraped them each minute from so many endpoints."""
     well, faulty = samples(WELL), samples(fault)
     for series in sorted({*well, *faulty}):
         counts, before = well.get(series, faulty.get(series, (False, 0.0)))

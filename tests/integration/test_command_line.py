@@ -99,7 +99,7 @@ def process(system: System, *arguments: str, **streams: Any) -> subprocess.Compl
 
 
 def told(run: Run, *arguments: str, code: int = WELL, **settings: str) -> Any:
-    """What a command prints as JSON."""
+    """The JSON that a command prints."""
     ran = run(*arguments, "--json", **settings)
     assert ran.exit_code == code, ran.output
     return json.loads(ran.stdout)

@@ -187,7 +187,7 @@ def full() -> Iterator[tuple[str, int]]:
 
 @pytest.fixture(scope="module")
 def tls(tmp_path_factory: pytest.TempPathFactory) -> tuple[ssl.SSLContext, Path]:
-    """What a TLS server on 127.0.0.1 needs, and the file with its certificate."""
+    """The context of a TLS server on 127.0.0.1, and the file with its certificate."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "platform")])
     now = datetime.datetime.now(datetime.UTC)

@@ -49,7 +49,7 @@ def findings(system: System, directory: Path, **settings: str) -> dict[str, dict
 
 
 class Elsewhere(BaseHTTPRequestHandler):
-    """What may answer in place of the endpoint."""
+    """A server that answers in place of the endpoint."""
 
     def do_GET(self) -> None:
         status, head, body = {

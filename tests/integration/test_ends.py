@@ -287,7 +287,7 @@ def test_any_number_of_tasks_may_follow_a_check(system: System, kind: str) -> No
 
 
 def sent_by_another(system: System, task_id: str, seconds: float, **fields: str) -> None:
-    """What the store holds of a check that another run sends, whose lease lasts for so long."""
+    """Writes the record of a check that another run sends, whose lease lasts for ``seconds``."""
     record: dict[Any, Any] = {"state": "sending", "run": "another", "lease": time.time() + seconds, **fields}
     system.redis.hset(keys.record(task_id), mapping=record)
 

@@ -132,13 +132,13 @@ def numbers(contents: list[str]) -> list[int]:
 
 
 def waiting(place: Place, results: list[AsyncResult], queue: str = wxcheck.TEXT_QUEUE) -> list[int]:
-    """Which of the checks wait in ``queue``, the next one first."""
+    """The checks that wait in ``queue``, the next one first."""
     of = {result.id: number for number, result in enumerate(results)}
     return [of[task_id] for task_id in queued(place.store, queue)]
 
 
 def out_of_place(order: list[int]) -> int:
-    """How many must be taken out so that the others are in order."""
+    """The number of those that must be taken out so that the others are in order."""
     tails: list[int] = []
     for number in order:
         place = bisect.bisect_left(tails, number)

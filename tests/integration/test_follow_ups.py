@@ -36,12 +36,12 @@ def send_chains(system: System, queue: str, number: int = 2) -> list[AsyncResult
 
 
 def told(system: System, *arguments: str) -> Any:
-    """What a command prints as JSON, run as an operator does."""
+    """The JSON that a command prints, run as an operator does."""
     return json.loads(wxcheck_command(system, *arguments, "--json").stdout)
 
 
 def troubles(system: System) -> list[dict[str, Any]]:
-    """What ``wxcheck status`` says of follow-ups."""
+    """The troubles of follow-ups in ``wxcheck status``."""
     found = told(system, "status")["troubles"]
     return [trouble for trouble in found if trouble["key"] == "follow_ups_unconsumed"]
 

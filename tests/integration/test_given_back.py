@@ -29,7 +29,7 @@ QUEUE = "wxcheck.text"
 
 
 class Hub:
-    """What a flow asks of the worker; what is to be done later is done when the test says so."""
+    """The worker's loop as a flow needs it; a call for later is made when the test says so."""
 
     def __init__(self, connection: Connection) -> None:
         self.consumer = SimpleNamespace(

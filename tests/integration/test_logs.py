@@ -46,7 +46,7 @@ class World:
         eventually(ready, f"the worker of media is ready; see {self.file}")
 
     def lines(self, process: str) -> list[dict[str, Any]]:
-        """What a process wrote; fails where that is anything but lines of JSON."""
+        """The lines that a process wrote; fails where one is no JSON."""
         (running,) = (started for started in self.system.started if started.name == process)
         files = [running.output, self.file.read_text() if process == "media" else ""]
         # the last line may be half written

@@ -105,7 +105,7 @@ def headers(task_name: str = wxcheck.CHECK_TEXT, **more: Any) -> dict[str, Any]:
 
 
 def counted(system: System) -> dict[str, int]:
-    """What the workers have counted of such messages."""
+    """The counts of such messages by the workers."""
     found: dict[Any, Any] = system.redis.hgetall("wxcheck:{statistics}")
     return {name: int(number) for name, number in found.items() if name.startswith("unreadable|")}
 
@@ -117,7 +117,7 @@ def is_counted(system: System, *fields: str) -> None:
 
 
 def told(system: System, *command: str, **settings: str) -> Any:
-    """What a command of the operator's says, as JSON."""
+    """The JSON that a command of the operator's prints."""
     environment = {**os.environ, **system.environment, **settings}
     return json.loads(run([WXCHECK, *command, "--json"], system.directory, environment).stdout)
 

@@ -713,7 +713,7 @@ def test_a_call_that_is_held_up_on_its_way_is_no_step(world: World) -> None:
 
 
 def test_a_lane_made_anew_goes_by_its_own_time(world: World) -> None:
-    """What a process remembers of the time of a state that is gone does not slow the new one."""
+    """A process that remembers the time of a state that is gone does not slow the new one."""
     worker = process(world, 600)
     worker.take()
     world.ahead += 30 * SECOND  # put right: the lane's time stays behind Redis' clock

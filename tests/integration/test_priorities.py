@@ -52,7 +52,7 @@ def send(app: Celery, *priorities: int) -> list[Any]:
 
 
 def process(system: System, *arguments: str) -> Any:
-    """What a command says, as JSON, of the database where no worker is."""
+    """The JSON that a command prints of the database where no worker is."""
     environment = {**os.environ, **system.environment, "WXCHECK_REDIS_URL": system.database_url(DATABASE)}
     ran = run([WXCHECK, *arguments, "--json"], system.directory, environment)
     assert ran.stdout, ran.stderr

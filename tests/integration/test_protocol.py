@@ -216,7 +216,7 @@ def test_who_asks_whether_to_send_a_body_is_told_at_once(port: int) -> None:
 
 
 def answered(port: int, pieces: Iterator[bytes]) -> tuple[bytes, int]:
-    """What is answered while ``pieces`` are sent, and how many bytes of them the listener took before it closed."""
+    """The answer while ``pieces`` are sent, and the number of their bytes that the listener took before it closed."""
     with closing(socket.create_connection(("127.0.0.1", port), timeout=20)) as connection:
         taken = 0
         try:

@@ -62,7 +62,7 @@ def push(trace_id: str, errmsg: str = "") -> Push:
 
 
 def messages(store: redis.Redis) -> list[dict[str, Any]]:
-    """What is on the queue, the first one that a worker gets first."""
+    """The messages on the queue, the one that a worker gets next first."""
     return [json.loads(message) for message in reversed(store.lrange(PUSH_QUEUE, 0, -1))]
 
 

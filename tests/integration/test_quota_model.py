@@ -301,7 +301,7 @@ class SteadyClock(RuleBasedStateMachine):
 
     @rule(fates=FATES)
     def redis_restarts_with_an_old_state(self, fates: list[tuple[Any, ...]]) -> None:
-        """What was sent since the last save is forgotten."""
+        """Redis forgets the calls since its last save."""
         names = [keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES]
         saved = {name: self.raw.dump(name) for name in names}
         model = (self.in_force, self.cut, self.cut_until, self.closed_until)
@@ -378,7 +378,7 @@ class SteadyClock(RuleBasedStateMachine):
     @precondition(lambda self: self.steady and self.program.text_per_day == 10**6)
     @rule(who=WHO)
     def after_a_long_rest_a_permit_comes(self, who: int) -> None:
-        """What is gone does not count for ever."""
+        """Calls that are over do not count for ever."""
         process = self.who(who)
         pause = process.quota.pause
         self.world.pass_time(self.world.last_event - self.world.now)

@@ -41,7 +41,7 @@ def parking(store: redis.Redis) -> Parking:
 
 
 def read(store: redis.Redis, later: float = 0.0, **latest: float) -> dict[str, Any]:
-    """What is stuck, in so many seconds."""
+    """The things that are stuck, in so many seconds."""
     fields = {f"moved|{place}": at for place, at in latest.items()}
     return StuckReader(store, FINISH_LEASE).read(time.time() + later, fields, {0: Counter()}, [])
 

@@ -77,8 +77,8 @@ class Canvas:
 
 @dataclasses.dataclass
 class Outcome:
-    """What became of a canvas: the ids of its tasks and how they ended, in the shape of :attr:`Canvas.ends`; None of
-    one that has not. ``token``: what its runs are written down under."""
+    """The ids of a canvas's tasks and how they ended, in the shape of :attr:`Canvas.ends`; None of
+    one that has not. ``token``: the name that its runs are written down under."""
 
     token: str
     ids: list[Any]
@@ -110,19 +110,19 @@ class Kit:
         return self._task("upload", self.content(directives))
 
     def publish(self) -> Signature:
-        """What follows a verdict."""
+        """A step that follows a verdict."""
         return self._task("publish")
 
     def album(self) -> Signature:
-        """What follows several."""
+        """A step that follows several."""
         return self._task("album")
 
     def archive(self) -> Signature:
-        """What follows whatever is there."""
+        """A step that follows any result."""
         return self._task("archive")
 
     def hide(self) -> Signature:
-        """What follows a failure, and ..."""
+        """A step that follows a failure, and ..."""
         return self._task("hide")
 
     def report(self) -> Signature:
@@ -130,7 +130,7 @@ class Kit:
         return self._task("report")
 
     def failing(self) -> str:
-        """What has a check fail for good, after one call: a text when that is answered, a picture by its push."""
+        """The directive by which a check fails for good after one call: a text by its answer, a picture by its push."""
         return "errcode=40003" if self.kind == "text" else "unfetchable"
 
     def _task(self, name: str, *args: Any) -> Signature:
@@ -302,7 +302,7 @@ CANVASES: list[Canvas] = _canvases()
 
 
 def faults(canvas: Canvas, outcome: Outcome, runs: list[dict[str, Any]]) -> list[str]:
-    """What is not as it should be with a canvas; ``runs``: those of its own that its application has written down."""
+    """The faults of a canvas; ``runs``: those of its own that its application has written down."""
     found = []
     if outcome.ends != list(canvas.ends):
         found.append(f"ended {outcome.ends}, not {list(canvas.ends)}")

@@ -99,7 +99,7 @@ def _waits(one: Sent) -> bool:
 
 
 def _end(task_id: str) -> str | None:
-    """How a task ended; None where it has not."""
+    """The end of a task; None where it has not ended."""
     result = AsyncResult(task_id, app=app)
     if not result.ready():
         return None

@@ -66,7 +66,7 @@ class Matrix:
         return {name: Outcome(**said) for name, said in json.loads(told).items()}
 
     def faults(self, outcomes: dict[str, Outcome]) -> dict[str, list[str]]:
-        """What is wrong with each canvas, and ``left`` over of all of them. To be asked once: it ends the workers, so
+        """The faults of each canvas, and ``left`` over of all of them. To be asked once: it ends the workers, so
         that what they have in hand ends or is back in its queue."""
         if all(None not in outcome.ends for outcome in outcomes.values()):
             eventually(lambda: not self.queued(), "every queue is empty")
@@ -93,7 +93,7 @@ class Matrix:
         return {name: length for name, length in lengths.items() if length}
 
     def left(self) -> list[str]:
-        """What is there still of checks that have ended, beside what expires."""
+        """The keys of checks that have ended, beside those that expire."""
         found = [f"{length} messages in {name}" for name, length in self.queued().items()]
         urls = {self.system.redis_url, self.system.broker_url, self.system.results_url}
         for url in sorted(url for url in urls if url.startswith("redis:")):

@@ -88,7 +88,7 @@ HEALTHY_RATES: dict[str, float] = {
 
 @dataclass
 class Fault:
-    """What is wrong, and which alert is about it.
+    """A fault, and the alert that tells it.
 
     ``change`` makes healthy numbers faulty. ``rates``: of totals, a minute, where they are not the healthy ones.
     ``requests``: to each endpoint, a minute.

@@ -38,7 +38,7 @@ _FLAGS = [
 
 
 class Device(NamedTuple):
-    """What a page is looked at with; sizes in CSS pixels."""
+    """The device that shows a page; sizes in CSS pixels."""
 
     width: int
     height: int

@@ -84,13 +84,13 @@ def time_comes(system: System, key: str, *members: str) -> None:
 
 
 def runs(system: System, name: str | None = None) -> list[dict[str, Any]]:
-    """What the application's tasks wrote down."""
+    """The runs that the application's tasks wrote down."""
     every = [json.loads(run) for run in system.redis.lrange("application:runs", 0, -1)]
     return [run for run in every if name is None or run["name"] == name]
 
 
 def media_push(trace_id: str, appid: str = APPID, **changes: Any) -> dict[str, Any]:
-    """What a version 2 push says that lets a picture pass; ``changes`` of None leave a field out."""
+    """The content of a version 2 push that lets a picture pass; ``changes`` of None leave a field out."""
     message = {
         "ToUserName": "gh_0123456789ab",
         "FromUserName": "o4_platform",

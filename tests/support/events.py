@@ -60,7 +60,7 @@ def said() -> Iterator[Said]:
 
 
 def unnamed() -> list[str]:
-    """Where the source writes into the log without a name: what only Python's own loggers do."""
+    """The places where the source writes into the log without a name, as only Python's own loggers do."""
     found: list[str] = []
     for folder in SPEAKERS:
         for module in sorted((ROOT / folder).rglob("*.py")):

@@ -82,7 +82,7 @@ class Forked:
 
 @functools.cache
 def _server() -> socket.socket:
-    """What starts the programs of this process; it ends with this one."""
+    """The process that starts the programs of this one, and ends with it."""
     control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     with theirs:

@@ -64,7 +64,7 @@ class LocalProcess:
         return self.process.wait(timeout)
 
     def errors(self) -> str:
-        """What it wrote to stderr."""
+        """Its output on stderr."""
         self._errors.seek(0)
         return self._errors.read()
 

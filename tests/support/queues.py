@@ -1,4 +1,4 @@
-"""What is in the broker's queues, on the shelf and in a worker's hands, as Redis has it."""
+"""Reads from Redis the messages in the broker's queues, on the shelf and in a worker's hands."""
 
 from __future__ import annotations
 
@@ -37,11 +37,11 @@ def taken_out(store: redis.Redis, queue: str) -> dict[str, Any]:
 
 
 def unacknowledged(store: redis.Redis) -> int:
-    """How many messages the workers have in hand."""
+    """The number of messages that the workers have in hand."""
     return int(store.zcard("wxcheck:unacked_index"))
 
 
 def on_shelf(store: redis.Redis, task_id: str) -> float | None:
-    """When a check on the shelf goes back to its queue (seconds since the epoch); None where it is not there."""
+    """The time at which a check leaves the shelf (seconds since the epoch); None where it is not there."""
     score = store.zscore("wxcheck:shelf", task_id)
     return None if score is None else float(score)

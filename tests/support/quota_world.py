@@ -141,7 +141,7 @@ class World:
         return max((at for at, _, _ in self._later), default=self.now)
 
     def count(self) -> int | None:
-        """What the platform counts for the day."""
+        """The platform's count of the day."""
         self.asked += 1
         return self.counted
 
@@ -174,7 +174,7 @@ class VirtualRun:
         return getattr(self._world.redis, name)
 
     def eval(self, _script: str, _number_of_keys: int) -> str:
-        """What :func:`store.connection.run_id` asks."""
+        """The answer to :func:`store.connection.run_id`."""
         return f"{self._world.run:040x}"
 
 

@@ -108,7 +108,7 @@ class RabbitMQ:
         self.server.thaw()
 
     def control(self, *arguments: str) -> str:
-        """What ``rabbitmqctl`` prints; takes a second or two."""
+        """The output of ``rabbitmqctl``; takes a second or two."""
         command = [str(SERVER.with_name("rabbitmqctl")), "--quiet", *arguments]
         done = subprocess.run(
             command, env={**os.environ, **self._environment}, capture_output=True, text=True, timeout=60, check=False
@@ -122,13 +122,13 @@ class RabbitMQ:
         return f"amqp://guest:guest@127.0.0.1:{port}//"
 
     def held(self, queues: Iterable[str]) -> dict[str, int]:
-        """How many messages each of ``queues`` has, those in consumers' hands with them."""
+        """The number of messages in each of ``queues``, those in consumers' hands with them."""
         lines = [line.split("\t") for line in self.control("list_queues", "name", "messages").splitlines()]
         found = {line[0]: line[1] for line in lines if len(line) > 1}
         return {queue: int(found.get(queue, "0")) for queue in queues}
 
     def length(self, queue: str) -> int:
-        """How many messages of ``queue`` wait, those in a consumer's hands left out; 0 where there is no such queue."""
+        """The number of messages waiting in ``queue``, without those in a consumer's hands; 0 without such a queue."""
         with Connection(self.url) as connection, connection.channel() as channel:
             try:
                 return int(channel.queue_declare(queue, passive=True).message_count)

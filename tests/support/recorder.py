@@ -88,5 +88,5 @@ class Recorder:
         return {"errcode": 0, "errmsg": "ok", **({"trace_id": uuid.uuid4().hex} if parts.path == MEDIA_PATH else {})}
 
     def contents(self, appid: str | None = None, path: str = TEXT_PATH) -> list[str]:
-        """What arrived at ``path``, in its order; of one appId, or of all."""
+        """The contents that arrived at ``path``, in their order; of one appId, or of all."""
         return [seen.content for seen in list(self.arrivals) if seen.path == path and appid in (None, seen.appid)]

@@ -1,4 +1,4 @@
-"""What a sweep brings on, a kind at a time."""
+"""Sweeps one kind of thing at a time."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ if TYPE_CHECKING:
 
 
 def overdue(parking: Parking, store: redis.Redis, limit: int) -> list[Parked]:
-    """Of the checks that wait, at most ``limit`` that are due."""
+    """At most ``limit`` of the waiting checks that are due."""
     return parking.overdue(look(store, limit).checks)
 
 
 def taken_off(shelf: Shelf, store: redis.Redis, limit: int) -> list[Shelved]:
-    """Of the checks on the shelf, at most ``limit`` whose time has come."""
+    """At most ``limit`` of the checks on the shelf whose time has come."""
     return shelf.due(look(store, limit).shelved)

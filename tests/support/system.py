@@ -145,11 +145,11 @@ class System:
         return stats
 
     def calls(self, path: str) -> int:
-        """How often the platform was called at ``path``."""
+        """The number of calls to the platform at ``path``."""
         return int(self.sandbox_stats()["calls"].get(path, 0))
 
     def counters(self) -> dict[str, int]:
-        """What the cluster counted."""
+        """The counts of the cluster."""
         return {str(event): int(number) for event, number in self.redis.hgetall("wxcheck:counters").items()}
 
     def database_url(self, number: int) -> str:

@@ -22,7 +22,7 @@ from tests.support.ports import free_port
 
 @dataclass(frozen=True)
 class Tls:
-    """What a Redis is started with, beside its plain port, and where it speaks TLS then."""
+    """The options of a Redis that speaks TLS beside its plain port, and the port for that."""
 
     options: list[str]
     port: int

@@ -1,4 +1,4 @@
-"""Where the store, the broker and the results are: each arrangement that docs/guarantees.md allows, with real servers.
+"""Each arrangement of store, broker and results that docs/guarantees.md allows, with real servers.
 
 A :class:`tests.support.system.System` is started on one of them: ``System(directory, topology="rabbitmq")``.
 """

@@ -28,7 +28,7 @@ class World:
         return {"at": 7.0, "reading": self.reads, "stale_seconds": 0, "troubles": []}
 
     def looks(self, number: int = 1) -> list[dict[str, Any]]:
-        """What so many are told who look at once."""
+        """The answers to ``number`` browsers that look at once."""
 
         async def look() -> list[bytes]:
             return [body.plain for body in await asyncio.gather(*[self.latest.body() for _ in range(number)])]

@@ -19,7 +19,7 @@ from tests.support.processes import eventually
 
 
 class Written:
-    """What a handler wrote."""
+    """A handler that keeps its lines."""
 
     def __init__(self) -> None:
         self._stream = io.StringIO()

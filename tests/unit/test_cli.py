@@ -83,7 +83,7 @@ command()
 
 
 def answered(answer: str) -> subprocess.CompletedProcess[str]:
-    """What becomes of a question on a terminal, where somebody types ``answer``."""
+    """The output of a question on a terminal, where somebody types ``answer``."""
     ours, theirs = pty.openpty()
     try:
         os.write(ours, answer.encode() + b"\n")

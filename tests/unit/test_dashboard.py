@@ -18,7 +18,7 @@ from tests.support.dashboard import DASHBOARD, PANELS, QUERIES
 
 
 def names() -> set[str]:
-    """Of every series that an endpoint tells, but for those that only Grafana's own functions read."""
+    """The name of every series that an endpoint tells, but for those that only Grafana's own functions read."""
     numbers = healthy() | {"troubles": [{"key": "a", "level": "bad"}]}
     numbers["lanes"][0]["opens_at"] = 1764158460.0
     text = Metrics().exposition(list(families(numbers, {}))).decode()

@@ -342,7 +342,7 @@ def test_a_setting_above_what_the_platform_grants_is_named() -> None:
 
 
 def raised(*causes: BaseException) -> requests.RequestException:
-    """What requests raises, with what lies below it, the outermost first."""
+    """The error that requests raises, with those below it, the outermost first."""
     outer: BaseException | None = None
     for cause in reversed(causes):
         cause.__context__ = outer

@@ -20,7 +20,7 @@ NOW = 1_800_000_000.0
 
 
 def numbers() -> dict[str, Any]:
-    """Of a system that is well."""
+    """The numbers of a system that is well."""
     lane = {
         "appid": APPID,
         "minute": {"used": 1, "limit": 4000},

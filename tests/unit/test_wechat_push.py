@@ -140,7 +140,7 @@ def test_a_published_push_with_one_bit_of_its_encrypt_changed_is_refused(name: s
 
 @pytest.mark.parametrize("name", ["post_aes_json", "third_party_platform_xml", "v1_ok_json", "v2_pass_xml"])
 def test_one_bit_changed_anywhere_in_a_body_never_changes_what_it_says(name: str) -> None:
-    """What stands beside Encrypt is not signed; it is not believed either."""
+    """Fields beside Encrypt are not signed, and not believed either."""
     vector = ALL[name]
     mini, params, now = vector_program(vector), vector_params(vector), int(vector["timestamp"])
     body = vector_body(vector)
@@ -662,7 +662,7 @@ USERS_OWN = [
 
 
 def customers_message(content: str, form: str) -> bytes:
-    """What a user wrote to the Mini Program, as the platform passes it on: it escapes less than it has to."""
+    """A user's message to the Mini Program, as the platform passes it on: it escapes less than it has to."""
     if form == "json":
         quoted = content.replace("\\", "\\\\").replace('"', '\\"')
         return f'{{"ToUserName":"gh_1","MsgType":"text","Content":"{quoted}","MsgId":1}}'.encode("utf-8", "replace")
