@@ -16,7 +16,7 @@ from status.words import printable
 from store import keys
 from store.connection import connect
 from store.parked.parked import Kept
-from worker.messages import decode_half
+from worker.messages import decode_kept
 from wxcheck import SENT_AT_HEADER, CheckError
 
 if TYPE_CHECKING:
@@ -195,7 +195,7 @@ def _member(
 def _of_kept(kept: Kept | None) -> tuple[str | None, float | None]:
     if kept is None:
         return None, None
-    half = decode_half(kept)
+    half = decode_kept(kept)
     return half.kind, (half.rest.get("headers") or {}).get(SENT_AT_HEADER)
 
 

@@ -24,7 +24,7 @@ from store.quota.permit import Snooze, Start
 from store.quota.permits import BACKFILL_PRIORITY, STORE_PAUSE
 from store.records.digest import digest_of
 from store.records.endings import decode_ending, encode_ending
-from store.records.records import Lost, Over, Standing, Taken, standing
+from store.records.records import Lost, Over, RecordState, Taken, record_state
 from tasks.base import Concluded, EndingTask
 from tasks.taken import forget_result, refuse_taken
 from wechat.answers import Answer, TokenRefused, Unanswered
@@ -114,7 +114,7 @@ class CheckTask(EndingTask):
             return ended  # nothing follows before the end, which says whether this run may end it
         task_id = self.request.id
         try:
-            encoded, anew = self.insist(partial(self.runtime.records.conclude, task_id, run, encode_ending(ended)))
+            encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
             if anew:
                 forget_result(self)
         except Taken:
@@ -130,7 +130,7 @@ class CheckTask(EndingTask):
 
     def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
         try:
-            self.runtime.records.conclude(task_id, run, encode_ending(retval))
+            self.runtime.records.note_ending(task_id, run, encode_ending(retval))
         except (Over, Lost, Taken) as error:
             log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
 
@@ -138,31 +138,31 @@ class CheckTask(EndingTask):
         if not run.is_recorded and not run.is_one_step:
             # Celery has failed the check before it ran
             try:
-                self.runtime.records.conclude(task_id, run, encode_ending(retval))
+                self.runtime.records.note_ending(task_id, run, encode_ending(retval))
             except (Over, Lost) as other:
                 return isinstance(other, Over)
             except Taken:
                 pass  # its end says so
-        said = self.runtime.records.end(task_id, run)
+        said = self.runtime.records.end_check(task_id, run)
         if said == "repeated":
             log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
         elif said == "taken":
             # it failed before it was to be sent; what that sets going goes out, and no result is stored
-            self.runtime.records.refuse(run)
+            self.runtime.records.end_message(run)
             self.runtime.statistics.ended(retval, task_id, run.appid)
         elif said == "ended":
             self.runtime.statistics.ended(retval, task_id, run.appid)
         return said != "lost"
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
-        self.runtime.records.release(task_id, run.token)
+        self.runtime.records.give_up_lease(task_id, run.token)
 
     def _look(self) -> None:
         """Looks what became of a check whose message comes again, before it costs a permit."""
         run = self.this_run
         state = self.runtime.records.look(self.request.id, run.digest)
         if state in ("concluded", "cancelled"):
-            self._take_up(self.runtime.records.begin(self.request.id, run.token, 0, run.digest), 0)
+            self._take_up(self.runtime.records.lease(self.request.id, run.token, 0, run.digest), 0)
         elif state == "taken":
             refuse_taken(self)
         elif state != "go":
@@ -171,15 +171,15 @@ class CheckTask(EndingTask):
     def _admit(self, start: Start, seconds: float) -> None:
         """Lets the one run pass that may send the check, with a call that is over after ``seconds``."""
         if start.standing is not None:
-            self._take_up(standing(start.standing), seconds)
+            self._take_up(record_state(start.standing), seconds)
 
-    def _take_up(self, found: Standing, seconds: float) -> None:
+    def _take_up(self, found: RecordState, seconds: float) -> None:
         run = self.this_run
         while found.state == "busy":
             # it may be a run that died; if not, this one finds that it is done
             if self._shelve(time.time() + found.seconds, why="busy") != "free":
                 raise Ignore
-            found = self.runtime.records.begin(self.request.id, run.token, seconds, run.digest)
+            found = self.runtime.records.lease(self.request.id, run.token, seconds, run.digest)
         if found.state == "taken":
             refuse_taken(self)
         if found.state in ("waiting", "done"):
@@ -251,7 +251,7 @@ class CheckTask(EndingTask):
 
     def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
         try:
-            if self.this_run.is_recorded and self.runtime.records.release(self.request.id, self.this_run.token):
+            if self.this_run.is_recorded and self.runtime.records.give_up_lease(self.request.id, self.this_run.token):
                 raise CheckCancelled
         except STORE_AWAY as error:
             said = f"{type(error).__name__}; its lease ends"

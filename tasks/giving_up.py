@@ -35,7 +35,7 @@ def note_refusal(task: Task, run: Run, task_id: str, retval: Any, error: RedisEr
         if isinstance(task.backend, Backend):
             task.backend.give_up_chord(run)
         task.keep_ending(run, task_id, retval)
-        run.refusals = task.runtime.records.refused(task_id)
+        run.refusals = task.runtime.records.count_refusal(task_id)
     except RedisError as more:
         # what cannot be counted for good is given up at once
         run.refusals = 1 if passes(more) else REFUSALS

@@ -15,7 +15,7 @@ from wechat.checks import media_check
 from wechat.verdicts import NoVerdict, accepted_trace_id
 from worker.celery import app
 from worker.celery_parts.request import ParkedCheck
-from worker.messages import keep_half
+from worker.messages import keep_message
 from wxcheck import CHECK_MEDIA, WAITING
 
 if TYPE_CHECKING:
@@ -62,7 +62,7 @@ def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
     waiting = ParkedCheck(trace_id, since, since + settings.push_timeout)
     # the kind is not in the push; the finish takes it from here
     with_arguments = settings.dead_letter_days > 0 and settings.dead_letter_content
-    kept = keep_half(task, check.appid, trace_id, check.kind, with_arguments=with_arguments)
+    kept = keep_message(task, check.appid, trace_id, check.kind, with_arguments=with_arguments)
     shown, run = _shown_waiting(task, waiting), task.this_run
     park = partial(task.runtime.parking.park, check.appid, trace_id, task_id, kept, run.token, shown, run.delivery)
     try:

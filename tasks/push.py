@@ -30,7 +30,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
     """
     delivery = delivery_of(self.request.delivery_info)
     try:
-        what, parked = self.runtime.parking.push(appid, push, delivery)
+        what, parked = self.runtime.parking.match_push(appid, push, delivery)
     except STORE_AWAY:
         self.give_back()
     self.runtime.statistics.moved(PUSH_QUEUE)
@@ -61,7 +61,7 @@ class FinishTask(EndingTask):
             ended = "cancelled"
         if not _names_its_check(kwargs):
             return True  # nobody's: Celery has refused it for that
-        if self.runtime.parking.finished(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
+        if self.runtime.parking.end(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
             self.runtime.statistics.ended(retval, task_id, kwargs["appid"])
         else:
             identity = {"task_id": task_id, "trace_id": kwargs["trace_id"], "appid": kwargs["appid"]}
@@ -69,7 +69,7 @@ class FinishTask(EndingTask):
         return True
 
     def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
-        self.runtime.parking.unclaim(kwargs["appid"], kwargs["trace_id"], run.token)
+        self.runtime.parking.give_up_claim(kwargs["appid"], kwargs["trace_id"], run.token)
 
 
 def _names_its_check(kwargs: Any) -> bool:
@@ -82,7 +82,9 @@ def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdic
     self.this_run.appid = appid
     try:
         cancelled = CANCELLED if getattr(self.request, "wxcheck_revoked", False) else None
-        claim = partial(self.runtime.parking.claim, appid, trace_id, self.request.id, self.this_run.token, cancelled)
+        claim = partial(
+            self.runtime.parking.claim_finish, appid, trace_id, self.request.id, self.this_run.token, cancelled
+        )
         outcome = self.insist(claim)
     except STORE_AWAY:
         self.give_back()

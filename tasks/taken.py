@@ -34,7 +34,7 @@ def refuse_taken(task: Task) -> NoReturn:
         task.backend._fail_chain(request.chain, failure)
         if request.errbacks:
             task.backend._call_task_errbacks(request, failure, None)
-        task.insist(partial(task.runtime.records.refuse, run))
+        task.insist(partial(task.runtime.records.end_message, run))
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         if passes(error):
             run.is_ending = False

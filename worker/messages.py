@@ -51,7 +51,7 @@ def without_this_run(rest: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in rest.items() if name not in OF_THIS_RUN}
 
 
-class HalfDone(NamedTuple):
+class KeptMessage(NamedTuple):
     """What :class:`Kept` says."""
 
     #: the rest of the check's message
@@ -62,7 +62,7 @@ class HalfDone(NamedTuple):
     arguments: tuple[list[Any], dict[str, Any]] | None
 
 
-def keep_half(task: Task, appid: str, trace_id: str, kind: str, *, with_arguments: bool) -> Kept:
+def keep_message(task: Task, appid: str, trace_id: str, kind: str, *, with_arguments: bool) -> Kept:
     """What is to be kept of the media check that ``task`` runs.
 
     Where the store's Redis is the broker, that is its finish, ready to go on its queue: made now by Celery itself, it
@@ -93,8 +93,8 @@ def arguments_of_finish(appid: str, trace_id: str, kind: str) -> dict[str, Any]:
     return {"appid": appid, "trace_id": trace_id, "kind": kind}
 
 
-def decode_half(kept: Kept) -> HalfDone:
-    """What :func:`keep_half` made."""
+def decode_kept(kept: Kept) -> KeptMessage:
+    """What :func:`keep_message` made."""
     message: dict[str, Any] = json.loads(kept.text)
     again = json.loads(kept.arguments) if kept.arguments else None
     if kept.is_message:
@@ -105,12 +105,12 @@ def decode_half(kept: Kept) -> HalfDone:
         rest, kind = message, message.pop("kind")
     if again is not None:
         rest["priority"] = again[2]
-    return HalfDone(rest, kind, (again[0], again[1]) if again is not None else None)
+    return KeptMessage(rest, kind, (again[0], again[1]) if again is not None else None)
 
 
 def unfinished_message(kept: Kept) -> dict[str, Any]:
     """The message of a media check, to be published again; only its name where its arguments were not kept."""
-    half = decode_half(kept)
+    half = decode_kept(kept)
     if half.arguments is None:
         return {"name": CHECK_MEDIA}
     args, kwargs = half.arguments

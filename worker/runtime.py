@@ -30,7 +30,7 @@ from store.watch.reporter import Reporter
 from store.watch.statistics import Statistics
 from wechat.http import Http
 from worker.call import Credential, Platform, TokenCalls
-from worker.messages import arguments_of_finish, decode_half, publish
+from worker.messages import arguments_of_finish, decode_kept, publish
 
 if TYPE_CHECKING:
     from celery import Celery
@@ -148,6 +148,6 @@ def publish_finish(app: Celery, parked: Parked) -> None:
         OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
     """
     if parked.rest:
-        half = decode_half(Kept(parked.rest))
+        half = decode_kept(Kept(parked.rest))
         check = arguments_of_finish(parked.appid, parked.trace_id, half.kind)
         publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)

@@ -110,12 +110,12 @@ class Parking:
         self._push_timeout = push_timeout
         self._lease = lease
         self._park = script(redis, "store/parked/park")
-        self._push = script(redis, "store/parked/match_push")
+        self._match_push = script(redis, "store/parked/match_push")
         self._cancel = script(redis, "store/parked/cancel")
         self._overdue = script(redis, "store/parked/overdue")
-        self._claim = script(redis, "store/parked/claim_finish")
-        self._unclaim = script(redis, "store/parked/give_up_claim")
-        self._finished = script(redis, "store/parked/end_parked")
+        self._claim_finish = script(redis, "store/parked/claim_finish")
+        self._give_up_claim = script(redis, "store/parked/give_up_claim")
+        self._end = script(redis, "store/parked/end_parked")
 
     def park(
         self,
@@ -155,13 +155,15 @@ class Parking:
         note_acknowledged(delivery)
         return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
 
-    def push(self, appid: str, push: dict[str, Any], delivery: Delivery | None = None) -> tuple[str, Parked | None]:
+    def match_push(
+        self, appid: str, push: dict[str, Any], delivery: Delivery | None = None
+    ) -> tuple[str, Parked | None]:
         """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
         first case its check, unless the finish of that was on its way before. ``delivery``: the message that brought
         it, to be acknowledged."""
         trace_id = push["trace_id"]
         member = member_of(appid, trace_id)
-        what, *found = self._push(
+        what, *found = self._match_push(
             keys=[
                 *(keys.check(member), keys.DUE, keys.COUNTERS, keys.kept(member)),
                 *(keys.UNACKED, keys.UNACKED_INDEX),
@@ -254,7 +256,7 @@ class Parking:
             every.append(None if text is None else Kept(message, arguments, is_message=form == "finish"))
         return every
 
-    def claim(
+    def claim_finish(
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
     ) -> Outcome | None:
         """What ended the wait of a check, for the one run that may finish it; None for every other one. ``instead``
@@ -262,14 +264,14 @@ class Parking:
         member = member_of(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
         claim_keys = [keys.check(member), keys.DUE, keys.HANGING, keys.kept(member)]
-        outcome = self._claim(keys=claim_keys, args=args)
+        outcome = self._claim_finish(keys=claim_keys, args=args)
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
-    def unclaim(self, appid: str, trace_id: str, run: str) -> None:
+    def give_up_claim(self, appid: str, trace_id: str, run: str) -> None:
         """Gives up the claim of a finish, which comes back."""
-        self._unclaim(keys=[keys.check(member_of(appid, trace_id))], args=[run])
+        self._give_up_claim(keys=[keys.check(member_of(appid, trace_id))], args=[run])
 
-    def finished(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
+    def end(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
         """Ends a check, its result being stored, and publishes what follows; may be said again. False where another
         run has claimed it since, and then nothing is published."""
         member = member_of(appid, trace_id)
@@ -282,7 +284,7 @@ class Parking:
             keys.HANGING,
         ]
         args: Arguments = [member, run.token, ended, KEEP_ENDED]
-        return commit(self._redis, run, self._finished, check_keys, args, keys.record(task_id)) == "ended"
+        return commit(self._redis, run, self._end, check_keys, args, keys.record(task_id)) == "ended"
 
     def now(self) -> float:
         """Redis' clock, which all times of the store are by, in seconds since the epoch."""

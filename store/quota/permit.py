@@ -59,7 +59,7 @@ class Start:
     standing: list[Any] | None = None
 
 
-class Known:
+class LaneView:
     """What this process knows of a lane; its claims outlive a loss of the state in Redis."""
 
     def __init__(self) -> None:

@@ -20,7 +20,7 @@ from config.logs import Log
 from store import keys
 from store.connection import STORE_AWAY
 from store.quota import clock
-from store.quota.permit import Known, Permit, Snooze, Start
+from store.quota.permit import LaneView, Permit, Snooze, Start
 from store.records.records import KEEP_SENDING, MARGIN
 from store.scripts import script
 from wechat.errcodes import Meaning
@@ -84,7 +84,7 @@ class Quota:
         self._rates = rates
         self._counted = counted
         self._timeout = call_timeout + START
-        self._known: dict[tuple[str, Lane], Known] = {}
+        self._known: dict[tuple[str, Lane], LaneView] = {}
         self._take = script(redis, "store/quota/take")
         self._start = script(redis, "store/quota/reserve")
         self._close = script(redis, "store/quota/close")
@@ -195,8 +195,8 @@ class Quota:
             known.asks = 0
             known.claim(used)
 
-    def _of(self, appid: str, lane: Lane) -> Known:
-        return self._known.setdefault((appid, lane), Known())
+    def _of(self, appid: str, lane: Lane) -> LaneView:
+        return self._known.setdefault((appid, lane), LaneView())
 
     def _end(self, permit: Permit, at: float | None) -> None:
         known = self._of(*permit.key)
@@ -284,7 +284,7 @@ class Quota:
             over_by=before + seconds + self._timeout,
         )
 
-    def _learn(self, known: Known, epoch: int, day: int, used: int, *, shown: int) -> None:
+    def _learn(self, known: LaneView, epoch: int, day: int, used: int, *, shown: int) -> None:
         if epoch:
             known.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
 

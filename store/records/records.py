@@ -37,7 +37,7 @@ MARGIN = 10.0
 State = Literal["go", "anew", "busy", "concluded", "cancelled", "waiting", "done", "taken"]
 
 
-class Standing(NamedTuple):
+class RecordState(NamedTuple):
     """What a run that is about to send a check finds."""
 
     #: go (send it) | anew (send it; one with other content ended by its task id, whose result may be stored yet)
@@ -68,12 +68,12 @@ class Records:
     def __init__(self, redis: Redis, visibility_timeout: float) -> None:
         self._redis = redis
         self._keep_done = round(max(KEEP_DONE * visibility_timeout, KEEP_DONE_LEAST))
-        self._begin = script(redis, "store/records/lease")
-        self._conclude = script(redis, "store/records/note_ending")
-        self._release = script(redis, "store/records/give_up_lease")
-        self._refused = script(redis, "store/records/count_refusal")
-        self._refuse = script(redis, "store/outbox/end_message")
-        self._end = script(redis, "store/records/end_check")
+        self._lease = script(redis, "store/records/lease")
+        self._note_ending = script(redis, "store/records/note_ending")
+        self._give_up_lease = script(redis, "store/records/give_up_lease")
+        self._count_refusal = script(redis, "store/records/count_refusal")
+        self._end_message = script(redis, "store/outbox/end_message")
+        self._end_check = script(redis, "store/records/end_check")
 
     def look(self, task_id: str, digest: str = "") -> State:
         """How a check stands whose message comes again, as far as can be told without taking it; go: nothing is known
@@ -89,12 +89,12 @@ class Records:
             return cast("State", state)
         return "concluded" if ending else "cancelled" if cancelled else "go"
 
-    def begin(self, task_id: str, run: str, seconds: float, digest: str = "") -> Standing:
+    def lease(self, task_id: str, run: str, seconds: float, digest: str = "") -> RecordState:
         """To be asked right before a call that is over after ``seconds``."""
         args: Arguments = [run, seconds + MARGIN, KEEP_SENDING, digest]
-        return standing(self._begin(keys=[keys.record(task_id)], args=args))
+        return record_state(self._lease(keys=[keys.record(task_id)], args=args))
 
-    def conclude(self, task_id: str, run: Run, ending: str) -> tuple[str, bool]:
+    def note_ending(self, task_id: str, run: Run, ending: str) -> tuple[str, bool]:
         """Notes the ending of a check (:mod:`store.records.endings`) before anything follows from it; the one that
         counts, for a run before this one may have noted another, and whether the result of a check with other
         content may be stored yet.
@@ -103,7 +103,7 @@ class Records:
             Over, Lost, Taken: nothing may follow from it.
         """
         args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_CONCLUDED, run.digest]
-        said, *counts = self._conclude(keys=[keys.record(task_id)], args=args)
+        said, *counts = self._note_ending(keys=[keys.record(task_id)], args=args)
         match said:
             case "concluded" | "anew":
                 return str(counts[0]), said == "anew"
@@ -117,20 +117,20 @@ class Records:
         """Whether ``run`` sends the check, and no other one has it since."""
         return self._redis.hmget(keys.record(task_id), "state", "run") == ["sending", run]
 
-    def release(self, task_id: str, run: str) -> bool:
+    def give_up_lease(self, task_id: str, run: str) -> bool:
         """Says that the check comes back later; True where it does not, for it has been cancelled since: ``run`` has it
         still, and ends it."""
-        return bool(self._release(keys=[keys.record(task_id)], args=[run]))
+        return bool(self._give_up_lease(keys=[keys.record(task_id)], args=[run]))
 
-    def refuse(self, run: Run) -> None:
+    def end_message(self, run: Run) -> None:
         """Ends a message that is of no check of its own: what follows is published, and no result is stored."""
-        settle(self._redis, run, self._refuse)
+        settle(self._redis, run, self._end_message)
 
-    def refused(self, task_id: str) -> int:
+    def count_refusal(self, task_id: str) -> int:
         """Counts that the store has refused to end a check, and says how often that is now."""
-        return int(self._refused(keys=[keys.record(task_id)], args=[KEEP_CONCLUDED]))
+        return int(self._count_refusal(keys=[keys.record(task_id)], args=[KEEP_CONCLUDED]))
 
-    def end(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated", "taken"]:
+    def end_check(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated", "taken"]:
         """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
 
         lost: this run has it no more, repeated: it ended or waits by another run, taken: a check with other content is
@@ -139,16 +139,16 @@ class Records:
         record = keys.record(task_id)
         end_keys = [record, keys.shelved(task_id), keys.SHELF]
         args: Arguments = [run.token, self._keep_done, task_id, int(run.is_recorded), run.digest]
-        said = commit(self._redis, run, self._end, end_keys, args, record)
+        said = commit(self._redis, run, self._end_check, end_keys, args, record)
         return cast("Literal['ended', 'lost', 'repeated', 'taken']", said)
 
 
-def standing(said: list[str]) -> Standing:
+def record_state(said: list[str]) -> RecordState:
     """What ``begin.lua`` says."""
     state, *more = said
     match state:
         case "busy":
-            return Standing(state, seconds=float(more[0]))
+            return RecordState(state, seconds=float(more[0]))
         case "concluded":
-            return Standing(state, ending=more[0])
-    return Standing(cast("State", state))
+            return RecordState(state, ending=more[0])
+    return RecordState(cast("State", state))

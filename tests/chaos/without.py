@@ -90,8 +90,8 @@ def _record() -> None:
 
 def _ending() -> None:
     """The end of a check is not noted before its result is stored: a run that comes after one that died asks again."""
-    conclude = Records.conclude
-    Records.conclude = lambda self, task_id, run, _: conclude(self, task_id, run, "")
+    conclude = Records.note_ending
+    Records.note_ending = lambda self, task_id, run, _: conclude(self, task_id, run, "")
 
 
 def _commit() -> None:
@@ -147,7 +147,7 @@ def _store() -> None:
 
 def _early() -> None:
     """A push that comes before its check is parked is not kept."""
-    push = Parking.push
+    push = Parking.match_push
 
     def dropped(self: Parking, appid: str, told: dict[str, Any], *more: Any) -> Any:
         what, parked = push(self, appid, told, *more)
@@ -157,7 +157,7 @@ def _early() -> None:
             self._redis.zrem(keys.DUE, member)
         return what, parked
 
-    Parking.push = dropped
+    Parking.match_push = dropped
 
 
 def _answer() -> None:

@@ -166,7 +166,7 @@ def test_a_redis_that_takes_no_writes_is_taken_for_one_that_is_away(
         system.redis.bgsave()
         eventually(lambda: system.redis.info("persistence")["rdb_last_bgsave_status"] == "err", "it cannot be written")
     records = Records(system.redis, 60)
-    for write in (lambda: system.redis.set("any", "other"), lambda: records.begin("task", "run", 5)):
+    for write in (lambda: system.redis.set("any", "other"), lambda: records.lease("task", "run", 5)):
         with pytest.raises(STORE_AWAY) as refused:
             write()
         assert code in (refused.value.status_code or "")

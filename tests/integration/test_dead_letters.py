@@ -178,8 +178,8 @@ def bury(store: redis.Redis, task_id: str, *, size: int = 0, letters: DeadLetter
     run = run_named(task_id)
     (letters or DeadLetters(store, 7, with_content=True)).keep(run, task_id, message(size), PushTimeout("t"))
     records = Records(store, 60)
-    records.begin(task_id, run.token, 5)
-    assert records.end(task_id, run) == "ended"
+    records.lease(task_id, run.token, 5)
+    assert records.end_check(task_id, run) == "ended"
 
 
 def kept(store: redis.Redis) -> list[str]:

@@ -83,17 +83,17 @@ def together(count: int, call: Any) -> list[Any]:
 
 def test_a_parked_check_is_finished_by_its_push(parking: Parking, park: Park) -> None:
     assert park("t1", "task-1") is False
-    what, parked = parking.push(APPID, PUSH)
+    what, parked = parking.match_push(APPID, PUSH)
     assert what == "matched"
     assert parked is not None
     assert (parked.task_id, parked.rest) == ("task-1", "{}")
-    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_a_push_that_comes_first_is_kept_for_its_check(parking: Parking, park: Park, store: redis.Redis) -> None:
-    assert parking.push(APPID, PUSH) == ("early", None)
+    assert parking.match_push(APPID, PUSH) == ("early", None)
     assert park("t1", "task-1") is True
-    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
     assert counted(store) == {"push_early": 1}
 
 
@@ -106,7 +106,7 @@ def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_f
         def act(number: int, trace_id: str = trace_id) -> bool:
             if number == 0:
                 return park(trace_id, f"task-{trace_id}")
-            return parking.push(APPID, {**PUSH, "trace_id": trace_id})[1] is not None
+            return parking.match_push(APPID, {**PUSH, "trace_id": trace_id})[1] is not None
 
         assert together(4, act).count(True) == 1
     assert counted(store)["push_repeated"] == 80
@@ -114,9 +114,9 @@ def test_of_many_pushes_and_a_check_at_the_same_time_exactly_one_publishes_the_f
 
 def test_the_first_of_two_different_pushes_counts(parking: Parking, park: Park, store: redis.Redis) -> None:
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
-    assert parking.push(APPID, {**PUSH, "isrisky": 1})[0] == "repeated"
-    outcome = parking.claim(APPID, "t1", "task-1", "run")
+    parking.match_push(APPID, PUSH)
+    assert parking.match_push(APPID, {**PUSH, "isrisky": 1})[0] == "repeated"
+    outcome = parking.claim_finish(APPID, "t1", "task-1", "run")
     assert outcome is not None
     assert outcome["push"]["isrisky"] == 0
     assert counted(store)["push_repeated"] == 1
@@ -124,22 +124,22 @@ def test_the_first_of_two_different_pushes_counts(parking: Parking, park: Park, 
 
 def test_a_finish_is_claimed_once_until_its_lease_is_over(parking: Parking, park: Park, store: redis.Redis) -> None:
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
-    claims = together(8, lambda number: parking.claim(APPID, "t1", "task-1", f"run-{number}"))
+    parking.match_push(APPID, PUSH)
+    claims = together(8, lambda number: parking.claim_finish(APPID, "t1", "task-1", f"run-{number}"))
     assert len([claim for claim in claims if claim]) == 1
     store.hset(keys.check("wx1:t1"), "claimed", 1)  # the run that claimed it died long ago
-    assert parking.claim(APPID, "t1", "task-1", "run") is not None
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") is not None
 
 
 def test_an_ended_check_is_not_claimed_again_and_leaves_a_mark_that_expires(
     parking: Parking, park: Park, store: redis.Redis
 ) -> None:
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
-    parking.claim(APPID, "t1", "task-1", "run")
-    parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
-    assert parking.claim(APPID, "t1", "task-1", "run") is None
-    assert parking.push(APPID, PUSH)[0] == "repeated"
+    parking.match_push(APPID, PUSH)
+    parking.claim_finish(APPID, "t1", "task-1", "run")
+    parking.end(APPID, "t1", "task-1", "done", run_named("run"))
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") is None
+    assert parking.match_push(APPID, PUSH)[0] == "repeated"
     left = set(store.scan_iter("*")) - {keys.COUNTERS}
     assert left == {keys.check("wx1:t1"), keys.record("task-1")}
     assert all(0 < store.ttl(key) <= 3600 for key in left)
@@ -152,7 +152,7 @@ def test_a_check_times_out_once_however_many_sweep(parking: Parking, park: Park,
     come_due(store)
     expired = [parked.task_id for swept in together(6, lambda _: overdue(parking, store, 100)) for parked in swept]
     assert sorted(expired) == sorted(f"task-{number}" for number in range(20))
-    assert parking.claim(APPID, "t0", "task-0", "run") == {"ended": "timeout"}
+    assert parking.claim_finish(APPID, "t0", "task-0", "run") == {"ended": "timeout"}
     assert counted(store)["push_missing"] == 20
 
 
@@ -160,16 +160,16 @@ def test_a_finish_that_hangs_is_published_again_when_its_lease_is_over(
     parking: Parking, park: Park, store: redis.Redis
 ) -> None:
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     assert overdue(parking, store, 10) == []
     come_due(store)
     assert [parked.task_id for parked in overdue(parking, store, 10)] == ["task-1"]
     assert overdue(parking, store, 10) == []
-    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking, store: redis.Redis) -> None:
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     come_due(store)
     assert overdue(parking, store, 10) == []
     assert set(store.scan_iter("*")) == {keys.COUNTERS}
@@ -179,10 +179,10 @@ def test_an_early_push_that_nobody_parks_is_dropped_and_counted(parking: Parking
 def test_parking_may_be_repeated_when_its_answer_was_lost(parking: Parking, park: Park, store: redis.Redis) -> None:
     assert park("t1", "task-1") is False
     assert park("t1", "task-1") is False
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     assert park("t1", "task-1") is True
-    parking.claim(APPID, "t1", "task-1", "run")
-    parking.finished(APPID, "t1", "task-1", "done", run_named("run"))
+    parking.claim_finish(APPID, "t1", "task-1", "run")
+    parking.end(APPID, "t1", "task-1", "done", run_named("run"))
     assert park("t1", "task-1") is False
     assert store.zcard(keys.DUE) == 0
 
@@ -193,25 +193,25 @@ def test_a_push_that_comes_between_the_time_out_and_its_finish_still_counts(
     park("t1", "task-1")
     come_due(store)
     assert len(overdue(parking, store, 10)) == 1
-    assert parking.push(APPID, PUSH) == ("matched", None)
-    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
+    assert parking.match_push(APPID, PUSH) == ("matched", None)
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") == {"ended": "done", "push": PUSH}
 
 
 def test_a_push_after_the_time_out_was_said_is_late(parking: Parking, park: Park, store: redis.Redis) -> None:
     park("t1", "task-1")
     come_due(store)
     overdue(parking, store, 10)
-    assert parking.claim(APPID, "t1", "task-1", "run") == {"ended": "timeout"}
-    assert parking.push(APPID, PUSH)[0] == "late"
-    parking.finished(APPID, "t1", "task-1", "timeout", run_named("run"))
-    assert parking.push(APPID, PUSH)[0] == "late"
+    assert parking.claim_finish(APPID, "t1", "task-1", "run") == {"ended": "timeout"}
+    assert parking.match_push(APPID, PUSH)[0] == "late"
+    parking.end(APPID, "t1", "task-1", "timeout", run_named("run"))
+    assert parking.match_push(APPID, PUSH)[0] == "late"
 
 
 def test_a_finish_that_hangs_is_published_again_ever_more_rarely(
     parking: Parking, park: Park, store: redis.Redis
 ) -> None:
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     waits = []
     for _ in range(3):
         come_due(store)
@@ -230,7 +230,7 @@ def test_a_trace_id_that_another_check_has_is_refused(parking: Parking, park: Pa
 def test_two_appids_may_have_the_same_trace_id(parking: Parking, park: Park) -> None:
     park("t1", "task-1", "wx1")
     park("t1", "task-2", "wx2")
-    _, parked = parking.push("wx2", PUSH)
+    _, parked = parking.match_push("wx2", PUSH)
     assert parked is not None
     assert parked.task_id == "task-2"
 
@@ -238,12 +238,12 @@ def test_two_appids_may_have_the_same_trace_id(parking: Parking, park: Park) -> 
 def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking, park: Park) -> None:
     assert parking.cancel("task-1") is None
     park("t1", "task-1")
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     assert parking.cancel("task-1") is None
 
 
 def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, park: Park, store: redis.Redis) -> None:
-    parking.push(APPID, PUSH)
+    parking.match_push(APPID, PUSH)
     park("t2", "task-2")
     waiting = parking.waiting(10)
     assert [(entry.state, entry.trace_id, entry.task_id) for entry in waiting] == [
@@ -314,7 +314,7 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
     parking: Parking, park: Park, store: redis.Redis
 ) -> None:
     park("t1", "task-1")
-    parking.push(APPID, {**PUSH, "trace_id": "t2"})
+    parking.match_push(APPID, {**PUSH, "trace_id": "t2"})
     Shelf(store).put("task-2", {}, until=1)
     Crowds(store).add("text", APPID)
     Rates(store).declare("text", 600)
@@ -342,5 +342,5 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
 
 
 def test_outcomes_are_json_values(parking: Parking, store: redis.Redis) -> None:
-    parking.push(APPID, {**PUSH, "errmsg": "下载错误"})
+    parking.match_push(APPID, {**PUSH, "errmsg": "下载错误"})
     assert json.loads(store.hget(keys.check("wx1:t1"), "outcome") or "")["push"]["errmsg"] == "下载错误"

@@ -50,7 +50,7 @@ def finishing(store: redis.Redis, parking: Parking) -> None:
     """A check whose push is here."""
     Records(store, FINISH_LEASE).begin("task", "sender", 5)
     parking.park(APPID, "t1", "task", Kept("{}"), "sender")
-    parking.push(APPID, {"trace_id": "t1"})
+    parking.match_push(APPID, {"trace_id": "t1"})
 
 
 TOO_LONG = LEASES * FINISH_LEASE + 1
@@ -63,17 +63,17 @@ def test_a_finish_that_never_runs_is_told_after_two_leases(store: redis.Redis, p
     assert read(store, LEASES * FINISH_LEASE - 5)["finishing"]["count"] == 0
     told = read(store, TOO_LONG)["finishing"]
     assert (told["count"], round(told["oldest_seconds"])) == (1, round(TOO_LONG))
-    parking.claim(APPID, "t1", "task", "run")
-    parking.finished(APPID, "t1", "task", "done", run_named("run"))
+    parking.claim_finish(APPID, "t1", "task", "run")
+    parking.end(APPID, "t1", "task", "done", run_named("run"))
     assert read(store, TOO_LONG)["finishing"] == {"count": 0, "oldest_seconds": None}
 
 
 def test_a_finish_that_runs_again_and_again_is_told_too(store: redis.Redis, parking: Parking) -> None:
     finishing(store, parking)
-    parking.claim(APPID, "t1", "task", "first")
+    parking.claim_finish(APPID, "t1", "task", "first")
     assert read(store, TOO_LONG)["finishing"]["count"] == 0, "a finish at its first go"
-    parking.unclaim(APPID, "t1", "first")
-    parking.claim(APPID, "t1", "task", "second")
+    parking.give_up_claim(APPID, "t1", "first")
+    parking.claim_finish(APPID, "t1", "task", "second")
     assert read(store, TOO_LONG)["finishing"]["count"] == 1
 
 

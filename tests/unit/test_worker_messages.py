@@ -11,7 +11,7 @@ from celery.app.task import Context
 from celery.canvas import Signature
 
 from store.parked.parked import Kept
-from worker.messages import HIDDEN, decode_half, keep_half, publish, rest_of, unfinished_message, without_this_run
+from worker.messages import HIDDEN, decode_kept, keep_message, publish, rest_of, unfinished_message, without_this_run
 
 
 def context(**more: Any) -> Context:
@@ -47,11 +47,11 @@ def context(**more: Any) -> Context:
 def kept(*, with_arguments: bool) -> Kept:
     with Celery("test", broker="memory://", set_as_current=False) as app:
         task = SimpleNamespace(app=app, name="wxcheck.check_media", request=context())
-        return keep_half(task, "wx1", "t1", "image", with_arguments=with_arguments)
+        return keep_message(task, "wx1", "t1", "image", with_arguments=with_arguments)
 
 
 def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
-    rest, kind, arguments = decode_half(kept(with_arguments=False))
+    rest, kind, arguments = decode_kept(kept(with_arguments=False))
     assert (kind, arguments) == ("image", None)
     assert "hush" not in json.dumps(rest)
     assert rest["task_id"] == "task-1"
@@ -67,7 +67,7 @@ def test_the_rest_of_a_message_is_json_without_its_arguments() -> None:
 
 
 def test_the_finish_begins_anew_without_the_bounds_of_the_first_run() -> None:
-    rest = decode_half(kept(with_arguments=False)).rest
+    rest = decode_kept(kept(with_arguments=False)).rest
     assert rest["retries"] == 0
     assert rest.get("priority") is None
     assert not {"expires", "time_limit", "soft_time_limit"} & set(rest)
@@ -81,7 +81,7 @@ def test_a_check_that_may_be_replayed_keeps_its_arguments_beside_the_rest() -> N
     assert "hush" in json.dumps([message["args"], message["kwargs"]])
     assert "hush" not in json.dumps(message["rest"])
     assert not {"shadow", "kind", "arguments"} & set(message["rest"])
-    assert "hush" not in json.dumps(decode_half(encoded).rest)
+    assert "hush" not in json.dumps(decode_kept(encoded).rest)
 
 
 def test_of_a_check_whose_arguments_were_not_kept_only_the_name_is_known() -> None:
@@ -109,7 +109,7 @@ def test_a_result_that_is_ignored_stays_ignored() -> None:
 
 def test_a_continuation_is_published_under_the_same_task_id_with_nothing_shown() -> None:
     with Celery("test", broker="memory://", set_as_current=False) as app, app.connection_for_read() as connection:
-        rest = decode_half(kept(with_arguments=True)).rest
+        rest = decode_kept(kept(with_arguments=True)).rest
         publish(app, "wxcheck.finish", "wxcheck.push", rest, kwargs={"trace_id": "hush"})
         message = app.amqp.queues["wxcheck.push"](connection.default_channel).get(no_ack=True)
     headers = message.headers

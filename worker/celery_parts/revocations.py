@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from celery.worker import state
 from kombu.utils.functional import maybe_list
 
-from worker.messages import decode_half
+from worker.messages import decode_kept
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -86,6 +86,6 @@ def _revoked(kept: Kept) -> str | None:
     """The task id of a check that waits, if one of its stamps was revoked."""
     if "stamped_headers" not in kept.text:
         return None  # most have none
-    rest = decode_half(kept).rest
+    rest = decode_kept(kept).rest
     stamps = {header: rest.get(header) for header in rest.get("stamped_headers") or ()}
     return str(rest["task_id"]) if is_stamp_revoked(stamps) else None
