@@ -18,11 +18,11 @@ from redis.exceptions import RedisError
 from config.logs import Log
 from config.names import FINISH, PUSH_QUEUE
 from store.connection import STORE_AWAY, reason
-from store.outbox.outbox import Run, current_run, delivery_of, run_begins
+from store.outbox.outbox import Run, delivery_of, run_begins
 from store.quota.permits import STORE_PAUSE
 from tasks.giving_up import REFUSALS, give_up, note_refusal
 from worker.celery_parts.backend import passes
-from worker.celery_parts.request import ALONE, HeldBack, raised
+from worker.celery_parts.request import ALONE, GivenBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE, CheckError
 
@@ -85,8 +85,8 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             log.warning("finish_not_published", f"{error}; the sweeper does it", **identity)
 
 
-class Concluded(Exception):
-    """A run before this one has seen how the check ends."""
+class EndingNoted(Exception):
+    """A run before this one has noted how the check ends."""
 
     def __init__(self, ended: Any) -> None:
         super().__init__()
@@ -110,37 +110,34 @@ class EndingTask(WxcheckTask):
         self._trace = trace and self._traced(trace)
 
     _trace: Any = None
+    #: the function takes its run besides what is sent
+    typing = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        run = current_run()
+        """Runs the task's function, which is handed its run first."""
+        run: Run | None = (self.request.delivery_info or {}).get("run")
         if run is None:  # called as a function, outside of a worker: nothing follows
-            with run_begins():
-                return self.run(*args, **kwargs)
+            return self.run(Run(), *args, **kwargs)
         try:
-            ended = self.run(*args, **kwargs)
+            ended = self.run(run, *args, **kwargs)
         except (Ignore, Reject, Retry):
             raise
-        except Concluded as concluded:
-            ended = self.conclude(run, concluded.ended)
+        except EndingNoted as noted:
+            ended = self.note_ending(run, noted.ended)
         except Exception as failure:
-            ended = self.conclude(run, failure)
+            ended = self.note_ending(run, failure)
             if ended is failure:
                 raise
         else:
-            ended = self.conclude(run, ended)
+            ended = self.note_ending(run, ended)
         finally:
             run.is_ending = True
         if isinstance(ended, Exception):
             raise ended
         return ended
 
-    @property
-    def this_run(self) -> Run:
-        """The run of this thread; one of its own where the task is called outside of a worker."""
-        return current_run() or Run()
-
     def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
-        run = self.this_run
+        run: Run = self.request.delivery_info["run"]
         run.is_told = True
         if run.chord_is_claimed:
             said = "another run may have died with its body; tried again"
@@ -153,7 +150,7 @@ class EndingTask(WxcheckTask):
                 message = self.insist(partial(self.message_to_replay, kwargs))
                 if message is not None:
                     self.runtime.dead_letters.keep(run, task_id, message, retval)
-            run.is_committed = self.insist(partial(self.commit, run, task_id, retval, kwargs))
+            run.is_committed = self.insist(partial(self.store_end, run, task_id, retval, kwargs))
         except RedisError as error:
             run.is_broken = passes(error)
             if run.is_broken:
@@ -170,7 +167,7 @@ class EndingTask(WxcheckTask):
         """What a check with these arguments is known again by, beside its task id; '' where that is enough."""
         return ""
 
-    def conclude(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
+    def note_ending(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
         """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
         return ended
 
@@ -181,22 +178,25 @@ class EndingTask(WxcheckTask):
         """The message of the check that this run ends, as :mod:`worker.messages` makes it; None where it is gone."""
         raise NotImplementedError
 
-    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
+    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         """Stores the end of the check, which returned or raised ``retval``; whether its message is done with."""
         raise NotImplementedError
 
-    def release(self, run: Run, task_id: str, kwargs: Any) -> None:
+    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:
         """Has another run end the check, whose message goes back."""
         raise NotImplementedError
 
     def _traced(self, trace: Any) -> Any:
         def traced(uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
             with run_begins(uuid) as run:
-                request = request or {}
+                delivery = (request or {}).get("delivery_info") or {}
+                run.in_hand = delivery.get("in_hand")
+                # not beside it: what Celery does not know there becomes a header of what is published again
+                request = {**(request or {}), "delivery_info": {**delivery, "run": run}}
                 run.is_one_step = self.ends_in_one_step(request, kwargs)
                 run.digest = self.digest(args, kwargs)
-                run.delivery = delivery_of(request.get("delivery_info"))
-                traced = self._trace_all(trace, uuid, args, kwargs, request)
+                run.delivery = delivery_of(delivery)
+                traced = self._trace_all(run, trace, uuid, args, kwargs, request)
                 if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):
                     traced, kwargs = self._refused(traced, uuid), {}
                 # there is no info of a success
@@ -221,19 +221,19 @@ class EndingTask(WxcheckTask):
                     said = "what follows could not be told; tried again"
                     log.warning("end_not_stored", said, task_id=uuid, appid=run.appid)
                 try:
-                    self.release(run, uuid, kwargs)
+                    self.give_up(run, uuid, kwargs)
                 except RedisError as error:
                     said = f"{type(error).__name__}; its lease ends"
                     log.info("not_released", said, task_id=uuid, appid=run.appid)
             time.sleep(STORE_PAUSE)
-            held = HeldBack("store" if run.is_broken else ALONE, STORE_PAUSE)
+            held = GivenBack("store" if run.is_broken else ALONE, STORE_PAUSE)
             return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
 
         return traced
 
     def _count_move(self, info: Any = None) -> None:
         """Counts that a message has left the task's queue; not one that goes back to it."""
-        if not isinstance(getattr(info, "retval", None), HeldBack | Reject):
+        if not isinstance(getattr(info, "retval", None), GivenBack | Reject):
             self.runtime.statistics.moved(QUEUE_OF.get(self.name, PUSH_QUEUE))
 
     def _refused(self, traced: Any, uuid: str) -> Any:
@@ -250,12 +250,12 @@ class EndingTask(WxcheckTask):
         self.after_return(FAILURE, failure, uuid, args, kwargs, None)
         return run.is_committed
 
-    def _trace_all(self, trace: Any, uuid: str, *arguments: Any) -> Any:
+    def _trace_all(self, run: Run, trace: Any, uuid: str, *arguments: Any) -> Any:
         """Runs the task. An error that Celery lets out of it came while it told of a failure."""
         try:
             return trace(uuid, *arguments)
         except (Reject, MemoryError):
             raise
         except Exception as error:  # noqa: BLE001 - the consumer would acknowledge the message, and end nothing
-            self.this_run.is_broken |= passes(error)
+            run.is_broken |= passes(error)
             return trace_ok_t(report_internal_error(self, error), TraceInfo(FAILURE, error), 0.0, None)

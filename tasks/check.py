@@ -20,17 +20,16 @@ from celery.exceptions import Ignore, Retry
 from config.days import DAY
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
-from store.quota.permit import Snooze, Start
+from store.quota.permit import Snooze
 from store.quota.permits import BACKFILL_PRIORITY, STORE_PAUSE
 from store.records.digest import digest_of
 from store.records.endings import decode_ending, encode_ending
-from store.records.records import Lost, Over, RecordState, Taken, record_state
-from tasks.base import Concluded, EndingTask
+from store.records.records import Lost, Over, RecordState, Taken
+from tasks.base import EndingNoted, EndingTask
 from tasks.taken import forget_result, refuse_taken
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.errcodes import OK, Meaning, meaning
-from worker.celery_parts.request import ALONE, HeldBack
-from worker.fetching.consumer import Flows
+from worker.celery_parts.request import ALONE, GivenBack
 from worker.messages import message_of, without_this_run
 from wxcheck import (
     SENT_AT_HEADER,
@@ -45,6 +44,7 @@ if TYPE_CHECKING:
     from store.outbox.outbox import Run
     from store.shelf.shelf import Why
     from wechat.checks import Check
+    from worker.call import Leave
 
 log = Log(__name__)
 
@@ -52,6 +52,8 @@ log = Log(__name__)
 LONGEST_DELAY = 60
 #: seconds over which the checks come back that were kept back from the day's reserve
 RESERVE_SPREAD = 5
+#: permits that a check lets go by because its process stood still, before it comes back later
+LATE = 3
 #: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
 CAUTIOUS_RETRIES = 1
 
@@ -59,48 +61,66 @@ CAUTIOUS_RETRIES = 1
 class CheckTask(EndingTask):
     """A task that calls the platform."""
 
-    def give_back(self) -> NoReturn:
-        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
-        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
-        self._hold_back("store", STORE_PAUSE)
-
-    def ask(self, check: Check) -> Answer:
+    def ask(self, run: Run, check: Check) -> Answer:
         """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
 
         Raises:
             InvalidCheck, StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
             CheckCancelled: it was cancelled while it was being sent, and would be sent again.
             Ignore, Retry: it comes back later.
-            Concluded: a run before this one has its ending.
-            HeldBack: it goes back to its queue, for there is no call for it now, or the store is away.
+            EndingNoted: a run before this one has its ending.
+            GivenBack: it goes back to its queue, for there is no call for it now, or the store is away.
         """
-        task_id = self.request.id
-        self.this_run.appid = check.appid
-        if not task_id:
+        run.appid = check.appid
+        if not self.request.id:
             # its record would be that of every check without an id
             raise InvalidCheck("a check needs a task id: send it with apply_async, several as a group")
         try:
             if (self.request.delivery_info or {}).get("redelivered"):
-                self._look()
+                self._look(run)
             self._refuse_stale(check)
-            try:
-                sent = partial(Flows.sent, task_id)
-                start = Start(check.appid, task_id, self.this_run.token, self.this_run.digest)
-                answer = self.runtime.platform.call(check, start, self._admit, sent, low=self._is_low())
-            except TokenRefused as refused:
-                answer = refused.answer
-                if meaning(answer.errcode) is Meaning.RENEW:
-                    # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
-                    self.runtime.statistics.call(check.appid, check.lane, "refused")
-                    raise self.runtime.quota.stop(check.appid, answer) from None
-            except Unanswered as unanswered:
-                self.try_again(check, unanswered.reason, taken=unanswered.taken)
-            except Snooze as snooze:
-                self._snooze(check, snooze)
-            self._judge(check, answer)
+            answer = self._call(run, check)
+            self._judge(run, check, answer)
         except STORE_AWAY:
-            self.give_back()
+            self.wait_for_store(run)
         return answer
+
+    def _call(self, run: Run, check: Check) -> Answer:
+        """The answer to ``check``; a refused token is renewed once, and the check is sent once more."""
+        calls = self.runtime.calls
+        try:
+            leave = self._reserve(run, check)
+            answer = calls.send(leave)
+            if meaning(answer.errcode) is Meaning.RENEW:
+                calls.renew(leave)
+                answer = calls.send(self._reserve(run, check))
+        except TokenRefused as refused:
+            if meaning(refused.answer.errcode) is not Meaning.RENEW:
+                return refused.answer
+            # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+            self.runtime.statistics.call(check.appid, check.lane, "refused")
+            raise self.runtime.quota.stop(check.appid, refused.answer) from None
+        except Unanswered as unanswered:
+            self.try_again(run, check, unanswered.reason, taken=unanswered.taken)
+        except Snooze as snooze:
+            self._snooze(run, check, snooze)
+        return answer
+
+    def _reserve(self, run: Run, check: Check) -> Leave:
+        """The leave to send ``check`` now: its time has come, and its record is this run's."""
+        calls = self.runtime.calls
+        for _ in range(LATE):
+            leave = calls.reserve(check, run, low=self._is_low())
+            try:
+                self._take_up(run, leave.record, leave.seconds)
+            except BaseException:
+                calls.give_back(leave)
+                raise
+            if calls.is_due(leave):
+                if run.in_hand is not None:
+                    run.in_hand.goes_out(leave.permit.ahead)
+                return leave
+        raise Snooze(0.0, "late")
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         message = message_of(self, sent_at=time.time(), retries=0)
@@ -109,22 +129,22 @@ class CheckTask(EndingTask):
     def digest(self, args: Any, kwargs: Any) -> str:
         return digest_of(self.name, args, kwargs)
 
-    def conclude(self, run: Run, ended: Any) -> Any:
+    def note_ending(self, run: Run, ended: Any) -> Any:
         if run.is_one_step:
             return ended  # nothing follows before the end, which says whether this run may end it
         task_id = self.request.id
         try:
             encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
             if anew:
-                forget_result(self)
+                forget_result(self, run)
         except Taken:
-            refuse_taken(self)
+            refuse_taken(self, run)
         except Over:
-            self._ignore_repeated()
+            self._ignore_repeated(run)
         except Lost:
-            self.lose()
+            self.lose(run)
         except STORE_AWAY:
-            self.give_back()
+            self.wait_for_store(run)
         run.is_recorded = True
         return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
 
@@ -134,7 +154,7 @@ class CheckTask(EndingTask):
         except (Over, Lost, Taken) as error:
             log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
 
-    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
+    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
         if not run.is_recorded and not run.is_one_step:
             # Celery has failed the check before it ran
             try:
@@ -154,53 +174,52 @@ class CheckTask(EndingTask):
             self.runtime.statistics.ended(retval, task_id, run.appid)
         return said != "lost"
 
-    def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
         self.runtime.records.give_up_lease(task_id, run.token)
 
-    def _look(self) -> None:
+    def _look(self, run: Run) -> None:
         """Looks what became of a check whose message comes again, before it costs a permit."""
-        run = self.this_run
         state = self.runtime.records.look(self.request.id, run.digest)
-        if state in ("concluded", "cancelled"):
-            self._take_up(self.runtime.records.lease(self.request.id, run.token, 0, run.digest), 0)
+        if state in ("noted", "cancelled"):
+            self._take_up(run, self.runtime.records.lease(self.request.id, run.token, 0, run.digest), 0)
         elif state == "taken":
-            refuse_taken(self)
+            refuse_taken(self, run)
         elif state != "go":
-            self._ignore_repeated()
+            self._ignore_repeated(run)
 
-    def _admit(self, start: Start, seconds: float) -> None:
+    def _take_up(self, run: Run, found: RecordState, seconds: float) -> None:
         """Lets the one run pass that may send the check, with a call that is over after ``seconds``."""
-        if start.standing is not None:
-            self._take_up(record_state(start.standing), seconds)
-
-    def _take_up(self, found: RecordState, seconds: float) -> None:
-        run = self.this_run
         while found.state == "busy":
             # it may be a run that died; if not, this one finds that it is done
-            if self._shelve(time.time() + found.seconds, why="busy") != "free":
+            if self._shelve(run, time.time() + found.seconds, why="busy") != "free":
                 raise Ignore
             found = self.runtime.records.lease(self.request.id, run.token, seconds, run.digest)
         if found.state == "taken":
-            refuse_taken(self)
+            refuse_taken(self, run)
         if found.state in ("waiting", "done"):
-            self._ignore_repeated()
+            self._ignore_repeated(run)
         run.is_recorded = True
-        if found.state == "concluded":
-            raise Concluded(decode_ending(found.ending))
+        if found.state == "noted":
+            raise EndingNoted(decode_ending(found.ending))
         if found.state == "cancelled":
             raise CheckCancelled
         if found.state == "anew":
-            forget_result(self)
+            forget_result(self, run)
 
-    def lose(self) -> NoReturn:
+    def wait_for_store(self, run: Run) -> NoReturn:
+        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
+        self._give_back(run, "store", STORE_PAUSE)
+
+    def lose(self, run: Run) -> NoReturn:
         """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
-        identity = {"task_id": self.request.id, "appid": self.this_run.appid}
-        log.warning("check_lost", "another run has it since, or nobody knows of it", **identity)
+        said = "another run has it since, or nobody knows of it"
+        log.warning("check_lost", said, task_id=self.request.id, appid=run.appid)
         time.sleep(STORE_PAUSE)
-        self._hold_back(ALONE, STORE_PAUSE)
+        self._give_back(run, ALONE, STORE_PAUSE)
 
-    def _ignore_repeated(self) -> NoReturn:
-        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=self.this_run.appid)
+    def _ignore_repeated(self, run: Run) -> NoReturn:
+        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=run.appid)
         raise Ignore
 
     def _refuse_stale(self, check: Check) -> None:
@@ -213,7 +232,7 @@ class CheckTask(EndingTask):
         if age > max_age:
             raise StaleCheck(round(age, 3), max_age)
 
-    def _judge(self, check: Check, answer: Answer) -> None:
+    def _judge(self, run: Run, check: Check, answer: Answer) -> None:
         """Lets a verdict pass; everything else ends or puts off the check."""
         said = meaning(answer.errcode)
         if said is Meaning.VERDICT and (answer.errcode == OK or check.lane == "text"):
@@ -226,9 +245,9 @@ class CheckTask(EndingTask):
                 raise PlatformUnavailable(answer.errcode)
             case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY:
                 self.runtime.counters.count(f"closed_{check.lane}")
-                self._snooze(check, self.runtime.quota.close(check.appid, check.lane, said, answer))
+                self._snooze(run, check, self.runtime.quota.close(check.appid, check.lane, said, answer))
             case Meaning.RETRY:
-                self.try_again(check, answer.errcode, taken=False)
+                self.try_again(run, check, answer.errcode, taken=False)
             case Meaning.STOP:
                 raise self.runtime.quota.stop(check.appid, answer)
             case _:
@@ -239,40 +258,39 @@ class CheckTask(EndingTask):
         priority = (self.request.delivery_info or {}).get("priority")
         return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
 
-    def _snooze(self, check: Check, snooze: Snooze) -> NoReturn:
+    def _snooze(self, run: Run, check: Check, snooze: Snooze) -> NoReturn:
         """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
         self.runtime.statistics.call(check.appid, check.lane, "given_back")
         if snooze.why != "reserve":
-            self._hold_back(snooze.why, snooze.seconds, check.appid)
+            self._give_back(run, snooze.why, snooze.seconds, check.appid)
         # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
         now = time.time()
-        self._shelve(now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD, why="later")
+        self._shelve(run, now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD, why="later")
         raise Ignore
 
-    def _hold_back(self, why: str, seconds: float, appid: str | None = None) -> NoReturn:
+    def _give_back(self, run: Run, why: str, seconds: float, appid: str | None = None) -> NoReturn:
         try:
-            if self.this_run.is_recorded and self.runtime.records.give_up_lease(self.request.id, self.this_run.token):
+            if run.is_recorded and self.runtime.records.give_up_lease(self.request.id, run.token):
                 raise CheckCancelled
         except STORE_AWAY as error:
             said = f"{type(error).__name__}; its lease ends"
             log.info("not_released", said, task_id=self.request.id, appid=appid)
-        if not Flows.running:
-            # nobody stops the queue (pools of greenlets): at least it does not run hot
+        if run.in_hand is None:
+            # no flow stops the queue (pools without an event loop): at least it does not run hot
             time.sleep(min(seconds, STORE_PAUSE))
-        raise HeldBack(why, seconds, appid)
+        raise GivenBack(why, seconds, appid)
 
-    def _shelve(self, until: float, why: Why, retries: int = 0) -> str:
-        run = self.this_run
+    def _shelve(self, run: Run, until: float, why: Why, retries: int = 0) -> str:
         message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
         said = self.runtime.shelf.put(self.request.id, message, until, run.token, why, run.digest)
         run.is_shelved = said == "shelved"
         if said == "cancelled":
             raise CheckCancelled
         if said == "taken":
-            refuse_taken(self)
+            refuse_taken(self, run)
         return said
 
-    def try_again(self, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
+    def try_again(self, run: Run, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
         """Retries the check later, while it has retries left.
 
         ``taken``: whether the platform may have taken this call all the same.
@@ -290,13 +308,13 @@ class CheckTask(EndingTask):
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
         try:
             # where there is no token it has not been sent at all
-            why: Why = "sent" if self.this_run.is_recorded else "later"
-            said = self._shelve(time.time() + countdown, why, retries=1)
+            why: Why = "sent" if run.is_recorded else "later"
+            said = self._shelve(run, time.time() + countdown, why, retries=1)
         except STORE_AWAY:
-            self.give_back()
+            self.wait_for_store(run)
         if said == "over":
-            self._ignore_repeated()
+            self._ignore_repeated(run)
         if said == "lost":
-            self.lose()
+            self.lose(run)
         # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
         raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)

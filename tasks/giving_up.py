@@ -67,7 +67,7 @@ def give_up(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: di
             # or a part that comes later would complete it
             task.backend.client.delete(task.backend.get_key_for_group(context.group, ".s"))
     try:
-        run.is_committed = task.insist(partial(task.commit, run, uuid, failure, kwargs))
+        run.is_committed = task.insist(partial(task.store_end, run, uuid, failure, kwargs))
     except RedisError as error:
         run.is_broken = passes(error)
         if not run.is_broken:
@@ -82,7 +82,7 @@ def _fail_step_by_step(task: Task, run: Run, context: Context, failure: Any, kwa
     """
     run.fails_instead()
     steps = (
-        partial(task.commit, run, context.id, failure, kwargs),
+        partial(task.store_end, run, context.id, failure, kwargs),
         partial(task.backend.mark_as_failure, context.id, failure, request=context),
     )
     for step in steps:

@@ -19,25 +19,26 @@ from worker.messages import keep_message
 from wxcheck import CHECK_MEDIA, WAITING
 
 if TYPE_CHECKING:
+    from store.outbox.outbox import Run
     from wechat.checks import Check
 
 log = Log(__name__)
 
 
 @app.task(base=CheckTask, name=CHECK_MEDIA, bind=True)
-def check_media(self: CheckTask, *args: Any, **kwargs: Any) -> None:
+def check_media(self: CheckTask, run: Run, *args: Any, **kwargs: Any) -> None:
     """Sends a picture or a sound and parks the rest of its chain until the push comes, which finishes it under the
     same task id; takes what :func:`wxcheck.check_media` takes, the URL first."""
     check = media_check(args, kwargs, self.runtime.settings)
-    answer = self.ask(check)
+    answer = self.ask(run, check)
     try:
         trace_id = accepted_trace_id(answer)
     except NoVerdict as lack:
-        self.try_again(check, str(lack), taken=True)
-    _park(self, check, trace_id)
+        self.try_again(run, check, str(lack), taken=True)
+    _park(self, run, check, trace_id)
 
 
-def _shown_waiting(task: CheckTask, waiting: ParkedCheck) -> StoredResult:
+def _shown_waiting(task: CheckTask, run: Run, waiting: ParkedCheck) -> StoredResult:
     """The result that shows the check as WAITING, to be stored as it is parked. Where that cannot be one step, it is
     stored here: afterwards it could overwrite the result.
 
@@ -49,32 +50,32 @@ def _shown_waiting(task: CheckTask, waiting: ParkedCheck) -> StoredResult:
         if task.runtime.settings.is_one_redis:
             shown: StoredResult = task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
             return shown
-        if task.runtime.records.has(task.request.id, task.this_run.token):  # else another run may have ended it
+        if task.runtime.records.has(task.request.id, run.token):  # else another run may have ended it
             task.update_state(state=WAITING, meta=waiting.event())
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=waiting.trace_id)
     return NO_RESULT
 
 
-def _park(task: CheckTask, check: Check, trace_id: str) -> NoReturn:
+def _park(task: CheckTask, run: Run, check: Check, trace_id: str) -> NoReturn:
     task_id, settings = task.request.id, task.runtime.settings
     since = time.time()
     waiting = ParkedCheck(trace_id, since, since + settings.push_timeout)
     # the kind is not in the push; the finish takes it from here
     with_arguments = settings.dead_letter_days > 0 and settings.dead_letter_content
     kept = keep_message(task, check.appid, trace_id, check.kind, with_arguments=with_arguments)
-    shown, run = _shown_waiting(task, waiting), task.this_run
+    shown = _shown_waiting(task, run, waiting)
     park = partial(task.runtime.parking.park, check.appid, trace_id, task_id, kept, run.token, shown, run.delivery)
     try:
         pushed = task.insist(park)
     except STORE_AWAY:
-        task.give_back()
+        task.wait_for_store(run)
     except Superseded:
         identity = {"task_id": task_id, "trace_id": trace_id, "appid": check.appid}
         log.warning("call_superseded", "its push will be nobody's", **identity)
-        task.lose()
+        task.lose(run)
     except TraceIdTaken:
-        task.try_again(check, f"trace_id {trace_id}, which another check has", taken=True)
+        task.try_again(run, check, f"trace_id {trace_id}, which another check has", taken=True)
     log.info("parked", "it waits for its push", task_id=task_id, trace_id=trace_id, appid=check.appid)
     if pushed and not kept.is_message:
         task.finish(Parked(check.appid, trace_id, task_id, kept.text))

@@ -53,7 +53,7 @@ class FinishTask(EndingTask):
     def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:
         return _names_its_check(kwargs) and super().ends_in_one_step(request, kwargs)
 
-    def commit(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
+    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
         ended: Ended = "done"
         if isinstance(retval, PushTimeout):
             ended = "timeout"
@@ -68,7 +68,7 @@ class FinishTask(EndingTask):
             log.warning("end_repeated", "another run has claimed it", **identity)
         return True
 
-    def release(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
         self.runtime.parking.give_up_claim(kwargs["appid"], kwargs["trace_id"], run.token)
 
 
@@ -77,14 +77,12 @@ def _names_its_check(kwargs: Any) -> bool:
 
 
 @app.task(base=FinishTask, name=FINISH, bind=True)
-def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
+def finish(self: FinishTask, run: Run, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
     """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
-    self.this_run.appid = appid
+    run.appid = appid
     try:
         cancelled = CANCELLED if getattr(self.request, "wxcheck_revoked", False) else None
-        claim = partial(
-            self.runtime.parking.claim_finish, appid, trace_id, self.request.id, self.this_run.token, cancelled
-        )
+        claim = partial(self.runtime.parking.claim_finish, appid, trace_id, self.request.id, run.token, cancelled)
         outcome = self.insist(claim)
     except STORE_AWAY:
         self.give_back()
@@ -92,10 +90,10 @@ def finish(self: FinishTask, *, appid: str, trace_id: str, kind: Kind) -> Verdic
         identity = {"task_id": self.request.id, "trace_id": trace_id, "appid": appid}
         log.info("finish_repeated", "it ran before, or runs now", **identity)
         raise Ignore
-    return _conclude(outcome, appid, trace_id, kind)
+    return _ended(outcome, appid, trace_id, kind)
 
 
-def _conclude(outcome: Outcome, appid: str, trace_id: str, kind: Kind) -> Verdict:
+def _ended(outcome: Outcome, appid: str, trace_id: str, kind: Kind) -> Verdict:
     if outcome["ended"] == "timeout":
         raise PushTimeout(trace_id)
     if outcome["ended"] == "cancelled":

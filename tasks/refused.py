@@ -6,19 +6,22 @@ which push, nobody could tell.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from config.names import REFUSE
 from tasks.check import CheckTask
 from worker.celery import app
 from wxcheck import InvalidCheck
 
+if TYPE_CHECKING:
+    from store.outbox.outbox import Run
+
 #: Celery's own names of the tasks of ``xmap``, ``xstarmap`` and ``chunks``
 _MAPS = ("celery.map", "celery.starmap", "celery.chunks")
 
 
 @app.task(base=CheckTask, name=REFUSE, bind=True)
-def refuse(self: CheckTask, said: str, queue: str, why: str) -> NoReturn:
+def refuse(self: CheckTask, _run: Run, said: str, queue: str, why: str) -> NoReturn:
     """Ends a message that cannot be run (:mod:`worker.fetching.reading`), under its own id, and counts it."""
     self.runtime.statistics.unreadable(queue, why)
     raise InvalidCheck(said)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from celery import Task
 from celery.exceptions import Ignore
@@ -14,15 +14,18 @@ from store.connection import STORE_AWAY
 from worker.celery_parts.backend import passes
 from wxcheck import InvalidCheck
 
+if TYPE_CHECKING:
+    from store.outbox.outbox import Run
+
 log = Log(__name__)
 
 
-def refuse_taken(task: Task) -> NoReturn:
+def refuse_taken(task: Task, run: Run) -> NoReturn:
     """Fails a check whose task id another one has, with other content, that is under way.
 
     What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
     """
-    run, request = task.this_run, task.request
+    request = task.request
     log.warning("task_id_taken", "by a check with other content; this one fails", task_id=request.id, appid=run.appid)
     failure = InvalidCheck(
         "task_id: a check with other content is under way by the same one; give each check a task id of its own"
@@ -38,14 +41,14 @@ def refuse_taken(task: Task) -> NoReturn:
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         if passes(error):
             run.is_ending = False
-            task.give_back()
+            task.wait_for_store(run)
         # what is for good: there is nobody else to tell
         log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
     task.runtime.statistics.ended(failure, request.id, run.appid)
     raise Ignore
 
 
-def forget_result(task: Task) -> None:
+def forget_result(task: Task, run: Run) -> None:
     """Removes the result of a check with other content that ended by the same task id.
 
     It is no verdict of this one, and Celery overwrites no success.
@@ -55,4 +58,4 @@ def forget_result(task: Task) -> None:
     except STORE_AWAY:
         raise
     except Exception as error:  # noqa: BLE001 - each backend has errors of its own
-        log.warning("result_not_forgotten", type(error).__name__, task_id=task.request.id, appid=task.this_run.appid)
+        log.warning("result_not_forgotten", type(error).__name__, task_id=task.request.id, appid=run.appid)

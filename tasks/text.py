@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tasks.check import CheckTask
 from wechat.checks import text_check
@@ -10,13 +10,16 @@ from wechat.verdicts import NoVerdict, text_verdict
 from worker.celery import app
 from wxcheck import CHECK_TEXT, Verdict
 
+if TYPE_CHECKING:
+    from store.outbox.outbox import Run
+
 
 @app.task(base=CheckTask, name=CHECK_TEXT, bind=True)
-def check_text(self: CheckTask, *args: Any, **kwargs: Any) -> Verdict:
+def check_text(self: CheckTask, run: Run, *args: Any, **kwargs: Any) -> Verdict:
     """Checks a text; takes what :func:`wxcheck.check_text` takes, the content first."""
     check = text_check(args, kwargs, self.runtime.settings)
-    answer = self.ask(check)
+    answer = self.ask(run, check)
     try:
         return text_verdict(answer, check.version, check.appid)
     except NoVerdict as lack:
-        self.try_again(check, str(lack), taken=True)
+        self.try_again(run, check, str(lack), taken=True)

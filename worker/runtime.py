@@ -29,7 +29,9 @@ from store.watch.follow_ups import FollowUps
 from store.watch.reporter import Reporter
 from store.watch.statistics import Statistics
 from wechat.http import Http
-from worker.call import Credential, Platform, TokenCalls
+from wechat.token_calls import TokenCalls
+from worker.call import Calls
+from worker.credential import Credential
 from worker.messages import arguments_of_finish, decode_kept, publish
 
 if TYPE_CHECKING:
@@ -60,7 +62,7 @@ class Runtime:
     records: Records
     parking: Parking
     dead_letters: DeadLetters
-    platform: Platform
+    calls: Calls
     reporter: Reporter
     follow_ups: FollowUps
 
@@ -86,7 +88,7 @@ def runtime() -> Runtime:
         connect_store(settings, SOCKET_TIMEOUT, retries=0),
         rates,
         settings.api_timeout,
-        lambda appid, lane: platform.used_today(appid, lane),
+        lambda appid, lane: calls.used_today(appid, lane),
     )
     http = Http(settings.api_base, settings.api_timeout)
 
@@ -103,7 +105,7 @@ def runtime() -> Runtime:
     # a worker's threads and solo pools end so; its processes say when they do (worker.celery)
     atexit.register(reporter.stop)
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
-    platform = Platform(http, Credential(settings, tokens), quota, settings, statistics)
+    calls = Calls(http, Credential(settings, tokens), quota, settings, statistics)
     return Runtime(
         settings=settings,
         store=redis,
@@ -116,7 +118,7 @@ def runtime() -> Runtime:
         records=Records(redis, settings.visibility_timeout),
         parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout, statistics=statistics),
         dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
-        platform=platform,
+        calls=calls,
         reporter=reporter,
         follow_ups=follow_ups,
     )

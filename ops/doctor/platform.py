@@ -18,7 +18,8 @@ from status.remedies import remedy
 from store.quota.permit import Snooze
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.http import Http
-from worker.call import QuotaNotTold, TokenCalls
+from wechat.quotas import QuotaNotTold
+from wechat.token_calls import TokenCalls
 from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 
     from config.lanes import Lane
     from config.settings import MiniProgram, Settings
-    from worker.call import PlatformQuota
+    from wechat.quotas import PlatformQuota
     from worker.runtime import Runtime
 
 LANES: tuple[Lane, ...] = ("text", "media")
@@ -92,7 +93,7 @@ def _token(runtime: Runtime, program: MiniProgram) -> Finding:
             http = Http(settings.api_base, min(settings.api_timeout, PATIENCE))
             TokenCalls(http, settings).fetch(program.appid)
             return Finding("ok", subject, "WeChat takes appId, secret and this machine's address")
-        runtime.platform.authenticate(program.appid)
+        runtime.calls.authenticate(program.appid)
     except TokenRefused as error:
         return refused(subject, error.answer)
     except CheckRefused as error:
@@ -129,7 +130,7 @@ def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
     ours = 0
     try:
         ours = runtime.quota.counted_today(program, lane)
-        theirs = runtime.platform.quota(program.appid, lane)
+        theirs = runtime.calls.quota(program.appid, lane)
         runtime.quota.go_by(program, lane, theirs.used)
     except CheckRefused as error:
         said = f"not called for the moment, WeChat refuses the appId: {error}"

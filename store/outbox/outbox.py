@@ -12,7 +12,7 @@ import os
 import threading
 import uuid
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from store.keys import NEVER, UNACKED, UNACKED_INDEX
 
@@ -92,6 +92,14 @@ def note_acknowledged(delivery: Delivery | None) -> None:
         _acknowledged.add(delivery.tag)
 
 
+class InHand(Protocol):
+    """A message in the hands of a worker."""
+
+    def goes_out(self, ahead: float) -> None:
+        """Says that its call goes out now, with a permit that lay so many seconds in the future."""
+        ...
+
+
 class Run:
     """One run of a task that may end a check."""
 
@@ -111,6 +119,8 @@ class Run:
         self.result = NO_RESULT
         #: its message, to be acknowledged with its end
         self.delivery: Delivery | None = None
+        #: its message in the hands of this worker; None where nothing fetches messages as permits come
+        self.in_hand: InHand | None = None
         #: whether the task's own part is over, so that what is published now follows from its end
         self.is_ending = False
         #: pairs of a list of the broker and a message for it

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import threading
 from collections import deque
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 if TYPE_CHECKING:
     from config.lanes import Lane
+    from store.records.records import RecordState
 
 
 class Snooze(Exception):
@@ -41,22 +41,15 @@ class Permit(NamedTuple):
     over_by: float
 
 
-@dataclass
-class Start:
-    """What a call needs beside its permit, and what the store said of it (``store/quota/reserve.lua``)."""
+class Reserved(NamedTuple):
+    """A call that a run has reserved, with all that it needs (``store/quota/reserve.lua``)."""
 
-    appid: str
-    task_id: str
-    #: the run that is to send the check
-    run: str
-    #: what the check is known again by
-    digest: str = ""
-    #: seconds that a renewal of the shared token may take; None where the call is signed in another way
-    token_lease: float | None = None
-    #: as token_take.lua says
-    token: list[Any] = field(default_factory=list)
-    #: as begin.lua says; None where there was no permit
-    standing: list[Any] | None = None
+    #: None, and nothing is reserved: there is no shared token to use
+    permit: Permit | None
+    #: reply of ``store/tokens/take.lua``
+    token: list[Any]
+    #: state of the check's record; None where there is no permit
+    record: RecordState | None
 
 
 class LaneView:

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import json
 import time
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import redis.exceptions
 
@@ -20,8 +19,8 @@ from config.logs import Log
 from store import keys
 from store.connection import STORE_AWAY
 from store.quota import clock
-from store.quota.permit import LaneView, Permit, Snooze, Start
-from store.records.records import KEEP_SENDING, MARGIN
+from store.quota.permit import LaneView, Permit, Reserved, Snooze
+from store.records.records import KEEP_SENDING, MARGIN, record_state
 from store.scripts import script
 from wechat.errcodes import Meaning
 from wxcheck import CheckRefused
@@ -30,10 +29,13 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from redis import Redis
+    from redis.commands.core import Script
 
     from config.lanes import Lane
     from config.settings import MiniProgram
+    from store.outbox.outbox import Arguments, Run
     from store.quota.rates import Rates
+    from store.records.records import RecordState
     from wechat.answers import Answer
 
 log = Log(__name__)
@@ -68,6 +70,37 @@ MIDNIGHT_MARGIN = 60
 _CLOSED_FOR = {Meaning.SNOOZE_SECOND: "second", Meaning.SNOOZE_MINUTE: "minute", Meaning.SNOOZE_DAY: "day"}
 
 
+class _Question(NamedTuple):
+    """One call of a script about one lane."""
+
+    script: Script
+    keys: list[str]
+    #: arguments of the script before those of ``take.lua``
+    before: Arguments
+    #: take | look
+    want: str
+    appid: str
+    lane: Lane
+    low: bool
+    #: arguments 2 to 8 of ``take.lua``
+    limits: list[int]
+
+
+class _Reply(NamedTuple):
+    """What the script returned: of ``tokens/take.lua``, ``quota/take.lua`` and ``records/lease.lua``."""
+
+    token: list[Any]
+    permit: list[Any] | None
+    record: list[str] | None
+
+
+class _Answer(NamedTuple):
+    #: None: there is no state to look at, or no token for the call
+    said: Permit | Snooze | None
+    token: list[Any]
+    record: RecordState | None
+
+
 class Quota:
     """Hands out permits, and takes back what became of them.
 
@@ -84,9 +117,9 @@ class Quota:
         self._rates = rates
         self._counted = counted
         self._timeout = call_timeout + START
-        self._known: dict[tuple[str, Lane], LaneView] = {}
+        self._views: dict[tuple[str, Lane], LaneView] = {}
         self._take = script(redis, "store/quota/take")
-        self._start = script(redis, "store/quota/reserve")
+        self._reserve = script(redis, "store/quota/reserve")
         self._close = script(redis, "store/quota/close")
         self._stop = script(redis, "store/quota/stop")
 
@@ -95,52 +128,47 @@ class Quota:
         """Seconds for which nothing is sent after what was sent has been forgotten."""
         return WINDOW + LOOK_AHEAD + self._timeout
 
-    def take(self, program: MiniProgram, lane: Lane, *, low: bool = False) -> Permit:
-        """Reserves one call; wait until its ``send_at``, and settle it in any case.
+    def reserve(
+        self, program: MiniProgram, lane: Lane, run: Run, *, token_lease: float | None = None, low: bool = False
+    ) -> Reserved:
+        """Reserves one call for ``run``, with its access token and the lease of its record, in one round trip.
 
-        ``low``: for a check of low priority.
+        The caller waits until the permit's ``send_at``, and settles the permit in any case.
+
+        ``token_lease``: seconds that a renewal of the shared token may take; None: the call needs none. ``low``: of a
+        check of low priority.
 
         Raises:
             Snooze: there is no permit within the look-ahead.
             CheckRefused: the platform refuses this appId altogether.
             one of STORE_AWAY: Redis does not answer, so nothing may be sent.
         """
-        permit = self._reserve(program, lane, low=low)
-        if permit is None:
-            raise Snooze(0.0, "pause")
-        return permit
-
-    def start(self, program: MiniProgram, lane: Lane, start: Start, *, low: bool = False) -> Permit | None:
-        """Reserves one call as :meth:`take` does, with what else it needs in the same step. None, and nothing is
-        reserved, where there is no shared token to use; ``start`` says why."""
-        return self._reserve(program, lane, low=low, start=start)
-
-    def _reserve(self, program: MiniProgram, lane: Lane, *, low: bool, start: Start | None = None) -> Permit | None:
-        comes_at, believed_until = self._of(program.appid, lane).none_until[low]
+        comes_at, believed_until = self._view(program.appid, lane).none_until[low]
         now = time.monotonic()
         if now < believed_until - NOTHING:
             raise Snooze(comes_at - now, "minute")  # as another check was told
-        permit = self._ask("take", program, lane, low=low, start=start)
-        if permit is not None:
+        question = self._question("take", program, lane, low=low)
+        said, token, record = self._ask(self._of_call(question, run, token_lease))
+        if said is not None:
             self._compare(program.appid, lane)
-        if isinstance(permit, Snooze):
-            raise permit
-        return permit
+        if isinstance(said, Snooze):
+            raise said
+        return Reserved(said, token, record)
 
     def look(self, program: MiniProgram, lane: Lane) -> Snooze | None:
         """Whether a check would get a permit now; takes none."""
-        found = self._ask("look", program, lane, low=False)
-        return found if isinstance(found, Snooze) else None
+        said, *_ = self._ask(self._question("look", program, lane))
+        return said if isinstance(said, Snooze) else None
 
     def counted_today(self, program: MiniProgram, lane: Lane) -> int:
         """How many calls of a lane are counted here for today."""
-        self._ask("look", program, lane, low=False)
-        return self._of(program.appid, lane).used
+        self._ask(self._question("look", program, lane))
+        return self._view(program.appid, lane).used
 
     def go_by(self, program: MiniProgram, lane: Lane, used: int) -> None:
         """Goes on from what the platform counts for the day of :meth:`counted_today`, if that is more."""
-        if self._of(program.appid, lane).claim(used):
-            self._ask("look", program, lane, low=False)
+        if self._view(program.appid, lane).claim(used):
+            self._ask(self._question("look", program, lane))
 
     def keep_time(self) -> None:
         """Reads Redis' clock, so that it is seen when it is put forward or back; to be called about once a second."""
@@ -181,38 +209,60 @@ class Quota:
 
     def _compare(self, appid: str, lane: Lane) -> None:
         """Where the state is new, it goes on from what the platform counts for today, if that is more."""
-        known = self._of(appid, lane)
-        with known.lock:
+        view = self._view(appid, lane)
+        with view.lock:
             now = time.monotonic()
-            if not known.asks or now < known.ask_at:
+            if not view.asks or now < view.ask_at:
                 return
-            known.asks, known.ask_at = known.asks - 1, now + ASK_AGAIN
+            view.asks, view.ask_at = view.asks - 1, now + ASK_AGAIN
         try:
             used = self._counted(appid, lane)
         except STORE_AWAY:
             return
         if used is not None:
-            known.asks = 0
-            known.claim(used)
+            view.asks = 0
+            view.claim(used)
 
-    def _of(self, appid: str, lane: Lane) -> LaneView:
-        return self._known.setdefault((appid, lane), LaneView())
+    def _view(self, appid: str, lane: Lane) -> LaneView:
+        return self._views.setdefault((appid, lane), LaneView())
 
     def _end(self, permit: Permit, at: float | None) -> None:
-        known = self._of(*permit.key)
-        with known.lock:
-            if permit.epoch == known.epoch:
-                known.ended.append((permit.bucket, at, permit.day))
+        view = self._view(*permit.key)
+        with view.lock:
+            if permit.epoch == view.epoch:
+                view.ended.append((permit.bucket, at, permit.day))
 
-    def _ask(
-        self, want: str, program: MiniProgram, lane: Lane, *, low: bool, start: Start | None = None
-    ) -> Permit | Snooze | None:
-        """None: there is no state to look at, or no token for the call."""
+    def _question(self, want: str, program: MiniProgram, lane: Lane, *, low: bool = False) -> _Question:
+        """What is asked of a lane, by ``store/quota/take.lua`` alone."""
         per_minute, per_day, version = self._rates.of(program, lane)
         reserve = int(per_day * program.day_reserve) if low else 0
         ahead = LOOK_AHEAD_LOW if low else LOOK_AHEAD
         appid = program.appid
-        known = self._of(appid, lane)
+        return _Question(
+            script=self._take,
+            keys=[keys.quota(appid, lane), keys.ring(appid, lane), keys.LANES],
+            before=[],
+            want=want,
+            appid=appid,
+            lane=lane,
+            low=low,
+            limits=[
+                *(max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
+                *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
+            ],
+        )
+
+    def _of_call(self, question: _Question, run: Run, token_lease: float | None) -> _Question:
+        """The same question, asked with token and record by ``store/quota/reserve.lua``."""
+        quota, ring, lanes = question.keys
+        return question._replace(
+            script=self._reserve,
+            keys=[keys.token(question.appid), quota, ring, keys.record(run.task_id or ""), lanes],
+            before=[token_lease or "", run.token, self._timeout + MARGIN, KEEP_SENDING, run.digest],
+        )
+
+    def _ask(self, asked: _Question) -> _Answer:
+        view = self._view(asked.appid, asked.lane)
         fresh = -1
         while True:
             if not self._watch.knows(clock.ours()):
@@ -220,61 +270,56 @@ class Quota:
             # the clocks are read before the call: Redis runs it later, and then less is taken for sure
             began, before = clock.ours(), time.monotonic()
             latest, steady = self._watch.at(began)
-            with known.lock:
-                ended = [known.ended.popleft() for _ in range(min(SETTLE, len(known.ended)))]
-                epoch = known.epoch
+            with view.lock:
+                ended = [view.ended.popleft() for _ in range(min(SETTLE, len(view.ended)))]
+                epoch = view.epoch
                 # not each time: what was handed back unused must not count again
-                claims = fresh >= 0 or known.claims
-                day, used = (known.day, known.used) if claims else (0, 0)
-                known.claims = False
+                claims = fresh >= 0 or view.claims
+                day, used = (view.day, view.used) if claims else (0, 0)
+                view.claims = False
             settled: list[int | str] = []
             for bucket, at, of_day in ended:
                 settled += (bucket, -1 if at is None else max(0, int((before - at) * 1e6)), of_day)
-            args: list[int | str | float] = [
-                *(want, max(1, round(per_minute * WINDOW / 60)), per_day, reserve, version),
-                *(_micro(WINDOW), _micro(self._timeout), _micro(ahead)),
-                *(latest, steady, epoch, day, used, fresh),
-            ]
-            lane_keys = [keys.quota(appid, lane), keys.ring(appid, lane), keys.LANES]
+            args = [*asked.before, asked.want, *asked.limits, latest, steady, epoch, day, used, fresh]
             try:
-                before, answer = self._run_take(lane_keys, args, settled, before, start)
+                before, reply = self._run(asked, args, settled, before)
             except STORE_AWAY:
                 if claims:
-                    known.claims = True
+                    view.claims = True
                 raise
             after = time.monotonic()
-            if answer is None:
-                with known.lock:
+            if reply.permit is None:
+                with view.lock:
                     # they were not handed over
-                    known.claims |= claims
-                    if known.epoch == epoch:
-                        known.ended.extendleft(reversed(ended))
-                return None
-            said, *reply = answer
-            if reply:
-                self._watch.add(began, clock.ours(), reply[-1])
-                self._learn(known, *reply[2:5], shown=reply[-1])
-            if said == "again":
+                    view.claims |= claims
+                    if view.epoch == epoch:
+                        view.ended.extendleft(reversed(ended))
+                return _Answer(None, reply.token, None)
+            verb, *told = reply.permit
+            if told:
+                self._watch.add(began, clock.ours(), told[-1])
+                self._learn(view, *told[2:5], shown=told[-1])
+            if verb == "again":
                 continue
-            if said != "absent":
+            if verb != "absent":
                 break
-            if want == "look":
-                return None
-            fresh = self._fresh(appid, lane, lost=epoch > 0)
-        wait, _now, epoch, day, _used, last_word, _clock = reply
-        if said == "stop":
+            if asked.want == "look":
+                return _Answer(None, reply.token, None)
+            fresh = self._fresh(asked.appid, asked.lane, lost=epoch > 0)
+        wait, _now, epoch, day, _used, last_word, _clock = told
+        if verb == "stop":
             raise CheckRefused(*json.loads(last_word))
-        if said == "wait":
+        if verb == "wait":
             if last_word == "pause" and fresh > 0:
-                told = f"what was sent lately is not known; nothing is sent for {wait / 1e6:.0f} s"
-                log.warning("quota_unknown", told, appid=appid, lane=lane)
+                said = f"what was sent lately is not known; nothing is sent for {wait / 1e6:.0f} s"
+                log.warning("quota_unknown", said, appid=asked.appid, lane=asked.lane)
             if last_word == "minute":
                 # it may be sooner: answers come in, a rate is raised
-                known.none_until[low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
-            return Snooze(wait / 1e6, last_word)
+                view.none_until[asked.low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
+            return _Answer(Snooze(wait / 1e6, last_word), reply.token, None)
         seconds = wait / 1e6
-        return Permit(
-            key=(appid, lane),
+        permit = Permit(
+            key=(asked.appid, asked.lane),
             epoch=epoch,
             bucket=last_word,
             day=day,
@@ -283,43 +328,24 @@ class Quota:
             begin_by=before + seconds + START,
             over_by=before + seconds + self._timeout,
         )
+        return _Answer(permit, reply.token, record_state(reply.record) if reply.record else None)
 
-    def _learn(self, known: LaneView, epoch: int, day: int, used: int, *, shown: int) -> None:
+    def _learn(self, view: LaneView, epoch: int, day: int, used: int, *, shown: int) -> None:
         if epoch:
-            known.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
+            view.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
 
-    def _run_take(
-        self,
-        lane_keys: list[str],
-        args: list[int | str | float],
-        settled: list[int | str],
-        before: float,
-        start: Start | None,
-    ) -> tuple[float, list[Any] | None]:
-        """When the call began, and what quota_take.lua says; None where that was not asked, for want of a token."""
-        run = partial(self._take, keys=lane_keys)
-        if start is not None:
-            token, record = keys.token(start.appid), keys.record(start.task_id)
-            of_call: list[int | str | float] = [
-                start.token_lease or "",
-                start.run,
-                self._timeout + MARGIN,
-                KEEP_SENDING,
-                start.digest,
-            ]
-            quota, ring, lanes = lane_keys
-            run, args = partial(self._start, keys=[token, quota, ring, record, lanes]), [*of_call, *args]
+    def _run(self, asked: _Question, args: Arguments, settled: list[int | str], before: float) -> tuple[float, _Reply]:
+        """Runs the script of a question; when the call began, and the reply."""
         try:
-            reply = run(args=[*args, *settled])
+            said = asked.script(keys=asked.keys, args=[*args, *settled])
         except redis.exceptions.ConnectionError:
             # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
             # may have been taken all the same; those permits count until their time-out
             before = time.monotonic()
-            reply = run(args=args)
-        if start is None:
-            return before, reply
-        start.token, permit, start.standing = (*reply, None, None)[:3]
-        return before, permit
+            said = asked.script(keys=asked.keys, args=args)
+        if asked.script is self._take:
+            return before, _Reply([], said, None)
+        return before, _Reply(*said, *[None] * (3 - len(said)))
 
     def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
         """For how long a lane without state must pause, in microseconds."""

@@ -4,7 +4,7 @@
 -- ARGV: 1 run  2 seconds in which it ends, or says so again  3 seconds to keep the record, should nobody end it  4 digest
 --       of the check, or ''
 -- Returns: {'go'} | {'anew'} (send it; a check with other content ended by this id, and its result may be stored yet)
---          | {'busy', seconds left of another run's lease} | {'concluded', ending (JSON)} | {'cancelled'} | {'waiting'}
+--          | {'busy', seconds left of another run's lease} | {'noted', ending (JSON)} | {'cancelled'} | {'waiting'}
 --          | {'done'} | {'taken'} (a check with other content is under way by this id)
 -- Always: of two runs one sends, until its lease is over; none, where one before it has its answer, or it was cancelled.
 local clock = redis.call('TIME')
@@ -28,7 +28,7 @@ if state and run ~= ARGV[1] and tonumber(lease) > now then
 end
 redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2], 'begun', now, 'of', of)
 if ending then
-  return {'concluded', ending}  -- it is kept for as long as it was
+  return {'noted', ending}  -- it is kept for as long as it was
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 if cancelled then

@@ -4,7 +4,7 @@
 -- ARGV: 1 run  2 whether it has begun ('1' or '0')  3 ending (JSON), or '' where it is none to keep  4 seconds in which
 --       what follows is stored  5 seconds to keep the record, should nobody end it
 --       6 digest of the check, or ''
--- Returns: {'concluded', the ending that counts, or ''} | {'anew', the same} (a check with other content ended by this id,
+-- Returns: {'noted', the ending that counts, or ''} | {'anew', the same} (a check with other content ended by this id,
 --          and its result may be stored yet) | {'taken'} (one is under way by this id) | {'over'} (it ended, or waits, by another run)
 --          | {'lost'} (another run has it, or nobody knows of it any more)
 -- Always: of all endings the first one counts.
@@ -33,4 +33,4 @@ if ending ~= '' then
   redis.call('HSET', KEYS[1], 'ending', ending)
 end
 redis.call('EXPIRE', KEYS[1], ARGV[5])
-return {string.find(of, ' ') and 'anew' or 'concluded', ending}
+return {string.find(of, ' ') and 'anew' or 'noted', ending}

@@ -30,23 +30,23 @@ KEEP_DONE_LEAST = 600
 #: seconds to keep the record of a check that is being sent, should its message be gone
 KEEP_SENDING = 3600
 #: seconds to keep the record of one whose ending is noted: its lane may be closed until the next day
-KEEP_CONCLUDED = 2 * DAY
+KEEP_ENDING = 2 * DAY
 #: seconds beyond the end of a call in which its answer is dealt with, and beyond its ending in which that is stored
 MARGIN = 10.0
 
-State = Literal["go", "anew", "busy", "concluded", "cancelled", "waiting", "done", "taken"]
+State = Literal["go", "anew", "busy", "noted", "cancelled", "waiting", "done", "taken"]
 
 
 class RecordState(NamedTuple):
     """What a run that is about to send a check finds."""
 
     #: go (send it) | anew (send it; one with other content ended by its task id, whose result may be stored yet)
-    #: | busy (another run is sending it) | concluded (one that died has its ending) | cancelled | waiting | done
+    #: | busy (another run is sending it) | noted (one that died has its ending) | cancelled | waiting | done
     #: | taken (a check with other content is under way by its task id)
     state: State
     #: of busy: for how long the other run's lease lasts
     seconds: float = 0.0
-    #: of concluded: as :mod:`store.records.endings` makes it
+    #: of noted: as :mod:`store.records.endings` makes it
     ending: str = ""
 
 
@@ -87,7 +87,7 @@ class Records:
             return "go" if state == "done" else "taken"
         if state in ("waiting", "done"):
             return cast("State", state)
-        return "concluded" if ending else "cancelled" if cancelled else "go"
+        return "noted" if ending else "cancelled" if cancelled else "go"
 
     def lease(self, task_id: str, run: str, seconds: float, digest: str = "") -> RecordState:
         """To be asked right before a call that is over after ``seconds``."""
@@ -102,10 +102,10 @@ class Records:
         Raises:
             Over, Lost, Taken: nothing may follow from it.
         """
-        args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_CONCLUDED, run.digest]
+        args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_ENDING, run.digest]
         said, *counts = self._note_ending(keys=[keys.record(task_id)], args=args)
         match said:
-            case "concluded" | "anew":
+            case "noted" | "anew":
                 return str(counts[0]), said == "anew"
             case "over":
                 raise Over
@@ -128,7 +128,7 @@ class Records:
 
     def count_refusal(self, task_id: str) -> int:
         """Counts that the store has refused to end a check, and says how often that is now."""
-        return int(self._count_refusal(keys=[keys.record(task_id)], args=[KEEP_CONCLUDED]))
+        return int(self._count_refusal(keys=[keys.record(task_id)], args=[KEEP_ENDING]))
 
     def end_check(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated", "taken"]:
         """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
@@ -149,6 +149,6 @@ def record_state(said: list[str]) -> RecordState:
     match state:
         case "busy":
             return RecordState(state, seconds=float(more[0]))
-        case "concluded":
+        case "noted":
             return RecordState(state, ending=more[0])
     return RecordState(cast("State", state))

@@ -80,9 +80,9 @@ def _record() -> None:
     """A check that is delivered again is taken for a new one."""
     ask = CheckTask.ask
 
-    def asked(self: CheckTask, check: Any) -> Any:
+    def asked(self: CheckTask, run: Run, check: Any) -> Any:
         self.runtime.store.delete(keys.record(self.request.id))
-        return ask(self, check)
+        return ask(self, run, check)
 
     CheckTask.ask = asked
     Records.look = lambda *_, **__: "go"

@@ -201,11 +201,11 @@ def test_what_can_be_mended_is_kept_and_nothing_else(store: redis.Redis) -> None
 
 
 def test_a_run_that_did_not_end_the_check_keeps_nothing(store: redis.Redis) -> None:
-    Records(store, 60).begin("task", "winner", 5)
-    Records(store, 60).end("task", run_named("winner"))
+    Records(store, 60).lease("task", "winner", 5)
+    Records(store, 60).end_check("task", run_named("winner"))
     run = run_named("loser")
     DeadLetters(store, 7, with_content=True).keep(run, "task", message(), PushTimeout("t"))
-    assert Records(store, 60).end("task", run) == "repeated"
+    assert Records(store, 60).end_check("task", run) == "repeated"
     assert kept(store) == []
 
 
@@ -268,7 +268,7 @@ def test_a_replay_is_one_step_to_the_shelf_and_the_check_may_be_sent_again(store
     assert store.zscore(keys.SHELF, "task") == 0
     rest = json.loads(str(store.get(keys.shelved("task"))))["rest"]
     assert rest["headers"][wxcheck.SENT_AT_HEADER] == pytest.approx(time.time(), abs=60)
-    assert Records(store, 60).begin("task", "new run", 1).state == "go"
+    assert Records(store, 60).lease("task", "new run", 1).state == "go"
     assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
     assert store.get(keys.DEAD_BYTES) == "0"
 
@@ -280,7 +280,7 @@ def test_an_end_that_is_told_again_after_the_replay_keeps_nothing_and_publishes_
     assert letters.replay("task")
     again = run_named("task", "follow-up")
     letters.keep(again, "task", message(), PushTimeout("t"))
-    assert Records(store, 60).end("task", again) == "ended"
+    assert Records(store, 60).end_check("task", again) == "ended"
     assert kept(store) == []
     assert not store.exists(FOLLOW_UPS)
     assert store.hget(keys.COUNTERS, "dead_kept") == "1"

@@ -52,7 +52,7 @@ def park(parking: Parking, store: redis.Redis) -> Park:
     """Parks a check that was sent."""
 
     def parked(trace_id: str, task_id: str, appid: str = APPID) -> bool:
-        Records(store, 60).begin(task_id, "run", 5)
+        Records(store, 60).lease(task_id, "run", 5)
         return parking.park(appid, trace_id, task_id, Kept("{}"), "run")
 
     return parked

@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 from config.lanes import Lane
 from store import keys
 from store.connection import vouch
+from store.outbox.outbox import Run
 from store.quota.permit import Permit, Snooze
 from store.quota.permits import Quota
 from store.quota.rates import Rates
@@ -64,7 +65,7 @@ class Asker(threading.Thread):
     def run(self) -> None:
         self._watched = True
         try:
-            self.got = self._quota.take(mini_program(60_000, appid="wx1"), "text")
+            self.got = self._quota.reserve(mini_program(60_000, appid="wx1"), "text", Run("task")).permit
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.got = error
         finally:

@@ -14,9 +14,9 @@ from store import keys
 from store.outbox.outbox import Also
 from store.parked.parked import CANCELLED, Kept, Parking, Superseded
 from store.records.records import (
-    KEEP_CONCLUDED,
     KEEP_DONE,
     KEEP_DONE_LEAST,
+    KEEP_ENDING,
     KEEP_SENDING,
     MARGIN,
     Lost,
@@ -211,10 +211,10 @@ def test_a_run_that_comes_after_takes_the_ending_of_the_one_that_died(records: R
     assert concluded(records, "one", "risky", begun=True) == "risky"
     assert records.lease("task", "two", 5).state == "busy"
     lease_ends(store)
-    assert records.look("task") == "concluded"
-    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_CONCLUDED
-    assert records.lease("task", "two", 5) == RecordState("concluded", ending="risky")
-    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_CONCLUDED
+    assert records.look("task") == "noted"
+    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_ENDING
+    assert records.lease("task", "two", 5) == RecordState("noted", ending="risky")
+    assert KEEP_SENDING < store.ttl(RECORD) <= KEEP_ENDING
     # one that fails before it asks, too
     lease_ends(store)
     assert concluded(records, "three", "stale", begun=False) == "risky"
@@ -230,7 +230,7 @@ def test_an_ending_outlasts_that_its_run_gives_the_check_back(records: Records) 
     records.lease("task", "one", 5)
     concluded(records, "one", "risky", begun=True)
     records.give_up_lease("task", "one")
-    assert records.lease("task", "two", 5) == RecordState("concluded", ending="risky")
+    assert records.lease("task", "two", 5) == RecordState("noted", ending="risky")
 
 
 def test_a_check_that_fails_before_it_is_sent_has_its_ending(records: Records) -> None:

@@ -48,7 +48,7 @@ def read(store: redis.Redis, later: float = 0.0, **latest: float) -> dict[str, A
 
 def finishing(store: redis.Redis, parking: Parking) -> None:
     """A check whose push is here."""
-    Records(store, FINISH_LEASE).begin("task", "sender", 5)
+    Records(store, FINISH_LEASE).lease("task", "sender", 5)
     parking.park(APPID, "t1", "task", Kept("{}"), "sender")
     parking.match_push(APPID, {"trace_id": "t1"})
 

@@ -23,7 +23,8 @@ import wxcheck
 from config.settings import Settings
 from store import keys
 from store.connection import vouch
-from store.quota.permit import Snooze, Start
+from store.outbox.outbox import Run
+from store.quota.permit import Snooze
 from store.quota.permits import Quota
 from store.quota.rates import Rates
 from store.tokens.tokens import Tokens
@@ -43,7 +44,10 @@ from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_clien
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.checks import text_check
 from wechat.http import Http
-from worker.call import QUOTA_PATH, Credential, Platform, TokenCalls
+from wechat.quotas import QUOTA_PATH
+from wechat.token_calls import TokenCalls
+from worker.call import Calls
+from worker.credential import Credential
 
 FAKE = "wxnobodychecks00"
 
@@ -269,13 +273,13 @@ def recorder() -> Iterator[Recorder]:
     recorder.server.server_close()
 
 
-def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Platform, Settings]:
+def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Calls, Settings]:
     settings = Settings(_env_file=None, api_base=recorder.url, appid=FAKE, secret=SECRET, **more)
     http = Http(settings.api_base, 3)
     shared = Tokens(system.redis, TokenCalls(http, settings), nothing_known, 3)
     vouch(system.redis, FAKE)
     quota = Quota(system.redis, Rates(system.redis), 3, lambda *_: None)
-    return Platform(http, Credential(settings, shared), quota, settings, Statistics(system.redis)), settings
+    return Calls(http, Credential(settings, shared), quota, settings, Statistics(system.redis)), settings
 
 
 def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
@@ -284,7 +288,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
     caller, settings = platform(system, recorder)
     check = text_check(['汉字 🙂 \\ " é\n'], {}, settings)
     for _ in range(3):
-        assert caller.call(check, Start(FAKE, "task", "run"), lambda *_: None, lambda _: None, low=False).errcode == 0
+        assert caller.send(caller.reserve(check, Run("task"), low=False)).errcode == 0
     (method, path, body), *calls = recorder.requests
     assert (method, path) == ("POST", "/cgi-bin/stable_token")
     asked = json.loads(body)
@@ -301,7 +305,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
 def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, recorder: Recorder) -> None:
     caller, settings = platform(system, recorder, token_source="classic")
     check = text_check(["a"], {}, settings)
-    caller.call(check, Start(FAKE, "task", "run"), lambda *_: None, lambda _: None, low=False)
+    caller.send(caller.reserve(check, Run("task"), low=False))
     method, path, _ = recorder.requests[0]
     parts = urlsplit(path)
     assert (method, parts.path) == ("GET", "/cgi-bin/token")

@@ -10,6 +10,7 @@ import contextlib
 import heapq
 import itertools
 import os
+import uuid
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any, NamedTuple
@@ -22,6 +23,7 @@ from ops.local.processes import Processes
 from ops.local.redis_server import embedded_redis
 from store import keys
 from store.connection import vouch
+from store.outbox.outbox import Run
 from store.quota.permit import Permit, Snooze
 from store.quota.permits import Quota
 from store.scripts import source
@@ -244,8 +246,11 @@ class Process:
                 raise redis.ConnectionError("reset on the way there")
             world.tell_redis()
             reply = call(keys=keys, args=args)
-            if args[0] in ("take", "look"):
-                said = Said(args[0], args, reply)
+            # a reservation says more before what it asks of the lane, and a token before what it gets
+            asked, told = (args, reply) if args[0] == "look" else (args[5:], reply[1:] if len(args) > 5 else [])
+            if asked and asked[0] in ("take", "look") and told:
+                told = told if args[0] == "look" else told[0]
+                said = Said(asked[0], asked, told)
                 self.said = [*self.said[-3:], said]
                 if self.on_reply:
                     self.on_reply(said)
@@ -259,7 +264,9 @@ class Process:
 
     def take(self, *, low: bool = False, lane: Any = "text") -> Permit:
         self.world.acting = self
-        return self.quota.take(self.program, lane, low=low)
+        permit = self.quota.reserve(self.program, lane, Run(uuid.uuid4().hex), low=low).permit
+        assert permit is not None
+        return permit
 
     def look(self) -> Snooze | None:
         self.world.acting = self

@@ -35,7 +35,7 @@ from ops.doctor.side_by_side import side_by_side
 from status.remedies import remedy
 from store.watch.presence import Presence
 from wechat.push.outcomes import Refusal
-from worker.call import PlatformQuota
+from wechat.quotas import PlatformQuota
 from wxcheck import CheckRefused, MediaUnavailable
 
 KEY = "aeskeyOfTheTests0123456789abcdefghijklmnopq"

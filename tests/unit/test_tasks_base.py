@@ -15,7 +15,7 @@ from celery.states import FAILURE, IGNORED
 from store.outbox.outbox import Run, current_run
 from tasks import base
 from tasks.base import EndingTask
-from worker.celery_parts.request import ALONE, HeldBack
+from worker.celery_parts.request import ALONE, GivenBack
 
 LOST = redis.exceptions.ConnectionError("lost")
 
@@ -28,11 +28,12 @@ class Task(EndingTask):
         self.released: list[str] = []
 
     def after_return(self, _status: str, _retval: Any, _task_id: str, _args: Any, _kwargs: Any, _einfo: Any) -> None:
-        run = self.this_run
+        run = current_run()
+        assert run is not None
         run.is_told = True
         run.is_committed = self.commits()
 
-    def release(self, _run: Run, task_id: str, _kwargs: Any) -> None:
+    def give_up(self, _run: Run, task_id: str, _kwargs: Any) -> None:
         self.released.append(task_id)
 
 
@@ -80,7 +81,7 @@ def test_a_failure_of_what_follows_is_told_to_the_task_and_ends_the_check() -> N
 def test_an_end_that_is_not_in_the_store_has_the_message_come_back(broken: bool, why: str) -> None:
     task = Task(commits=lambda: False)
     state, exception = traced(task, is_broken=broken)
-    assert (state, type(exception)) == (IGNORED, HeldBack)
+    assert (state, type(exception)) == (IGNORED, GivenBack)
     assert exception.args[0] == why
     assert task.released == ["task-id"]
 

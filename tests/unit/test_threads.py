@@ -13,7 +13,7 @@ from celery import Celery
 from kombu.asynchronous import Hub, get_event_loop, set_event_loop
 
 from tests.support.processes import eventually
-from worker.celery_parts.request import HeldBack
+from worker.celery_parts.request import GivenBack
 from worker.celery_parts.threads import TaskPool
 
 PATIENCE = 30.0
@@ -81,7 +81,7 @@ def test_a_message_goes_back_whose_run_ended_with_an_exception_of_celerys_own(po
 
     pool.on_apply(fails, (), {}, error_callback=told.put)
     held = told.get(timeout=PATIENCE).exception
-    assert isinstance(getattr(held, "exc", held), HeldBack)
+    assert isinstance(getattr(held, "exc", held), GivenBack)
 
 
 def test_a_run_that_ends_tells_its_callback_alone(pool: TaskPool) -> None:
@@ -101,7 +101,7 @@ def test_a_message_goes_back_whose_end_could_not_be_told(pool: TaskPool) -> None
 
     pool.on_apply(lambda: "done", (), {}, callback=refused, error_callback=failed.put)
     held = failed.get(timeout=PATIENCE).exception
-    assert isinstance(getattr(held, "exc", held), HeldBack)
+    assert isinstance(getattr(held, "exc", held), GivenBack)
 
 
 def test_with_rabbitmq_tasks_begin_and_end_in_the_loops_thread_and_in_their_order(loop: Loop) -> None:

@@ -9,7 +9,7 @@ import pytest
 from celery import Celery
 from celery.exceptions import Ignore
 
-from worker.celery_parts.request import HeldBack, ParkedCheck, raised
+from worker.celery_parts.request import GivenBack, ParkedCheck, raised
 from worker.celery_parts.tracebacks import Outcome, use_brief_tracebacks
 
 
@@ -20,7 +20,7 @@ def outcome_of(error: Exception) -> Outcome:
         return Outcome()
 
 
-@pytest.mark.parametrize("error", [Ignore(), HeldBack("minute", 1.0, "wx1"), ParkedCheck("t1", 1.0, 2.0)], ids=repr)
+@pytest.mark.parametrize("error", [Ignore(), GivenBack("minute", 1.0, "wx1"), ParkedCheck("t1", 1.0, 2.0)], ids=repr)
 def test_where_a_task_ended_on_purpose_is_not_looked_for(error: Ignore) -> None:
     for outcome in (outcome_of(error), raised(error)):
         assert (outcome.type, outcome.tb, outcome.traceback) == (type(error), None, "")
@@ -34,9 +34,9 @@ def test_a_fault_has_its_traceback() -> None:
 
 
 def test_it_comes_from_another_process_as_it_was() -> None:
-    outcome = pickle.loads(pickle.dumps(raised(HeldBack("minute", 1.0, "wx1"))))  # noqa: S301 - our own
+    outcome = pickle.loads(pickle.dumps(raised(GivenBack("minute", 1.0, "wx1"))))  # noqa: S301 - our own
     assert outcome.exception.args == ("minute", 1.0, "wx1")
-    assert isinstance(outcome.exception, HeldBack)
+    assert isinstance(outcome.exception, GivenBack)
 
 
 def test_celery_uses_it_for_what_its_tasks_raise(monkeypatch: pytest.MonkeyPatch) -> None:

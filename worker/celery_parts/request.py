@@ -18,7 +18,7 @@ from wxcheck import CheckCancelled
 ALONE = "alone"
 
 
-class HeldBack(Ignore):  # type: ignore[misc]  # Celery ships no types
+class GivenBack(Ignore):  # type: ignore[misc]  # Celery ships no types
     """The message goes back to its queue, at the place that it had, with no attempt lost.
 
     Raised by a task, which may run in another process than the consumer; so it holds plain values: why,
@@ -59,6 +59,8 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
         self._kwargsrepr = HIDDEN["kwargsrepr"]
+        # the run of its task tells by it when its call goes out (worker.fetching.in_hand)
+        self._request_dict["delivery_info"].update(in_hand=getattr(self.message, "in_hand", None))
         if getattr(self.message.channel, "commits_ends", False):
             # it is acknowledged with the end of its task (store.outbox)
             self._request_dict["delivery_info"].update(tag=self.message.delivery_tag, process=os.getpid())
@@ -69,7 +71,7 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         held = _failure(exc_info)
         if isinstance(held, ParkedCheck):
             self.send_event("task-waiting", **held.event())
-        if not isinstance(held, HeldBack) or self.acknowledged:  # type: ignore[has-type]
+        if not isinstance(held, GivenBack) or self.acknowledged:  # type: ignore[has-type]
             return super().on_failure(exc_info, *args, **kwargs)
         task_ready(self)
         flow = getattr(self.message, "flow", None)

@@ -14,7 +14,7 @@ from kombu.transport import virtual
 
 from config.logs import Log
 from store.quota.permits import STORE_PAUSE
-from worker.celery_parts.request import HeldBack, raised
+from worker.celery_parts.request import GivenBack, raised
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -70,7 +70,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
         def give_back(error: BaseException) -> None:
             if error_callback is not None:
                 log.warning("task_not_ended", f"{type(error).__name__}; its message goes back")
-                error_callback(raised(HeldBack("store", STORE_PAUSE)))
+                error_callback(raised(GivenBack("store", STORE_PAUSE)))
 
         def in_loop(call: Callable[..., Any] | None, *of_it: Any) -> None:
             if call is None:

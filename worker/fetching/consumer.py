@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
@@ -90,11 +89,6 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
     requires = ("celery.worker.consumer.tasks:Tasks",)
     name = "Flows"
 
-    #: False in a worker without an event loop, where Celery itself consumes these queues
-    running = True
-    #: those of this process, while they run; a child of it has none
-    current: Flows | None = None
-
     def __init__(self, consumer: Any, **options: Any) -> None:
         super().__init__(consumer, **options)
         self.consumer = consumer
@@ -110,20 +104,15 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self._sharing = False
         self._starts = 0
         self._stopped = True
-        #: flow and delivery tag of each message in hand, by task id
-        self._in_hand: dict[str, tuple[Flow, Any]] = {}
         #: appIds that have a queue of their own, by lane
         self.crowds: dict[Lane, set[str]] = {"text": set(), "media": set()}
 
     def start(self, consumer: Any) -> None:
-        Flows.running = consumer.hub is not None
         if consumer.hub is None:
             log.warning("flows_off", "this pool has no event loop; use threads, processes or solo")
             return
         self._flows = {}
-        self._in_hand = {}
         self._stopped = False
-        Flows.current = self
         self._looks = ThreadPoolExecutor(1, thread_name_prefix="lanes")
         self._searches = ThreadPoolExecutor(1, thread_name_prefix="crowds")
         self._sorting.clear()
@@ -149,24 +138,6 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         for flow in self._flows.values():
             ignore_errors(consumer, flow.drop)
         self._flows.clear()
-
-    @classmethod
-    def sent(cls, task_id: str, ahead: float) -> None:
-        """Says that the call of a check goes out now, with a permit that lay so many seconds ahead; from any thread."""
-        flows = cls.current
-        if flows is not None and (found := flows._in_hand.get(task_id)) is not None:
-            flow, tag = found
-            flows.call(flow.sent, tag, ahead)
-
-    def received(self, task_id: object, flow: Flow, tag: Any) -> None:
-        """Says that a flow has a message in hand."""
-        if isinstance(task_id, str):  # Celery says what is wrong with another one
-            self._in_hand[task_id] = (flow, tag)
-
-    def gone(self, task_id: object, tag: Any) -> None:
-        """Says that it has it no more; from any thread."""
-        if isinstance(task_id, str) and self._in_hand.get(task_id, (None, None))[1] == tag:
-            self._in_hand.pop(task_id, None)
 
     def open(self, name: str) -> None:
         """Begins to consume a queue."""
@@ -370,10 +341,3 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         flow.close()
         # the channel may still be waiting for a message, which then goes back
         self.later(CHANNEL_KEEP, flow.drop)
-
-
-def _forget_flows() -> None:
-    Flows.current = None
-
-
-os.register_at_fork(after_in_child=_forget_flows)

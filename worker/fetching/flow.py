@@ -21,6 +21,7 @@ from config.names import REFUSE
 from store.connection import STORE_AWAY
 from store.quota.permits import LOOK_AHEAD
 from worker.celery_parts.request import ALONE
+from worker.fetching.in_hand import InHand
 from worker.fetching.reading import ReadingConsumer
 from worker.fetching.transport import Channel as RedisChannel
 from worker.fetching.window import Window
@@ -47,7 +48,8 @@ LOOK = 1.0
 
 
 class Flow:
-    """One queue of checks, as this worker consumes it. All but :meth:`held_back` runs in the hub's thread."""
+    """One queue of checks, as this worker consumes it. All runs in the hub's thread, but :meth:`held_back` and
+    :meth:`goes_out`."""
 
     def __init__(self, flows: Flows, name: str, lane: Lane, appid: str | None, cap: int) -> None:
         self._flows = flows
@@ -108,8 +110,14 @@ class Flow:
         """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
         self._flows.call(self._take_back, message, why, seconds, appid)
 
-    def sent(self, tag: Any, ahead: float) -> None:
-        """A message in hand has its permit, which lay so many seconds ahead, and its call goes out."""
+    def goes_out(self, tag: Any, ahead: float) -> None:
+        """Records that the call of a message in hand is being sent; from any thread.
+
+        ``ahead``: seconds that its permit lay in the future.
+        """
+        self._flows.call(self._sends, tag, ahead)
+
+    def _sends(self, tag: Any, ahead: float) -> None:
         if tag in self._in_hand and tag not in self._sent:
             self._sent.add(tag)
             # with several Mini Programs nobody is to wait for permits of another: those that get none go elsewhere
@@ -139,7 +147,7 @@ class Flow:
         if len(self._in_hand) == 1:
             self._flows.share_anew()
         message.flow = self
-        self._flows.received(message.headers.get("id"), self, tag)
+        message.in_hand = InHand(self.goes_out, tag)
         message.ack = self._watched(message, message.ack)
         message.reject = self._watched(message, message.reject)
         message.requeue = self._watched(message, message.requeue)
@@ -162,7 +170,6 @@ class Flow:
     def _let_go(self, message: Message) -> int | None:
         """The number of a message, which is in hand no more; None where it was not."""
         tag = message.delivery_tag
-        self._flows.gone(message.headers.get("id"), tag)
         self._whose.pop(tag, None)
         self._sent.discard(tag)
         return self._in_hand.pop(tag, None)

@@ -1,0 +1,56 @@
+"""Signs the calls to WeChat."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from wechat.answers import Unanswered
+
+if TYPE_CHECKING:
+    from config.lanes import Lane
+    from config.settings import Settings
+    from store.tokens.tokens import Tokens
+
+
+class Credential:
+    """Signs calls as ``TOKEN_SOURCE`` says: by a query parameter, which can be renewed where it is a shared token."""
+
+    def __init__(self, settings: Settings, tokens: Tokens) -> None:
+        self._settings = settings
+        self._tokens = tokens
+
+    @property
+    def token_lease(self) -> float | None:
+        """Seconds that a renewal of the shared token may take; None where calls are signed in another way."""
+        return self._tokens.lease if self._settings.token_source in ("stable", "classic") else None
+
+    def parameters(self, appid: str, lane: Lane, said: list[Any] | None = None) -> dict[str, str]:
+        """The query parameters that sign a call for ``appid``.
+
+        ``said``: the reply of ``store/tokens/take.lua``, where the store was asked already.
+
+        Raises:
+            TokenRefused, Unanswered: there is no token.
+            Snooze, CheckRefused: the lane is closed, or the appId is refused, so none is asked for.
+        """
+        source = self._settings.token_source
+        if source == "none":
+            return {}
+        if source == "cloudbase":
+            return {"cloudbase_access_token": self._cloudbase_token()}
+        return {"access_token": self._tokens.get(appid, lane, said)}
+
+    def reject(self, appid: str, refused: dict[str, str]) -> None:
+        """Says that the platform refused parameters: the next ones are new."""
+        if "access_token" in refused:
+            self._tokens.reject(appid, refused["access_token"])
+
+    def _cloudbase_token(self) -> str:
+        path = self._settings.cloudbase_token_file
+        try:
+            token = path.read_text(encoding="utf-8").strip() if path else ""
+        except OSError as error:
+            raise Unanswered(f"CLOUDBASE_TOKEN_FILE: {error.strerror}", taken=False) from None
+        if not token:
+            raise Unanswered("CLOUDBASE_TOKEN_FILE: empty", taken=False)
+        return token
