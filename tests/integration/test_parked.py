@@ -327,7 +327,7 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
         media_per_minute=600,
         media_per_day=600,
     )
-    Quota(store, Rates(store), 3, lambda *_: None).take(program, "text")
+    Quota(store, Rates(store), 3, lambda *_: None).reserve(program, "text", run_named("task"))
     named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-2")}
     named |= {
         keys.check("wx1:t1"),
