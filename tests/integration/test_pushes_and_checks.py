@@ -133,7 +133,7 @@ def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System
     trace_id = waiting(check)
     parked(system, trace_id)
     kept = str(system.redis.get(keys.kept(member_of(APPID, trace_id))) or "")
-    what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).push(
+    what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).match_push(
         APPID, {"trace_id": trace_id, "version": 1, **PASSED}
     )
     assert what == "matched"

@@ -81,7 +81,7 @@ def test_a_check_whose_finish_is_on_its_way_when_its_stamp_is_revoked_ends_as_ca
     # as where another broker has the queues: whoever brings the push would publish the finish, and dies before it
     check = keys.check(f"{APPID}:{trace_id}")
     system.redis.hset(check, "kept", "rest")
-    Parking(system.redis, 1860, 60, Statistics(system.redis)).push(APPID, {"trace_id": trace_id, "version": 2})
+    Parking(system.redis, 1860, 60, Statistics(system.redis)).match_push(APPID, {"trace_id": trace_id, "version": 2})
     system.redis.hset(check, "kept", "finish")
     is_known(system, stamp)
     time_comes(system, keys.DUE, f"{APPID}:{trace_id}")
