@@ -242,7 +242,9 @@ def test_a_check_that_does_not_wait_cannot_be_cancelled(parking: Parking, park: 
     assert parking.cancel("task-1") is None
 
 
-def test_pending_checks_are_listed_the_next_one_due_first(parking: Parking, park: Park, store: redis.Redis) -> None:
+def test_checks_that_wait_for_their_push_are_listed_the_next_one_due_first(
+    parking: Parking, park: Park, store: redis.Redis
+) -> None:
     parking.match_push(APPID, PUSH)
     park("t2", "task-2")
     waiting = parking.waiting(10)

@@ -138,7 +138,7 @@ FAULTS = [
     Fault("WxcheckDayQuotaNearlyGone", _lane(1, day={"used": 190_000, "limit": 200_000})),
     Fault("WxcheckDayQuotaSpent", _lane(2, state="spent")),
     Fault("WxcheckBacklogLong", _lane(1, backlog=100_000, backlog_seconds=5000.0)),
-    Fault("WxcheckOldestPending", lambda numbers: numbers["waiting"].update(oldest_seconds=1000.0)),
+    Fault("WxcheckOldestWaiting", lambda numbers: numbers["waiting"].update(oldest_seconds=1000.0)),
     Fault("WxcheckQueueNotDrained", _queue(0, messages=500)),
     Fault("WxcheckPushDelay", rates={"delay|1": 0, "delay|5": 0, "delay|1200": 50, "delay_sum": 45_000_000}),
     Fault("WxcheckPushesMissing", rates={"push|missing": 2}),
