@@ -60,7 +60,7 @@ if TYPE_CHECKING:
 def connect_store(settings: Settings, timeout: float, retries: int = 1) -> Redis:
     """Return a client of the store that gives up: redis-py alone waits without bound, and repeats ten times.
 
-    ``timeout``: seconds for connecting, and for each answer. One retry serves a connection that was closed while idle;
+    ``timeout``: seconds for connecting, and for each answer. A retry serves a connection that was closed while idle;
     every script may be repeated.
     """
     return connect(settings.redis_url, timeout, retries)

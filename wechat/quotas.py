@@ -1,4 +1,4 @@
-"""Asks WeChat how much of a quota is used."""
+"""The use of a quota, as WeChat counts it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _RATE = ("call_count", "refresh_second")
 
 
 class QuotaNotTold(Exception):
-    """The platform does not say how much of a quota is used; the message says what it says instead."""
+    """The platform does not tell the use of a quota; the message quotes its answer."""
 
 
 class PlatformQuota(NamedTuple):
@@ -26,16 +26,15 @@ class PlatformQuota(NamedTuple):
 
     #: calls today
     used: int
-    #: calls that it grants a day, and a minute; None where it does not say
+    #: calls granted a day, and a minute; None if the platform does not tell
     per_day: int | None
     per_minute: int | None
 
 
 def quota_of(http: Http, lane: Lane, parameters: dict[str, str]) -> PlatformQuota:
-    """The quota of a lane, as WeChat counts it, right to about 1 %.
+    """Return the quota of a lane as WeChat counts it, right to about 1 %.
 
-    ``parameters``: the query parameters that sign the call.
-    Source: ``POST /cgi-bin/openapi/quota/get``.
+    ``parameters``: the query parameters that sign the call. Source: ``POST /cgi-bin/openapi/quota/get``.
 
     Raises:
         QuotaNotTold: the answer names no count.

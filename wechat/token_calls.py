@@ -1,4 +1,4 @@
-"""Fetches access tokens from WeChat."""
+"""Calls to WeChat for access tokens."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 class TokenCalls:
     """Fetches tokens from the platform: ``stable_token``, or the classic ``token``.
 
-    ``force_refresh`` is never asked for: it kills the token that all others use, and is rationed.
+    No call asks for ``force_refresh``, which kills the token that all others use, and is rationed.
     """
 
     def __init__(self, http: Http, settings: Settings) -> None:
@@ -24,7 +24,7 @@ class TokenCalls:
         self._settings = settings
 
     def fetch(self, appid: str) -> tuple[str, int]:
-        """A token of ``appid`` and the seconds that it lives.
+        """Return a token of ``appid`` and the seconds of its life.
 
         Raises:
             TokenRefused: the platform answered with an error.
@@ -43,7 +43,7 @@ class TokenCalls:
                 body = json.dumps({**credentials, "force_refresh": False}).encode()
                 answer = self._http.post("/cgi-bin/stable_token", {}, body)
         except Unanswered as unanswered:
-            # whatever became of this call, the check itself has not been sent
+            # the check itself has not been sent, whether or not the platform took this call
             raise Unanswered(f"access token: {unanswered.reason}", taken=False) from None
         if answer.errcode != OK:
             raise TokenRefused(answer)

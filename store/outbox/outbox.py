@@ -1,9 +1,9 @@
-"""What a run leaves at its end, kept until the store commits it together with the end itself.
+"""The outbox of a run: everything that the run leaves at its end, kept until the store commits both together.
 
-Celery publishes what follows a task, stores its result and acknowledges its message; a process may die between any two
-of these, and its message is delivered again. Where store, broker and results are one Redis, all of it is kept here, and
-happens in the same step that marks the check as ended (:mod:`store.records`): all, or nothing. With another broker
-messages go out as they are published; there a crash right after it repeats them.
+Celery publishes the follow-ups of a task, stores its result and acknowledges its message. A process may die between any
+two of these steps, and then the message is delivered again. If store, broker and results are one Redis, the outbox
+keeps all of them, and the step that marks the check as ended (:mod:`store.records`) does all of them, or none. With
+another broker, messages go out as they are published; a crash right after that repeats them.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     Arguments = list[str | int | float]
 
 
-#: before each script that runs beside the one that ends a check: it does nothing where that was refused, or said again
+#: precedes each script in the same step as an end: the script does nothing if the end was refused, or repeated
 _IF_ENDED = """
 local fresh, ended_by = unpack(redis.call('HMGET', KEYS[#KEYS], 'fresh', 'run'))
 if not fresh or ended_by ~= ARGV[#ARGV] then
@@ -35,7 +35,7 @@ end
 
 
 class Also(NamedTuple):
-    """A script that is to run in the same step; it finds one key and one argument more at the end of its own."""
+    """A script that runs in the same step; after its own keys and arguments it gets one further key and argument."""
 
     script: Script
     keys: list[str]
@@ -43,43 +43,43 @@ class Also(NamedTuple):
 
 
 class Delivery(NamedTuple):
-    """A message in hand, of a broker that is the store's Redis."""
+    """A message in hand, from a broker that is the store's Redis."""
 
     tag: str
-    #: the process that took it: it need not be told a second time
+    #: the process that took the message, and needs no second note of its acknowledgement
     process: int
 
 
 def delivery_of(info: Any) -> Delivery | None:
-    """The message of a task, by the ``delivery_info`` of its request (:mod:`worker.celery_parts.request`)."""
+    """Return the message of a task, from the ``delivery_info`` of its request (:mod:`worker.celery_parts.request`)."""
     return Delivery(info["tag"], info["process"]) if info and "tag" in info else None
 
 
 def tag_of(delivery: Delivery | None) -> str:
-    """The tag to acknowledge a message by in the store; '' where it is none of the store's."""
+    """Return the tag by which the store acknowledges a message; '' for a message of another broker."""
     return delivery.tag if delivery is not None else ""
 
 
 class StoredResult(NamedTuple):
-    """A result as Celery's backend stores it (``store_result.lua``)."""
+    """A result in the form of Celery's backend (``store_result.lua``)."""
 
     key: str | bytes
-    #: JSON; '' where there is none
+    #: JSON; '' for none
     value: str
-    #: to keep it; 0: for ever
+    #: seconds to keep the result; 0: for ever
     seconds: int
 
 
-#: under a key of ours, for an ACL may refuse another one
+#: under a key of ours, since an ACL may refuse any other
 NO_RESULT = StoredResult(NEVER, "", 0)
 
 
-#: tags of messages that are acknowledged in the store, which this process' consumer is about to acknowledge
+#: tags of messages that the store has acknowledged, and that this process' consumer is about to acknowledge
 _acknowledged: set[str] = set()
 
 
 def was_acknowledged(tag: str) -> bool:
-    """Whether a message is acknowledged in the store already; to be asked once."""
+    """True if the store has acknowledged a message already. Ask once: the answer is forgotten."""
     if tag not in _acknowledged:
         return False
     _acknowledged.discard(tag)
@@ -87,7 +87,7 @@ def was_acknowledged(tag: str) -> bool:
 
 
 def note_acknowledged(delivery: Delivery | None) -> None:
-    """Says that the store has acknowledged a message."""
+    """Note that the store has acknowledged a message."""
     if delivery is not None and delivery.process == os.getpid():
         _acknowledged.add(delivery.tag)
 
@@ -96,57 +96,57 @@ class InHand(Protocol):
     """A message in the hands of a worker."""
 
     def goes_out(self, ahead: float) -> None:
-        """Says that its call goes out now, with a permit that lay so many seconds in the future."""
+        """Record that the message's call is being sent. ``ahead``: seconds that its permit lay in the future."""
         ...
 
 
 class Run:
-    """One run of a task that may end a check."""
+    """A run of a task that may end a check."""
 
     def __init__(self, task_id: str | None = None) -> None:
         self.task_id = task_id
-        #: by it the store knows the run again
+        #: the store recognises the run by this token
         self.token = uuid.uuid4().hex
-        #: what the check is known again by, beside its task id (:mod:`store.records.digest`)
+        #: digest of the check's content (:mod:`store.records.digest`)
         self.digest = ""
-        #: whose check it is, once that is known
+        #: appId of the check, once known
         self.appid: str | None = None
-        #: whether the check's record is this run's
+        #: the check's record names this run
         self.is_recorded = False
-        #: whether all of its end is one step, the result and the message included
+        #: the whole end is one step, with the result and the acknowledgement
         self.is_one_step = False
-        #: of a run that is: its result, which is stored with its end
+        #: the result, which is stored with the end; only if ``is_one_step``
         self.result = NO_RESULT
-        #: its message, to be acknowledged with its end
+        #: the run's message, which is acknowledged with the end
         self.delivery: Delivery | None = None
-        #: its message in the hands of this worker; None where nothing fetches messages as permits come
+        #: the run's message in the hands of this worker; None if nothing fetches messages as permits come
         self.in_hand: InHand | None = None
-        #: whether the task's own part is over, so that what is published now follows from its end
+        #: the task's own part is over, so messages published from now on follow from the end
         self.is_ending = False
-        #: pairs of a list of the broker and a message for it
+        #: pairs of a broker's list and a message for it
         self.messages: list[str] = []
-        #: what else happens in the same step
+        #: further scripts of the same step
         self.also: list[Also] = []
-        #: whether another run has begun to publish the body of this check's chord, and may not have got to its end
+        #: another run has begun to publish the body of this check's chord, and may have died before its end
         self.chord_is_claimed = False
-        #: key and token of this run's own claim to publish that body
+        #: key and token of this run's own claim to publish the chord's body
         self.chord_claim: tuple[str, str] | None = None
-        #: whether a step after the task's own part failed for a reason that passes: the end is tried again
+        #: a step after the task's own part failed for a reason that passes: the end is tried again
         self.is_broken = False
-        #: whether Celery has told that the check failed: its result, chord and errbacks
+        #: Celery has told the result, the chord and the errbacks that the check failed
         self.is_failed = False
-        #: whether its message is on the shelf, so that there is no end
+        #: the message is on the shelf, so there is no end
         self.is_shelved = False
-        #: whether Celery has told the task how it ended
+        #: Celery has told the task its ending
         self.is_told = False
-        #: whether its end is in the store
+        #: the end is in the store
         self.is_committed = False
-        #: the error for which the store has refused its end; how often it has refused the check's, this time included
+        #: the error for which the store has refused the end; number of refusals of the check's end, this one included
         self.refusal: RedisError | None = None
         self.refusals = 0
 
     def fails_instead(self) -> None:
-        """Takes back how it ended, and what was to follow from that: it fails."""
+        """Take back the run's ending and everything that was to follow from it: the check fails instead."""
         self.is_failed = False
         self.messages.clear()
         self.also.clear()
@@ -157,7 +157,7 @@ _local = threading.local()
 
 @contextmanager
 def run_begins(task_id: str | None = None) -> Iterator[Run]:
-    """Makes a run of a task the one of this thread."""
+    """Make a new run of a task the run of this thread."""
     run = _local.run = Run(task_id)
     try:
         yield run
@@ -166,15 +166,17 @@ def run_begins(task_id: str | None = None) -> Iterator[Run]:
 
 
 def current_run() -> Run | None:
-    """The run of this thread."""
+    """Return the run of this thread, or None."""
     run: Run | None = getattr(_local, "run", None)
     return run
 
 
 @contextmanager
 def set_aside() -> Iterator[list[str]]:
-    """Keeps what this thread publishes meanwhile, as pairs of a list of the broker and a message for it. Nothing is
-    kept, and all goes out, where the broker is not the store's Redis."""
+    """Keep the messages that this thread publishes meanwhile, as pairs of a broker's list and a message for it.
+
+    If the broker is not the store's Redis, nothing is kept, and all messages go out.
+    """
     kept: list[str] = []
     _local.aside = kept
     try:
@@ -184,21 +186,24 @@ def set_aside() -> Iterator[list[str]]:
 
 
 def kept_messages() -> list[str] | None:
-    """Where messages go that this thread publishes; None: to the broker."""
+    """Return the list that takes the messages of this thread; None if they go to the broker."""
     aside: list[str] | None = getattr(_local, "aside", None)
     run = ending_run()
     return aside if aside is not None else run.messages if run is not None else None
 
 
 def ending_run() -> Run | None:
-    """The run of this thread, if its task's own part is over."""
+    """Return the run of this thread if its task's own part is over, else None."""
     run = current_run()
     return run if run is not None and run.is_ending else None
 
 
 def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], args: Arguments, record: str) -> str:
-    """Runs the script ``ending``, which takes what ``run`` leaves as its last keys and arguments (``settle.lua``) and
-    says in ``record`` who has ended the check, with what else happens in the same step; what the script says."""
+    """Run the script ``ending`` and the run's further scripts in one step, and return the answer of ``ending``.
+
+    ``ending`` takes the run's result, acknowledgement and messages as its last keys and arguments (``store_end.lua``),
+    and notes in ``record`` the run that ended the check.
+    """
     every_key = [*keys, run.result.key, UNACKED, UNACKED_INDEX]
     every: Arguments = [*args, run.result.value, run.result.seconds, tag_of(run.delivery), *run.messages]
     if not run.also:
@@ -217,8 +222,10 @@ def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], 
 
 
 def settle(redis: Redis, run: Run, script: Script) -> None:
-    """Publishes what ``run`` leaves and acknowledges its message (``refuse.lua``), with what else happens in the same
-    step; what may be said again."""
+    """Publish the messages of ``run``, acknowledge its own (``end_message.lua``) and run its further scripts.
+
+    All of this is one step, which may be repeated.
+    """
     with redis.pipeline(transaction=True) as pipe:
         script(keys=[UNACKED, UNACKED_INDEX], args=[tag_of(run.delivery), *run.messages], client=pipe)
         for also in run.also:

@@ -7,7 +7,7 @@
       └────┬────┘  push, time-out or cancelling; the other one of park and push
        finishing   its finish is published, again if it hangs
            │
-         ended     a mark, by which repeated and late pushes are known, until it expires
+         ended     a mark for repeated and late pushes, until it expires
 
 Each step is one Lua script, atomic, and may be repeated.
 """
@@ -35,9 +35,9 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds to keep a push that nobody waits for: its check may be between the platform's answer and the store
+#: seconds to keep a push that no check waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
-#: seconds to know an ended check by, when its push comes again or too late
+#: seconds to keep the mark of an ended check, by which a repeated or late push is recognised
 KEEP_ENDED = 3600
 #: checks that are read at once
 BATCH = 500
@@ -50,27 +50,29 @@ CANCELLED: Outcome = {"ended": "cancelled"}
 
 
 def pushed(push: dict[str, Any]) -> Outcome:
-    """The outcome of a check whose push came."""
+    """Return the outcome of a check whose push came."""
     return {"ended": "done", "push": push}
 
 
 class Kept(NamedTuple):
-    """What is kept of the message of a media check whose call is over, until its push comes."""
+    """The kept message of a media check whose call is over, until its push comes."""
 
-    #: the message of its finish, as it goes on its queue; where another broker has that, the rest of the check's (JSON)
+    #: the message of the check's finish, in its form for the queue; for another broker, the rest of the check's message
+    #: (JSON)
     text: str
-    #: positional and keyword arguments of the check and its priority (JSON), where it may be replayed
+    #: positional and keyword arguments of the check and its priority (JSON), if the check may be replayed
     arguments: str = ""
     is_message: bool = False
 
 
 class Parked(NamedTuple):
-    """A check whose wait is over: its finish is on its queue, or to be published."""
+    """A check whose wait is over: its finish is on its queue, or the caller publishes it."""
 
     appid: str
     trace_id: str
     task_id: str
-    #: where it is to be published, what was kept of its message (JSON, :mod:`worker.messages`); else ''
+    #: rest of the check's message (JSON, :mod:`worker.messages`), from which the caller makes the finish; '' if it is
+    #: published
     rest: str
 
 
@@ -81,11 +83,11 @@ class Waiting(NamedTuple):
     state: str
     appid: str
     trace_id: str
-    #: None of an early push
+    #: None for an early push
     task_id: str | None
-    #: when the sweeper looks at it next, in seconds since the epoch: when a waiting one times out
+    #: time of the sweeper's next look, in seconds since the epoch; for a waiting check, the time-out
     due: float
-    #: when it was parked, where that is known
+    #: time of parking, if known
     since: float | None = None
 
 
@@ -94,14 +96,14 @@ class TraceIdTaken(Exception):
 
 
 class Superseded(Exception):
-    """The lease of the run that sent a check was over, and another run has sent it since, or nobody knows of it."""
+    """The sending run's lease was over: another run has sent the check since, or its record is gone."""
 
 
 class Parking:
     """The parked checks of all processes.
 
-    ``push_timeout``: seconds to wait for a push. ``lease``: seconds in which a published finish must have run, else it
-    is published again. ``statistics`` are told of each push, and of those that do not come.
+    ``push_timeout``: seconds to wait for a push. ``lease``: seconds in which a published finish must have run;
+    afterwards the finish is published again. ``statistics`` counts each push, and each push that does not come.
     """
 
     def __init__(self, redis: Redis, push_timeout: float, lease: float, statistics: Statistics) -> None:
@@ -127,14 +129,18 @@ class Parking:
         shown: StoredResult = NO_RESULT,
         delivery: Delivery | None = None,
     ) -> bool:
-        """Parks a check that ``run`` has sent; True where its wait is over already, for its push was here before or it
-        was cancelled. Then ``kept``, where it is no message, is to be published as its finish at once.
+        """Park a check that ``run`` has sent.
 
-        ``shown``: the result that shows it waiting. ``delivery``: its message, to be acknowledged.
+        ``kept``: the message to keep. ``shown``: the result that shows the check waiting. ``delivery``: the check's
+        message, which is acknowledged.
+
+        Returns:
+            True if the wait is over already, because the push came first or the check was cancelled. Then the caller
+            publishes the finish at once, unless ``kept`` is a message.
 
         Raises:
             TraceIdTaken: another check has this ``trace_id``.
-            Superseded: another run has sent the check since, or nobody knows of it any more.
+            Superseded: another run has sent the check since, or its record is gone.
         """
         member = member_of(appid, trace_id)
         state = self._park(
@@ -153,14 +159,19 @@ class Parking:
         if state == "lost":
             raise Superseded(trace_id)
         note_acknowledged(delivery)
-        return bool(state == "finishing")  # one finish more than needed does no harm: one run claims it
+        return bool(state == "finishing")  # a superfluous finish does no harm: one run claims the finish
 
     def match_push(
         self, appid: str, push: dict[str, Any], delivery: Delivery | None = None
     ) -> tuple[str, Parked | None]:
-        """Takes a push in: what it was (``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``), and in the
-        first case its check, unless the finish of that was on its way before. ``delivery``: the message that brought
-        it, to be acknowledged."""
+        """Match a push with its check.
+
+        ``delivery``: the message that brought the push, which is acknowledged.
+
+        Returns:
+            ``matched``, ``early``, ``repeated``, ``late`` or ``orphaned``; and for ``matched`` the check, unless its
+            finish was on its way already.
+        """
         trace_id = push["trace_id"]
         member = member_of(appid, trace_id)
         what, *found = self._match_push(
@@ -182,8 +193,10 @@ class Parking:
         return what, Parked(appid, trace_id, *check)
 
     def cancel(self, task_id: str) -> Parked | None:
-        """Ends the wait of a check without a push; None where it does not wait. One that is being sent at the moment is
-        cancelled as soon as it is parked."""
+        """End the wait of a check without a push, and return the check; None if the check does not wait.
+
+        A check that is being sent now is cancelled as soon as it is parked.
+        """
         while True:
             member = cast("str", self._redis.hget(keys.record(task_id), "member") or "")
             what, *rest = self._cancel(
@@ -196,11 +209,11 @@ class Parking:
                 return None
 
     def overdue(self, members: list[str]) -> list[Parked]:
-        """Of checks that are due (:meth:`worker.sweeper.look`), those that waited too long, and whose finishes hang;
-        early pushes of nobody are dropped.
+        """Return the checks among ``members`` that waited too long, and those whose finish hangs; drop orphaned pushes.
 
-        Each is handed to one caller only, until its lease is over. One that the store refuses to deal with comes up
-        again then, and holds up no other.
+        ``members``: due checks (:func:`store.due.due.look`). Each check is handed to one caller only, until its lease
+        is over. If the store refuses to deal with a check, that check comes up again after its lease, and delays no
+        other.
         """
         if not members:
             return []
@@ -230,13 +243,15 @@ class Parking:
         return overdue
 
     def kept(self, member: str) -> Kept | None:
-        """What is kept of the message of a check (``appid:trace_id``) that is not ended."""
+        """Return the kept message of a check (``appid:trace_id``); None if the check is ended."""
         (kept,) = self._kept([member])
         return kept
 
     def each_kept(self, cursor: int, number: int) -> tuple[int | None, list[Kept]]:
-        """What is kept of the messages of about ``number`` checks that are not ended, from ``cursor`` on (0: the first
-        time), and where the next ones begin; None: these were the last."""
+        """Return the kept messages of about ``number`` checks, and the cursor of the next ones.
+
+        ``cursor``: 0 at first, then the returned one; None: these were the last.
+        """
         cursor, entries = cast("tuple[int, list[tuple[str, float]]]", self._redis.zscan(keys.DUE, cursor, count=number))
         members = iter([member for member, _ in entries])
         found: list[Kept] = []
@@ -259,8 +274,10 @@ class Parking:
     def claim_finish(
         self, appid: str, trace_id: str, task_id: str, run: str, instead: Outcome | None = None
     ) -> Outcome | None:
-        """What ended the wait of a check, for the one run that may finish it; None for every other one. ``instead``
-        takes the place of what ended it, where no run has claimed it yet."""
+        """Claim the finish of a check for ``run``, and return the outcome; None if another run has the claim.
+
+        ``instead``: an outcome that takes the place of the stored one, unless a run has claimed the finish before.
+        """
         member = member_of(appid, trace_id)
         args: Arguments = [member, task_id, self._lease, run, json.dumps(instead) if instead is not None else ""]
         claim_keys = [keys.check(member), keys.DUE, keys.HANGING, keys.kept(member)]
@@ -268,12 +285,15 @@ class Parking:
         return cast("Outcome", json.loads(outcome)) if outcome else None
 
     def give_up_claim(self, appid: str, trace_id: str, run: str) -> None:
-        """Gives up the claim of a finish, which comes back."""
+        """Give up the claim of ``run`` on a finish, so that another run may claim it."""
         self._give_up_claim(keys=[keys.check(member_of(appid, trace_id))], args=[run])
 
     def end(self, appid: str, trace_id: str, task_id: str, ended: Ended, run: Run) -> bool:
-        """Ends a check, its result being stored, and publishes what follows; may be said again. False where another
-        run has claimed it since, and then nothing is published."""
+        """End a check: store its result and publish its follow-ups. May be repeated.
+
+        Returns:
+            False if another run has claimed the finish since; then nothing is published.
+        """
         member = member_of(appid, trace_id)
         check_keys = [
             keys.check(member),
@@ -287,16 +307,16 @@ class Parking:
         return commit(self._redis, run, self._end, check_keys, args, keys.record(task_id)) == "ended"
 
     def now(self) -> float:
-        """Redis' clock, which all times of the store are by, in seconds since the epoch."""
+        """Return Redis' time in seconds since the epoch; all times of the store are Redis'."""
         seconds, microseconds = self._redis.time()
         return float(seconds + microseconds / 1e6)
 
     def waiting(self, limit: int) -> list[Waiting]:
-        """Media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""
+        """Return media checks that are not ended, and early pushes; at most ``limit``, the next one due first."""
         return list(islice(self.each_waiting(), limit))
 
     def each_waiting(self) -> Iterator[Waiting]:
-        """All of them, the next one due first, as they were when the first was asked for."""
+        """Yield all media checks that are not ended, and early pushes, the next one due first, as of the first step."""
         entries = iter(cast("list[tuple[str, float]]", self._redis.zrange(keys.DUE, 0, -1, withscores=True)))
         while batch := list(islice(entries, BATCH)):
             with self._redis.pipeline(transaction=False) as pipe:
@@ -309,7 +329,7 @@ class Parking:
 
 
 def member_of(appid: str, trace_id: str) -> str:
-    """What the store knows a media check by."""
+    """Return the name of a media check in the store."""
     return f"{appid}:{trace_id}"
 
 

@@ -1,9 +1,9 @@
-"""Keeps the platform's quotas, over any number of workers: a permit for each call.
+"""The platform's quotas, kept over any number of workers: a permit for each call.
 
-A *lane* is one appId's texts, or its media. What must stay within the quota is what *arrives* at the platform, so a
+A *lane* is one appId's texts, or its media. The calls that *arrive* at the platform must stay within the quota, so a
 permit is taken before the call and counts until one window after the latest moment at which the call can have arrived:
-the answer, or where none came the planned send and the time-out. The send times are reserved in Redis, evenly spaced,
-and the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
+the answer, or without an answer the planned send and the time-out. Redis reserves the send times, evenly spaced, and
+the caller sleeps until its own. ``docs/quotas.md`` proves the bound.
 """
 
 from __future__ import annotations
@@ -40,38 +40,38 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds in which the platform counts
+#: seconds of the window in which the platform counts
 WINDOW = 60.0
 #: seconds that a send time may lie ahead; a backfill looks less far ahead, so that users' posts come first
 LOOK_AHEAD = 0.3
 LOOK_AHEAD_LOW = 0.2
 #: seconds after its send time within which a call must have begun; else its permit goes back unused
 START = 1.0
-#: how often the platform is asked for the count of a new lane where it does not tell it, and seconds between
+#: number of times to ask for the platform's count of a new lane, until the platform tells it; seconds between two times
 ASKED, ASK_AGAIN = 3, 10.0
-#: Celery's priorities on Redis, where 0 is the highest: from here on a check is a backfill
+#: Celery's priorities on Redis, where 0 is the highest: from this one on a check belongs to a backfill
 BACKFILL_PRIORITY = 6
-#: seconds before a message is fetched again that came back because the store is away
+#: seconds before a message is fetched again after the store was away
 STORE_PAUSE = 1.0
-#: seconds for which a process believes that there is no permit
+#: seconds for which a process takes "no permit" for granted
 NONE_SECONDS = 1.0
-#: seconds that are none
+#: seconds that count as none
 NOTHING = 0.001
-#: settled permits that one call takes along
+#: most permits that one script call settles
 SETTLE = 64
-#: seconds for which an appId that the platform refuses altogether is not called again
+#: seconds for which an appId is not called after the platform refused it altogether
 STOP_SECONDS = 10
-#: seconds for which less is sent after the platform has refused a call: somebody else spends the same quota
+#: seconds of a lowered rate after the platform has refused a call: somebody else spends the same quota
 CUT_SECONDS = 600
 
-#: seconds after midnight in Shanghai in which the platform's count of the day says too little of the last minute
+#: seconds after midnight in Shanghai in which the platform's count of the new day misses calls of the last minute
 MIDNIGHT_MARGIN = 60
 
 _CLOSED_FOR = {Meaning.SNOOZE_SECOND: "second", Meaning.SNOOZE_MINUTE: "minute", Meaning.SNOOZE_DAY: "day"}
 
 
 class _Question(NamedTuple):
-    """One call of a script about one lane."""
+    """A call of a script about one lane."""
 
     script: Script
     keys: list[str]
@@ -87,7 +87,7 @@ class _Question(NamedTuple):
 
 
 class _Reply(NamedTuple):
-    """What the script returned: of ``tokens/take.lua``, ``quota/take.lua`` and ``records/lease.lua``."""
+    """Answers of ``tokens/take.lua``, ``quota/take.lua`` and ``records/lease.lua``."""
 
     token: list[Any]
     permit: list[Any] | None
@@ -95,18 +95,18 @@ class _Reply(NamedTuple):
 
 
 class _Answer(NamedTuple):
-    #: None: there is no state to look at, or no token for the call
+    #: None: the lane has no state to look at, or there is no token for the call
     said: Permit | Snooze | None
     token: list[Any]
     record: RecordState | None
 
 
 class Quota:
-    """Hands out permits, and takes back what became of them.
+    """Hands out permits, and settles them after their calls.
 
-    ``redis`` must not repeat a script by itself: permits must never be settled twice.
-    ``call_timeout``: seconds that one call may take in all. ``counted``: how many calls of a lane the platform counts
-    for today, or None where it does not tell.
+    ``redis`` must not repeat a script by itself, since a permit must never be settled twice. ``call_timeout``: seconds
+    for one call in all. ``counted``: returns the platform's count of a lane's calls today, or None if the platform does
+    not tell.
     """
 
     def __init__(
@@ -125,18 +125,18 @@ class Quota:
 
     @property
     def pause(self) -> float:
-        """Seconds for which nothing is sent after what was sent has been forgotten."""
+        """Seconds for which a lane sends nothing after Redis has forgotten its calls."""
         return WINDOW + LOOK_AHEAD + self._timeout
 
     def reserve(
         self, program: MiniProgram, lane: Lane, run: Run, *, token_lease: float | None = None, low: bool = False
     ) -> Reserved:
-        """Reserves one call for ``run``, with its access token and the lease of its record, in one round trip.
+        """Reserve one call for ``run``, with its access token and the lease of its record, in one round trip.
 
         The caller waits until the permit's ``send_at``, and settles the permit in any case.
 
-        ``token_lease``: seconds that a renewal of the shared token may take; None: the call needs none. ``low``: of a
-        check of low priority.
+        ``token_lease``: seconds that a renewal of the shared token may take; None: the call needs no token. ``low``:
+        for a check of low priority.
 
         Raises:
             Snooze: there is no permit within the look-ahead.
@@ -156,36 +156,36 @@ class Quota:
         return Reserved(said, token, record)
 
     def look(self, program: MiniProgram, lane: Lane) -> Snooze | None:
-        """Whether a check would get a permit now; takes none."""
+        """Return the Snooze that a check would get now, or None; takes no permit."""
         said, *_ = self._ask(self._question("look", program, lane))
         return said if isinstance(said, Snooze) else None
 
     def counted_today(self, program: MiniProgram, lane: Lane) -> int:
-        """How many calls of a lane are counted here for today."""
+        """Return the number of a lane's calls today, as counted here."""
         self._ask(self._question("look", program, lane))
         return self._view(program.appid, lane).used
 
     def go_by(self, program: MiniProgram, lane: Lane, used: int) -> None:
-        """Goes on from what the platform counts for the day of :meth:`counted_today`, if that is more."""
+        """Go on from the platform's count for the day of :meth:`counted_today`, if it is higher."""
         if self._view(program.appid, lane).claim(used):
             self._ask(self._question("look", program, lane))
 
     def keep_time(self) -> None:
-        """Reads Redis' clock, so that it is seen when it is put forward or back; to be called about once a second."""
+        """Read Redis' clock, to notice when it is put forward or back. Call about once a second."""
         before = clock.ours()
         seconds, microseconds = self._redis.time()
         self._watch.add(before, clock.ours(), seconds * 1_000_000 + microseconds)
 
     def answered(self, permit: Permit) -> None:
-        """Says that the call of ``permit`` is over, for its answer is here: it counts for one window from now."""
+        """Settle ``permit``: the answer of its call is here, so it counts for one window from now."""
         self._end(permit, time.monotonic())
 
     def unused(self, permit: Permit) -> None:
-        """Says that nothing was sent with ``permit``."""
+        """Settle ``permit``: nothing was sent with it."""
         self._end(permit, None)
 
     def close(self, appid: str, lane: Lane, why: Meaning, answer: Answer) -> Snooze:
-        """Closes a lane, as the platform's ``answer`` asks for; the Snooze to raise."""
+        """Close a lane, as the platform's ``answer`` demands, and return the Snooze to raise."""
         until, cut = self._close(keys=[keys.quota(appid, lane)], args=[_CLOSED_FOR[why], CUT_SECONDS])
         seconds = max(0.0, until / 1e6 - time.time())
         log.warning(
@@ -199,7 +199,7 @@ class Quota:
         return Snooze(seconds, "closed")
 
     def stop(self, appid: str, answer: Answer) -> CheckRefused:
-        """Stops every call for an appId for a while; the failure to raise."""
+        """Stop every call for an appId for a while, and return the failure to raise."""
         refusal = json.dumps([answer.errcode, answer.errmsg, answer.rid])
         lanes: tuple[Lane, ...] = ("text", "media")
         for lane in lanes:
@@ -208,7 +208,7 @@ class Quota:
         return CheckRefused(answer.errcode, answer.errmsg, answer.rid)
 
     def _compare(self, appid: str, lane: Lane) -> None:
-        """Where the state is new, it goes on from what the platform counts for today, if that is more."""
+        """Ask for the platform's count of today if the lane's state is new, and go on from it if it is higher."""
         view = self._view(appid, lane)
         with view.lock:
             now = time.monotonic()
@@ -233,7 +233,7 @@ class Quota:
                 view.ended.append((permit.bucket, at, permit.day))
 
     def _question(self, want: str, program: MiniProgram, lane: Lane, *, low: bool = False) -> _Question:
-        """What is asked of a lane, by ``store/quota/take.lua`` alone."""
+        """Return the question about a lane for ``store/quota/take.lua`` alone."""
         per_minute, per_day, version = self._rates.of(program, lane)
         reserve = int(per_day * program.day_reserve) if low else 0
         ahead = LOOK_AHEAD_LOW if low else LOOK_AHEAD
@@ -253,7 +253,7 @@ class Quota:
         )
 
     def _of_call(self, question: _Question, run: Run, token_lease: float | None) -> _Question:
-        """The same question, asked with token and record by ``store/quota/reserve.lua``."""
+        """Return the question, asked together with token and record by ``store/quota/reserve.lua``."""
         quota, ring, lanes = question.keys
         return question._replace(
             script=self._reserve,
@@ -267,13 +267,14 @@ class Quota:
         while True:
             if not self._watch.knows(clock.ours()):
                 self.keep_time()
-            # the clocks are read before the call: Redis runs it later, and then less is taken for sure
+            # both clocks are read before the call: Redis runs the script later, so the estimate of its clock is on the
+            # safe side
             began, before = clock.ours(), time.monotonic()
             latest, steady = self._watch.at(began)
             with view.lock:
                 ended = [view.ended.popleft() for _ in range(min(SETTLE, len(view.ended)))]
                 epoch = view.epoch
-                # not each time: what was handed back unused must not count again
+                # not each time: a permit that was handed back unused must not count again
                 claims = fresh >= 0 or view.claims
                 day, used = (view.day, view.used) if claims else (0, 0)
                 view.claims = False
@@ -290,7 +291,7 @@ class Quota:
             after = time.monotonic()
             if reply.permit is None:
                 with view.lock:
-                    # they were not handed over
+                    # the script did not get the ended permits
                     view.claims |= claims
                     if view.epoch == epoch:
                         view.ended.extendleft(reversed(ended))
@@ -314,7 +315,7 @@ class Quota:
                 said = f"what was sent lately is not known; nothing is sent for {wait / 1e6:.0f} s"
                 log.warning("quota_unknown", said, appid=asked.appid, lane=asked.lane)
             if last_word == "minute":
-                # it may be sooner: answers come in, a rate is raised
+                # a permit may come sooner: answers come in, a rate is raised
                 view.none_until[asked.low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
             return _Answer(Snooze(wait / 1e6, last_word), reply.token, None)
         seconds = wait / 1e6
@@ -335,12 +336,12 @@ class Quota:
             view.learn(epoch, day, used, asks=ASKED if shown - epoch < _micro(self.pause) else 0)
 
     def _run(self, asked: _Question, args: Arguments, settled: list[int | str], before: float) -> tuple[float, _Reply]:
-        """Runs the script of a question; when the call began, and the reply."""
+        """Run the script of a question, and return the time before the call and the reply."""
         try:
             said = asked.script(keys=asked.keys, args=[*args, *settled])
         except redis.exceptions.ConnectionError:
-            # it was closed while it was idle, most likely. What was handed over is never handed over again, for it
-            # may have been taken all the same; those permits count until their time-out
+            # most likely the idle connection was closed. The ended permits are never handed over a second time, since
+            # Redis may have settled them all the same; unsettled ones count until their time-out
             before = time.monotonic()
             said = asked.script(keys=asked.keys, args=args)
         if asked.script is self._take:
@@ -348,7 +349,7 @@ class Quota:
         return before, _Reply(*said, *[None] * (3 - len(said)))
 
     def _fresh(self, appid: str, lane: Lane, *, lost: bool) -> int:
-        """For how long a lane without state must pause, in microseconds."""
+        """Return the microseconds for which a lane without state must pause."""
         # 0: the platform itself says that nothing was sent
         return 0 if not lost and self._unused_today(appid, lane) else _micro(self.pause)
 

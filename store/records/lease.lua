@@ -1,12 +1,18 @@
--- Says that a run is about to send a check.
+-- Leases a check to a run that is about to send it.
 -- Uses: store/records/owner
 -- KEYS: 1 record
--- ARGV: 1 run  2 seconds in which it ends, or says so again  3 seconds to keep the record, should nobody end it  4 digest
---       of the check, or ''
--- Returns: {'go'} | {'anew'} (send it; a check with other content ended by this id, and its result may be stored yet)
---          | {'busy', seconds left of another run's lease} | {'noted', ending (JSON)} | {'cancelled'} | {'waiting'}
---          | {'done'} | {'taken'} (a check with other content is under way by this id)
--- Always: of two runs one sends, until its lease is over; none, where one before it has its answer, or it was cancelled.
+-- ARGV: 1 run  2 seconds of the lease  3 seconds to keep the record if nobody ends the check  4 digest of the check, or
+--       ''
+-- Returns: {'go'}
+--        | {'anew'} (send the check; a check with other content ended under this task id, and its result may still be
+--          stored)
+--        | {'busy', seconds left of another run's lease}
+--        | {'noted', ending (JSON)}
+--        | {'cancelled'}
+--        | {'waiting'}
+--        | {'done'}
+--        | {'taken'} (a check with other content is under way under this task id)
+-- Always: of two runs one sends, until its lease is over; none sends a check that has its ending, or was cancelled.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local state, run, lease, ending, cancelled, of =
@@ -28,7 +34,7 @@ if state and run ~= ARGV[1] and tonumber(lease) > now then
 end
 redis.call('HSET', KEYS[1], 'state', 'sending', 'run', ARGV[1], 'lease', now + ARGV[2], 'begun', now, 'of', of)
 if ending then
-  return {'noted', ending}  -- it is kept for as long as it was
+  return {'noted', ending}  -- the record expires no later than before
 end
 redis.call('EXPIRE', KEYS[1], ARGV[3])
 if cancelled then

@@ -1,12 +1,15 @@
--- Notes how a check ends, before anything follows from that: a run that comes after takes it from here.
+-- Notes the ending of a check before anything follows from the ending: a later run goes on from the note.
 -- Uses: store/records/owner
 -- KEYS: 1 record
--- ARGV: 1 run  2 whether it has begun ('1' or '0')  3 ending (JSON), or '' where it is none to keep  4 seconds in which
---       what follows is stored  5 seconds to keep the record, should nobody end it
+-- ARGV: 1 run  2 '1' if the run has begun to send the check, else '0'  3 ending (JSON), or '' for an ending that is not
+--       kept  4 seconds in which its follow-ups are stored  5 seconds to keep the record if nobody ends the check
 --       6 digest of the check, or ''
--- Returns: {'noted', the ending that counts, or ''} | {'anew', the same} (a check with other content ended by this id,
---          and its result may be stored yet) | {'taken'} (one is under way by this id) | {'over'} (it ended, or waits, by another run)
---          | {'lost'} (another run has it, or nobody knows of it any more)
+-- Returns: {'noted', the ending that counts, or ''}
+--        | {'anew', the ending that counts, or ''} (a check with other content ended under this task id, and its result
+--          may still be stored)
+--        | {'taken'} (a check with other content is under way under this task id)
+--        | {'over'} (another run has ended or parked the check)
+--        | {'lost'} (another run has the check, or its record is gone)
 -- Always: of all endings the first one counts.
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000

@@ -1,10 +1,10 @@
-"""The record of each check, by its task id: what a message that is delivered again, or twice, is known by.
+"""The record of each check, by its task id, which recognises a message that is delivered again, or twice.
 
-    (taken)    its message is unacknowledged at the broker; there is no record yet, and nothing was sent
-    sending    written right before the call, with a lease: one run sends. Over, and no news: it died, and another sends
-               With the check's ending, once that is known: whoever comes after takes it from there
+    (taken)    the check's message is unacknowledged at the broker; no record exists yet, and nothing was sent
+    sending    written right before the call, with a lease: one run sends. If the lease ends without news, the run has
+               died, and another run sends the check. An ending, once known, is noted here for any later run
     waiting    parked under its ``trace_id``, or its finish is on its way (:mod:`store.parked`)
-    done       its end is stored and what follows is published, in one step; a mark, which expires
+    done       the end is stored and the follow-ups are published, in one step; a mark, which expires
 
 A check that has its ending, waits, or is done, is not sent again.
 """
@@ -23,43 +23,43 @@ if TYPE_CHECKING:
 
     from store.outbox.outbox import Arguments, Run
 
-#: visibility time-outs to keep the mark of a text for: a message that nobody acknowledged comes again after one
+#: visibility time-outs to keep the mark of a text: an unacknowledged message comes again after one
 KEEP_DONE = 10
-#: seconds to keep it for at least: a message that came again may wait in its queue while nothing is sent
+#: least seconds to keep the mark: a message that came again may wait in its queue while its lane is closed
 KEEP_DONE_LEAST = 600
-#: seconds to keep the record of a check that is being sent, should its message be gone
+#: seconds to keep the record of a check that is being sent, in case its message is gone
 KEEP_SENDING = 3600
-#: seconds to keep the record of one whose ending is noted: its lane may be closed until the next day
+#: seconds to keep the record of a check whose ending is noted: its lane may be closed until the next day
 KEEP_ENDING = 2 * DAY
-#: seconds beyond the end of a call in which its answer is dealt with, and beyond its ending in which that is stored
+#: seconds after the end of a call for dealing with its answer, and after an ending for storing it
 MARGIN = 10.0
 
 State = Literal["go", "anew", "busy", "noted", "cancelled", "waiting", "done", "taken"]
 
 
 class RecordState(NamedTuple):
-    """What a run that is about to send a check finds."""
+    """The state of a check's record, for a run that is about to send the check."""
 
-    #: go (send it) | anew (send it; one with other content ended by its task id, whose result may be stored yet)
-    #: | busy (another run is sending it) | noted (one that died has its ending) | cancelled | waiting | done
-    #: | taken (a check with other content is under way by its task id)
+    #: go (send the check) | anew (send it; a check with other content ended under its task id, and its result may still
+    #: be stored) | busy (another run sends it) | noted (a run that died has noted its ending) | cancelled | waiting
+    #: | done | taken (a check with other content is under way under its task id)
     state: State
-    #: of busy: for how long the other run's lease lasts
+    #: seconds left of the other run's lease, if ``busy``
     seconds: float = 0.0
-    #: of noted: as :mod:`store.records.endings` makes it
+    #: the noted ending (:mod:`store.records.endings`), if ``noted``
     ending: str = ""
 
 
 class Over(Exception):
-    """The check ended, or waits, by another run."""
+    """Another run has ended or parked the check."""
 
 
 class Taken(Exception):
-    """A check with other content is under way by this task id."""
+    """A check with other content is under way under this task id."""
 
 
 class Lost(Exception):
-    """Another run has the check since, or nobody knows of it any more: this one must not end it."""
+    """Another run has the check since, or its record is gone: the present run must not end it."""
 
 
 class Records:
@@ -76,8 +76,10 @@ class Records:
         self._end_check = script(redis, "store/records/end_check")
 
     def look(self, task_id: str, digest: str = "") -> State:
-        """How a check stands whose message comes again, as far as can be told without taking it; go: nothing is known
-        that keeps it from being sent. ``digest``: of its content (:mod:`store.records.digest`)."""
+        """Return the state of a check whose message comes again, without a lease; go: nothing forbids to send it.
+
+        ``digest``: the content's (:mod:`store.records.digest`).
+        """
         said = self._redis.hmget(keys.record(task_id), "state", "ending", "cancelled", "of")
         state, ending, cancelled, of = cast("list[str | None]", said)
         digests = (of or digest).split()
@@ -90,17 +92,19 @@ class Records:
         return "noted" if ending else "cancelled" if cancelled else "go"
 
     def lease(self, task_id: str, run: str, seconds: float, digest: str = "") -> RecordState:
-        """To be asked right before a call that is over after ``seconds``."""
+        """Lease a check to ``run``, right before a call that is over after ``seconds``."""
         args: Arguments = [run, seconds + MARGIN, KEEP_SENDING, digest]
         return record_state(self._lease(keys=[keys.record(task_id)], args=args))
 
     def note_ending(self, task_id: str, run: Run, ending: str) -> tuple[str, bool]:
-        """Notes the ending of a check (:mod:`store.records.endings`) before anything follows from it; the one that
-        counts, for a run before this one may have noted another, and whether the result of a check with other
-        content may be stored yet.
+        """Note the ending of a check (:mod:`store.records.endings`) before anything follows from it.
+
+        Returns:
+            the ending that counts, since a run before this one may have noted another; and True if the result of a
+            check with other content may still be stored.
 
         Raises:
-            Over, Lost, Taken: nothing may follow from it.
+            Over, Lost, Taken: nothing may follow from the ending.
         """
         args: Arguments = [run.token, int(run.is_recorded), ending, MARGIN, KEEP_ENDING, run.digest]
         said, *counts = self._note_ending(keys=[keys.record(task_id)], args=args)
@@ -114,27 +118,31 @@ class Records:
         raise Lost
 
     def has(self, task_id: str, run: str) -> bool:
-        """Whether ``run`` sends the check, and no other one has it since."""
+        """True if ``run`` sends the check, and no other run has taken it over since."""
         return self._redis.hmget(keys.record(task_id), "state", "run") == ["sending", run]
 
     def give_up_lease(self, task_id: str, run: str) -> bool:
-        """Says that the check comes back later; True where it does not, for it has been cancelled since: ``run`` has it
-        still, and ends it."""
+        """Give up the lease of ``run``, since the check comes back later.
+
+        Returns:
+            True if the check was cancelled meanwhile: ``run`` keeps the lease, and must end the check.
+        """
         return bool(self._give_up_lease(keys=[keys.record(task_id)], args=[run]))
 
     def end_message(self, run: Run) -> None:
-        """Ends a message that is of no check of its own: what follows is published, and no result is stored."""
+        """End a message that belongs to no check of its own: publish what follows, and store no result."""
         settle(self._redis, run, self._end_message)
 
     def count_refusal(self, task_id: str) -> int:
-        """Counts that the store has refused to end a check, and says how often that is now."""
+        """Count that the store has refused to end a check, and return the number of refusals."""
         return int(self._count_refusal(keys=[keys.record(task_id)], args=[KEEP_ENDING]))
 
     def end_check(self, task_id: str, run: Run) -> Literal["ended", "lost", "repeated", "taken"]:
-        """Ends a check that is not parked, its result being stored, and publishes what follows; may be said again.
+        """End a check that is not parked: store its result and publish its follow-ups. May be repeated.
 
-        lost: this run has it no more, repeated: it ended or waits by another run, taken: a check with other content is
-        under way by its task id; then nothing is published.
+        Returns:
+            ended; lost (``run`` has the check no more), repeated (another run has ended or parked the check) or taken
+            (a check with other content is under way under its task id): then nothing is published.
         """
         record = keys.record(task_id)
         end_keys = [record, keys.shelved(task_id), keys.SHELF]
@@ -144,7 +152,7 @@ class Records:
 
 
 def record_state(said: list[str]) -> RecordState:
-    """What ``begin.lua`` says."""
+    """Return the state in an answer of ``lease.lua``."""
     state, *more = said
     match state:
         case "busy":

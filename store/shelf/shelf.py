@@ -62,9 +62,9 @@ class Shelf:
 
         Returns:
             shelved, or a reason against it: over (the check is ended, parked, or on the shelf already), lost (another
-                run has the check since, or its record is gone), free (no other run sends the check any more), cancelled
-                (since ``run`` began to send the check, and ``run`` must end it), taken (a check with other content is
-                under way under this task id).
+            run has the check since, or its record is gone), free (no other run sends the check any more), cancelled
+            (since ``run`` began to send the check, and ``run`` must end it), taken (a check with other content is under
+            way under this task id).
         """
         check_keys = [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
         args = [task_id, json.dumps(message), until, run, why, digest, KEEP]
