@@ -1,13 +1,17 @@
-"""A thread of each worker that brings on what waited long enough: checks whose push never came, finishes that hang,
-checks on the shelf whose time has come. Any number may sweep at once; each thing is done once.
+"""The sweeper: a thread of each worker that does the jobs of :data:`JOBS` again and again.
+
+It brings on checks whose time has come: checks whose push never came, finishes that hang, checks on the shelf. Any
+number of sweepers may run at once; each thing is done once.
 """
 
 from __future__ import annotations
 
+import math
 import threading
 import time
+from dataclasses import dataclass, field
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import bootsteps
 
@@ -21,48 +25,117 @@ from store.watch.presence import beat, leave
 from store.watch.redis_health import told
 from store.watch.servers import Servers
 from worker.celery_parts.rate_command import show_rates
-from worker.celery_parts.revocations import Revocations
+from worker.celery_parts.revocations import SCANNED, Revocations
 from worker.messages import publish_again
-from worker.runtime import publish_finish, runtime
+from worker.runtime import Runtime, publish_finish, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from celery import Celery
-    from redis import Redis
-
-    from store.parked.parked import Parking
-    from store.shelf.shelf import Shelf
+    from store.parked.parked import Parked
 
 log = Log(__name__)
 
-#: seconds between two sweeps
+#: seconds between two rounds
 INTERVAL = 1.0
-#: of each kind, in one sweep: a sweep must not take long; what is over comes in the next
-BATCH = 200
-#: seconds between two looks for dead letters that were kept for long enough
-DECAY_INTERVAL = 60.0
-#: seconds that stopping waits for a sweep under way
+#: seconds that stopping waits for a round under way
 STOP_SECONDS = 10
 
 
-def sweep(app: Celery, store: Redis, parking: Parking, shelf: Shelf) -> int:
-    """One sweep; how many checks it brought on.
+@dataclass(frozen=True)
+class Sweep:
+    """The things that the jobs of one worker work with."""
+
+    #: Celery's worker
+    worker: Any
+    runtime: Runtime
+    servers: Servers
+    revocations: Revocations = field(default_factory=Revocations)
+    stopped: threading.Event = field(default_factory=threading.Event)
+
+
+class Job(NamedTuple):
+    """One thing that each sweeper does."""
+
+    do: Callable[[Sweep, int], None]
+    #: seconds between two times; an infinite one is done once
+    interval: float
+    #: things that the job deals with in one step at most, so that no step takes long
+    bound: int
+
+
+def tell_presence(sweep: Sweep, _bound: int) -> None:
+    """Says that the worker runs, and which queues it consumes at present."""
+    worker = sweep.worker
+    queues = sorted(worker.app.amqp.queues.consume_from)
+    pool = type(worker.pool).__module__.rpartition(".")[2]
+    beat(sweep.runtime.store, worker.hostname, "worker", sweep.servers, queues, pool, worker.concurrency)
+
+
+def bring_on_due(sweep: Sweep, bound: int) -> None:
+    """Brings on all checks that are due, ``bound`` of each kind at a time; the heartbeat file tells of each step."""
+    heartbeat = sweep.runtime.settings.heartbeat_file
+    more = True
+    while more and not sweep.stopped.is_set():
+        more = bring_on(sweep.worker.app, sweep.runtime, bound) >= bound
+        if heartbeat is not None:
+            heartbeat.touch()
+
+
+def cancel_revoked(sweep: Sweep, bound: int) -> None:
+    """Ends the wait of checks that were revoked; ``bound`` of those that wait are looked at for a stamp."""
+    for parked in sweep.revocations.cancelled(sweep.runtime.parking, bound):
+        log.info("check_revoked", "its finish goes out", **_identity(parked))
+        _bring_on(parked.task_id, partial(publish_finish, sweep.worker.app, parked))
+
+
+def drop_old_letters(sweep: Sweep, bound: int) -> None:
+    """Drops the dead letters that were kept for long enough, ``bound`` in one step."""
+    sweep.runtime.dead_letters.decay(bound)
+
+
+def warn_of_redis(sweep: Sweep, _bound: int) -> None:
+    """Tells what is wrong with each Redis that holds checks, with the remedy; Redis may have come after the worker."""
+    for url, (setting, access) in needs(sweep.runtime.settings, "worker").items():
+        for fault in faults_of(url, setting, access):
+            log.error("redis_refuses", fault)
+    for role, client in sweep.runtime.redises():
+        for fault in told(client):
+            log.warning("redis_unsafe", f"{role}: {fault}")
+
+
+def show_the_rates(sweep: Sweep, _bound: int) -> None:
+    """Shows the rates that were set at run time, to Flower and ``inspect``."""
+    show_rates(sweep.worker.app)
+
+
+#: in the order of a round
+JOBS = (
+    Job(tell_presence, interval=BEAT_INTERVAL, bound=1),
+    Job(bring_on_due, interval=INTERVAL, bound=200),
+    Job(cancel_revoked, interval=INTERVAL, bound=SCANNED),
+    Job(drop_old_letters, interval=60.0, bound=200),
+    Job(warn_of_redis, interval=math.inf, bound=3),
+    Job(show_the_rates, interval=INTERVAL, bound=2),
+)
+
+
+def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
+    """Brings on at most ``bound`` checks of each kind; returns their number.
 
     Raises:
         RedisError: the store is away; leases bring up again what was in hand.
     """
-    found = look(store, BATCH)
-    overdue = parking.overdue(found.checks)
+    found = look(runtime.store, bound)
+    overdue = runtime.parking.overdue(found.checks)
     for parked in overdue:
-        identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
-        log.warning("check_overdue", "its finish goes out", **identity)
+        log.warning("check_overdue", "its finish goes out", **_identity(parked))
         _bring_on(parked.task_id, partial(publish_finish, app, parked))
-    due = shelf.due(found.shelved)
+    due = runtime.shelf.due(found.shelved)
     for shelved in due:
         if _bring_on(shelved.task_id, partial(publish_again, app, shelved.message)):
-            shelf.returned(shelved)
-            parking.statistics.moved("shelf")
+            runtime.shelf.returned(shelved)
+            runtime.statistics.moved("shelf")
     return len(overdue) + len(due)
 
 
@@ -77,21 +150,8 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
     return True
 
 
-def _warn_of_redis() -> None:
-    """Tells once what is wrong with the Redis that holds checks, with the remedy; it may have come after the worker."""
-    for url, (setting, access) in needs(runtime().settings, "worker").items():
-        for fault in faults_of(url, setting, access):
-            log.error("redis_refuses", fault)
-    for role, client in runtime().redises():
-        for fault in told(client):
-            log.warning("redis_unsafe", f"{role}: {fault}")
-
-
-def _beat(worker: Any, servers: Servers) -> None:
-    """Says that the worker runs, and what it consumes at present."""
-    queues = sorted(worker.app.amqp.queues.consume_from)
-    pool = type(worker.pool).__module__.rpartition(".")[2]
-    beat(runtime().store, worker.hostname, "worker", servers, queues, pool, worker.concurrency)
+def _identity(parked: Parked) -> dict[str, str]:
+    return {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -120,34 +180,16 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
     terminate = stop
 
     def _run(self, worker: Any) -> None:
-        app = worker.app
+        sweep = Sweep(worker, runtime(), Servers(runtime().settings), stopped=self._stopped)
+        next_at = dict.fromkeys(JOBS, 0.0)
         away = False
-        warned = False
-        heartbeat = runtime().settings.heartbeat_file
-        revocations = Revocations()
-        servers = Servers(runtime().settings)
-        decay_at = beat_at = 0.0
         while not self._stopped.wait(INTERVAL):
             try:
-                if time.monotonic() > beat_at:
-                    beat_at = time.monotonic() + BEAT_INTERVAL
-                    _beat(worker, servers)
-                more = True
-                while more and not self._stopped.is_set():
-                    more = sweep(app, runtime().store, runtime().parking, runtime().shelf) >= BATCH
-                    if heartbeat is not None:
-                        heartbeat.touch()
-                for parked in revocations.cancelled(runtime().parking):
-                    identity = {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
-                    log.info("check_revoked", "its finish goes out", **identity)
-                    _bring_on(parked.task_id, partial(publish_finish, app, parked))
-                if time.monotonic() > decay_at:
-                    decay_at = time.monotonic() + DECAY_INTERVAL
-                    runtime().dead_letters.decay()
-                if not warned:
-                    _warn_of_redis()
-                    warned = True
-                show_rates(app)
+                for job in JOBS:
+                    now = time.monotonic()
+                    if now >= next_at[job]:
+                        job.do(sweep, job.bound)
+                        next_at[job] = now + job.interval
                 away = False
             except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
                 if not away:

@@ -131,10 +131,10 @@ class DeadLetters:
         args = [task_id, cast("str", text), json.dumps(message), digest]
         return bool(self._replay(keys=script_keys, args=args))
 
-    def decay(self) -> None:
+    def decay(self, bound: int = BATCH) -> None:
         """Drop the letters whose time is over."""
         script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
-        while int(self._decay(keys=script_keys, args=[self._seconds, BATCH])) >= BATCH:
+        while int(self._decay(keys=script_keys, args=[self._seconds, bound])) >= bound:
             pass
 
 

@@ -128,7 +128,7 @@ def _lease() -> None:
 
 def _sweeper() -> None:
     """Nothing brings on what waited for long enough."""
-    sweeper.sweep = lambda *_: 0
+    sweeper.bring_on = lambda *_: 0
 
 
 def _store() -> None:

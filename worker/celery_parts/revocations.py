@@ -42,8 +42,11 @@ class Revocations:
         self._looks: dict[str, int] = {}
         self._stamps = _Stamps()
 
-    def cancelled(self, parking: Parking) -> list[Parked]:
-        """The checks that end because they were revoked: their finishes are to be published."""
+    def cancelled(self, parking: Parking, bound: int) -> list[Parked]:
+        """Ends the wait of revoked checks; returns those whose finishes are to be published.
+
+        ``bound``: checks that are looked at for a stamp.
+        """
         revoked = set(state.revoked)
         for task_id in self._looks.keys() - revoked:
             del self._looks[task_id]  # so long ago that Celery has forgotten it
@@ -55,7 +58,7 @@ class Revocations:
                 self._looks[task_id] = 0 if parked is not None else looks - 1
                 if parked is not None:
                     found.append(parked)
-        return found + [parked for task_id in self._stamps.found(parking) if (parked := parking.cancel(task_id))]
+        return found + [parked for task_id in self._stamps.found(parking, bound) if (parked := parking.cancel(task_id))]
 
 
 class _Stamps:
@@ -69,7 +72,7 @@ class _Stamps:
         #: when all are to be looked at once more
         self._again_at = float("inf")
 
-    def found(self, parking: Parking) -> list[str]:
+    def found(self, parking: Parking, bound: int) -> list[str]:
         """The task ids of checks with a stamp that was revoked, among those looked at now."""
         number = sum(len(maybe_list(stamps) or ()) for stamps in state.revoked_stamps.values())
         if number != self._known:
@@ -78,7 +81,7 @@ class _Stamps:
             self._cursor, self._again_at = 0, float("inf")
         if self._cursor is None:
             return []
-        self._cursor, every = parking.each_kept(self._cursor, SCANNED)
+        self._cursor, every = parking.each_kept(self._cursor, bound)
         return [task_id for kept in every if (task_id := _revoked(kept))]
 
 
