@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
-#: of a Redis over TCP, without and with TLS
+#: schemes of a Redis over TCP, without and with TLS
 SCHEMES = ("redis", "rediss")
 
 #: spellings of redis-py -> Python's own constants
@@ -29,9 +29,9 @@ def is_redis(url: str) -> bool:
 
 
 def is_kombus_redis(url: str) -> bool:
-    """True if kombu reaches the broker at ``url`` by its transport for Redis, over TCP or a Unix socket
-    (``redis+socket://``). That transport has options of its own, and each of its queues is a list.
+    """True if kombu reaches the broker at ``url`` by its Redis transport, over TCP or ``redis+socket://``.
 
+    The Redis transport has options of its own, and each of its queues is a list.
     False for ``sentinel://``: kombu needs the name of a master there, which no setting says.
     """
     return urlsplit(url).scheme.partition("+")[0] in SCHEMES
