@@ -1,1 +1,1 @@
-"""Benchmarks. They measure against real servers of their own, and are no part of the installed package."""
+"""Benchmarks against real servers of their own; no part of the installed package. Imports every room but tests."""

@@ -1,1 +1,1 @@
-"""Applications that have their users' content checked by wxcheck."""
+"""Applications that have their users' content checked. Imports client alone: an application has nothing else."""

@@ -1,0 +1,1 @@
+"""Tests: unit (one module), integration (with servers), acceptance (whole processes), chaos. Imports every room."""

@@ -1,0 +1,42 @@
+"""The rooms keep their promises: light imports, and a first line that says what each is for."""
+
+from __future__ import annotations
+
+import ast
+import subprocess
+import sys
+
+import pytest
+
+from tests.support.processes import ROOT
+
+PACKAGES = ["bench", "callbacks", "config", "examples", "ops", "sandbox", "status", "store", "tasks", "tests", "wechat"]
+HEAVY = {"celery", "kombu", "redis", "requests", "pydantic", "wxcheck"}
+
+
+def loaded_by(statement: str) -> set[str]:
+    """The names at the top of what a new process has loaded after ``statement``."""
+    code = f"import sys; {statement}; print(*sys.modules)"
+    ran = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, cwd=ROOT, text=True)
+    return {name.partition(".")[0] for name in ran.stdout.split()}
+
+
+def test_a_pure_module_loads_neither_celery_nor_redis_nor_settings() -> None:
+    pure = ["worker", "config.days", "store.quota.clock", "store.quota.permit", "wechat.errcodes", "status.remedies"]
+    pure += ["wechat.push.envelope", "worker.fetching.window", "worker.fetching.broker_lists"]
+    assert not loaded_by("; ".join(f"import {module}" for module in pure)) & HEAVY
+
+
+@pytest.mark.parametrize("room", [*PACKAGES, "worker"])
+def test_the_first_line_of_a_room_says_what_it_is_for_and_what_it_imports(room: str) -> None:
+    said = ast.get_docstring(ast.parse((ROOT / room / "__init__.py").read_text(encoding="utf-8"))) or ""
+    first, *_ = said.splitlines()
+    assert first.endswith(".")
+    assert "mport" in said
+
+
+def test_the_packages_of_the_rooms_import_nothing() -> None:
+    for room in {*PACKAGES, "worker"} - {"bench", "examples", "tests"}:
+        for path in (ROOT / room).rglob("__init__.py"):
+            body = ast.parse(path.read_text(encoding="utf-8")).body
+            assert all(isinstance(node, ast.Expr) for node in body), path
