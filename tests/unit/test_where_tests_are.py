@@ -8,6 +8,7 @@ from __future__ import annotations
 import ast
 import re
 from collections import defaultdict
+from functools import cache
 from pathlib import Path
 
 from tests.support.processes import ROOT
@@ -21,6 +22,7 @@ DOES = (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef, ast.Assign, ast.Ann
 NO_SUBJECT = ("How", "Of", "What", "Where", "Whether", "Which", "Who", "Whose")
 
 
+@cache
 def parsed(path: Path) -> ast.Module:
     return ast.parse(path.read_text(encoding="utf-8"))
 
@@ -62,8 +64,36 @@ def listed(path: Path) -> set[str]:
 
 def exists(name: str) -> bool:
     """Whether ``name`` is a module or package by its dotted name, or a file or folder of the repository."""
+    return file_of(name) is not None or (ROOT / name).exists()
+
+
+@cache
+def file_of(name: str) -> Path | None:
+    """The file of a module or package; None of any other name."""
     path = ROOT / ("client" if name.startswith("wxcheck") else "") / name.replace(".", "/")
-    return path.with_suffix(".py").is_file() or path.is_dir() or (ROOT / name).exists()
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+@cache
+def imports(path: Path) -> set[str]:
+    """The modules of this repository that a file names in its imports."""
+    named: set[str] = set()
+    for node in ast.walk(parsed(path)):
+        if isinstance(node, ast.Import):
+            named |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and node.module:
+            named |= {node.module, *(f"{node.module}.{alias.name}" for alias in node.names)}
+    return {name for name in named if file_of(name)}
+
+
+def reached(path: Path) -> set[str]:
+    """The modules that a file imports, and those that these import."""
+    found: set[str] = set()
+    left = imports(path)
+    while left:
+        found |= left
+        left = {name for module in left if (file := file_of(module)) for name in imports(file)} - found
+    return found
 
 
 def test_every_module_is_named_by_a_test() -> None:
@@ -84,6 +114,13 @@ def test_a_name_that_several_modules_have_is_told_apart_by_the_head() -> None:
 def test_a_head_that_lists_modules_lists_the_one_that_its_file_is_named_after() -> None:
     of_modules = [path for path in HEADS if listed(path) & MODULES]
     assert [path.name for path in of_modules if len(meant(path)) == 1 and not meant(path) <= listed(path)] == []
+
+
+def test_a_unit_test_reaches_the_modules_that_it_is_found_by() -> None:
+    """Those of other folders may start processes instead."""
+    units = [path for path in HEADS if path.parent.name == "unit"]
+    found_by = {path: listed(path) & MODULES or (meant(path) if len(meant(path)) == 1 else set()) for path in units}
+    assert [(path.name, modules - reached(path)) for path, modules in found_by.items() if modules - reached(path)] == []
 
 
 def test_every_head_begins_with_a_sentence_that_has_its_subject_first() -> None:
