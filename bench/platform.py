@@ -9,10 +9,12 @@ import asyncio
 import json
 from typing import Any
 
-TEXT_PATH = b"/wxa/msg_sec_check"
-MEDIA_PATH = b"/wxa/media_check_async"
-TOKEN_PATH = b"/cgi-bin/stable_token"
-QUOTA_PATH = b"/cgi-bin/openapi/quota/get"
+from wechat import checks, quotas
+from wechat.token_calls import STABLE_TOKEN_PATH
+
+TEXT_PATH, MEDIA_PATH, TOKEN_PATH, QUOTA_PATH = (
+    path.encode() for path in (checks.TEXT_PATH, checks.MEDIA_PATH, STABLE_TOKEN_PATH, quotas.QUOTA_PATH)
+)
 
 #: bytes of a request; the bench's are a few hundred
 _LARGEST = 1 << 20

@@ -11,8 +11,11 @@ from starlette.responses import Response
 
 from sandbox.answers import Refused, encode, refusal
 from sandbox.platform import read_body
-from sandbox.state import CLASSIC_TOKEN_PATH, MEDIA_PATH, QUOTA_PATH, STABLE_TOKEN_PATH, TEXT_PATH, State
+from sandbox.state import State
 from sandbox.transport import read_request
+from wechat.checks import MEDIA_PATH, TEXT_PATH
+from wechat.quotas import QUOTA_PATH
+from wechat.token_calls import CLASSIC_TOKEN_PATH, STABLE_TOKEN_PATH
 
 _HEADERS = {"content-type": "application/json; encoding=utf-8"}
 

@@ -9,7 +9,10 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from sandbox import access, checks, control
-from sandbox.state import CLASSIC_TOKEN_PATH, MEDIA_PATH, QUOTA_PATH, STABLE_TOKEN_PATH, TEXT_PATH, State
+from sandbox.state import State
+from wechat.checks import MEDIA_PATH, TEXT_PATH
+from wechat.quotas import QUOTA_PATH
+from wechat.token_calls import CLASSIC_TOKEN_PATH, STABLE_TOKEN_PATH
 
 #: the platform answers a wrong method itself, with an errcode
 _ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]

@@ -18,8 +18,9 @@ from sandbox.options import Options
 from sandbox.platform import Check, read_media, read_text
 from sandbox.pushes import Delivery
 from sandbox.scenarios import Fault, ScenarioError
-from sandbox.state import MEDIA_PATH, TEXT_PATH, State
+from sandbox.state import State
 from sandbox.transport import NoAnswer, read_request
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 #: as the platform answers: UTF-8 that does not say so
 _HEADERS = {"content-type": "text/plain"}

@@ -13,15 +13,11 @@ from sandbox.pushes import Pushes
 from sandbox.quotas import Limits, Quotas
 from sandbox.stats import Stats
 from sandbox.tokens import Tokens
+from wechat.checks import MEDIA_PATH, TEXT_PATH
+from wechat.token_calls import CLASSIC_TOKEN_PATH
 
 #: contents and URLs whose calls ``*n`` counts; the one longest unused is forgotten
 COUNTED_CONTENTS = 10_000
-
-TEXT_PATH = "/wxa/msg_sec_check"
-MEDIA_PATH = "/wxa/media_check_async"
-STABLE_TOKEN_PATH = "/cgi-bin/stable_token"
-CLASSIC_TOKEN_PATH = "/cgi-bin/token"
-QUOTA_PATH = "/cgi-bin/openapi/quota/get"
 
 
 class State:

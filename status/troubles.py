@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.days import SHANGHAI_ZONE
+from config.lanes import LANES
 from config.names import PUSH_QUEUE
 from status import remedies
 from status.endpoint_troubles import refused_pushes
@@ -140,7 +141,7 @@ def _refused_appids(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Tro
         appid, errcode = failure["appid"], failure["errcode"]
         if failure["name"] != "CheckRefused" or errcode is None or not stops(errcode) or appid in told:
             continue
-        sent = max(evidence.latest.get(f"calls|{appid}|{lane}|sent", 0.0) for lane in ("text", "media"))
+        sent = max(evidence.latest.get(f"calls|{appid}|{lane}|sent", 0.0) for lane in LANES)
         if numbers["at"] - failure["at"] > RECENT or sent > failure["at"] + 2:
             continue
         told.add(appid)
@@ -162,7 +163,7 @@ def _platform(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
         calls = dict.fromkeys(("sent", "retried"), 0)
         last = dict.fromkeys(calls, 0.0)
         for what in calls:
-            fields = [f"calls|{appid}|{lane}|{what}" for lane in ("text", "media")]
+            fields = [f"calls|{appid}|{lane}|{what}" for lane in LANES]
             calls[what] = sum(recent[field] for field in fields)
             last[what] = max(evidence.latest.get(field, 0.0) for field in fields)
         failing = calls["retried"] >= max(AWAY_CALLS, AWAY_SHARE * calls["sent"])

@@ -12,6 +12,7 @@ from redis._parsers.base import BaseParser
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 
+from config.lanes import LANES
 from store import keys
 
 
@@ -75,7 +76,7 @@ def vouch(client: Redis, appid: str) -> None:
     if client.hget(keys.LANES, "run") not in (run, run.encode()):
         client.delete(keys.LANES)
         client.hset(keys.LANES, mapping={"run": run, "since": int(time.time() * 1e6)})
-    for lane in ("text", "media"):
+    for lane in LANES:
         client.delete(keys.quota(appid, lane), keys.ring(appid, lane))
         client.hset(keys.LANES, f"{appid}:{lane}", "vouched")
 

@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from wechat.http import Http
 
 
+STABLE_TOKEN_PATH = "/cgi-bin/stable_token"
+CLASSIC_TOKEN_PATH = "/cgi-bin/token"
+
+
 class TokenCalls:
     """Fetches tokens from the platform: ``stable_token``, or the classic ``token``.
 
@@ -38,10 +42,10 @@ class TokenCalls:
         }
         try:
             if self._settings.token_source == "classic":
-                answer = self._http.get("/cgi-bin/token", credentials)
+                answer = self._http.get(CLASSIC_TOKEN_PATH, credentials)
             else:
                 body = json.dumps({**credentials, "force_refresh": False}).encode()
-                answer = self._http.post("/cgi-bin/stable_token", {}, body)
+                answer = self._http.post(STABLE_TOKEN_PATH, {}, body)
         except Unanswered as unanswered:
             # the check itself has not been sent, whether or not the platform took this call
             raise Unanswered(f"access token: {unanswered.reason}", taken=False) from None

@@ -6,10 +6,8 @@ import struct
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bench.quota.scale import Lane
 from bench.quota.windows import SECOND, Span
-
-LANES: tuple[Lane, ...] = ("text", "media")
+from config.lanes import LANES, Lane
 
 #: arrival by the monotonic clock and by the wall clock, the time that the answer takes (all in ns), the lane
 _RECORD = struct.Struct("<qqqb")

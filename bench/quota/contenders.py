@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.quota.limiters import LIMITERS
-from bench.quota.scale import Lane, Scale
+from bench.quota.scale import Scale
+from config.lanes import Lane
 
 #: worker processes of each contender, but of the one that is measured with a single one
 WORKERS = 4

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 from celery import Celery
 from kombu.exceptions import OperationalError
 
-from bench.quota.scale import Lane, Scale
+from bench.quota.scale import Scale
+from config.lanes import Lane
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -17,7 +17,7 @@ from typing import Any
 from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside
 from bench.quota.arrivals import pack
 from bench.quota.latency import MODELS, Draw, latency
-from bench.quota.scale import Lane
+from config.lanes import Lane
 
 #: seconds between two writes to the file
 FLUSH = 1.0

@@ -6,7 +6,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from bench.quota.arrivals import Arrivals
-from bench.quota.scale import Lane
 from bench.quota.windows import (
     SECOND,
     Span,
@@ -18,6 +17,7 @@ from bench.quota.windows import (
     use_of_quota,
 )
 from bench.redis_load import Load
+from config.lanes import Lane
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
-Lane = Literal["text", "media"]
+from config.lanes import Lane
 
 
 @dataclass(frozen=True)

@@ -13,9 +13,10 @@ from bench.machine import CpuMeter
 from bench.quota.arrivals import ArrivalFile
 from bench.quota.contenders import Contender
 from bench.quota.result import Look
-from bench.quota.scale import Lane, Scale
+from bench.quota.scale import Scale
 from bench.redis_load import connect, load
 from bench.servers import APPID, Servers
+from config.lanes import Lane
 from ops.local.ports import free_port
 from ops.local.redis_server import HOST, answers
 

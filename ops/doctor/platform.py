@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from config.days import DAY, seconds_of_day
+from config.lanes import LANES
 from ops.doctor.finding import Finding
 from ops.doctor.network import Step, failed_step
 from ops.doctor.side_by_side import side_by_side
@@ -30,7 +31,6 @@ if TYPE_CHECKING:
     from wechat.quotas import PlatformQuota
     from worker.runtime import Runtime
 
-LANES: tuple[Lane, ...] = ("text", "media")
 #: seconds for which one answer of the platform is waited for
 PATIENCE = 4
 #: seconds for all Mini Programs, once the platform has answered

@@ -8,10 +8,8 @@ import requests
 
 from ops.local.cases import Case
 from ops.local.stack import Stack
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 from wxcheck import CHECK_TEXT
-
-_TEXT_PATH = "/wxa/msg_sec_check"
-_MEDIA_PATH = "/wxa/media_check_async"
 
 #: seconds for the stand-in to answer
 _ANSWER = 5
@@ -62,4 +60,4 @@ def platform_stats(stack: Stack) -> PlatformStats:
         answer.raise_for_status()
         stats = answer.json()
     calls = stats["calls"]
-    return PlatformStats(calls.get(_TEXT_PATH, 0), calls.get(_MEDIA_PATH, 0), stats["pushes"]["sent"], stats["waiting"])
+    return PlatformStats(calls.get(TEXT_PATH, 0), calls.get(MEDIA_PATH, 0), stats["pushes"]["sent"], stats["waiting"])

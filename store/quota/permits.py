@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import redis.exceptions
 
 from config.days import seconds_of_day
+from config.lanes import LANES
 from config.logs import Log
 from store import keys
 from store.connection import STORE_AWAY
@@ -201,8 +202,7 @@ class Quota:
     def stop(self, appid: str, answer: Answer) -> CheckRefused:
         """Stop every call for an appId for a while, and return the failure to raise."""
         refusal = json.dumps([answer.errcode, answer.errmsg, answer.rid])
-        lanes: tuple[Lane, ...] = ("text", "media")
-        for lane in lanes:
+        for lane in LANES:
             self._stop(keys=[keys.quota(appid, lane)], args=[STOP_SECONDS, refusal])
         log.error("appid_stopped", answer.errmsg, appid=appid, errcode=answer.errcode, rid=answer.rid)
         return CheckRefused(answer.errcode, answer.errmsg, answer.rid)

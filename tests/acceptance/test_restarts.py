@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from store import keys
-from tests.support.checks import TEXT_PATH, send_media, send_text, verdict_of
+from tests.support.checks import send_media, send_text, verdict_of
 from tests.support.processes import eventually
 from tests.support.system import APPID, System
+from wechat.checks import TEXT_PATH
 
 
 @pytest.fixture

@@ -12,9 +12,10 @@ from celery.canvas import Signature
 
 import wxcheck
 from store import keys
-from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, send_media, verdict_of, words
+from tests.support.checks import failure_of, picture, runs, send_media, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.system import KeepingSystem, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 #: Celery's own call
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")

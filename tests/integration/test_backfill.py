@@ -28,11 +28,12 @@ from ops.backfill.state import task_id_of
 from ops.cli.exits import COULD_NOT, NO, WELL
 from ops.cli.main import main
 from store import keys
-from tests.support.checks import MEDIA_PATH, TEXT_PATH, picture, words
+from tests.support.checks import picture, words
 from tests.support.ports import free_port
 from tests.support.processes import Running, eventually
 from tests.support.relay import Relay
 from tests.support.system import APPID, SECRET, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 from worker.fetching.consumer import LaneAMQP
 from worker.fetching.transport import use_transport
 

@@ -14,21 +14,11 @@ import pytest
 import wxcheck
 from store.parked.parked import Parking
 from store.watch.statistics import Statistics
-from tests.support.checks import (
-    MEDIA_PATH,
-    STABLE_TOKEN_PATH,
-    TEXT_PATH,
-    V2,
-    ended,
-    failure_of,
-    picture,
-    send_media,
-    send_text,
-    verdict_of,
-    words,
-)
+from tests.support.checks import V2, ended, failure_of, picture, send_media, send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.system import System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
+from wechat.token_calls import STABLE_TOKEN_PATH
 
 #: bytes of UTF-8
 LONGEST_V1 = 512_000

@@ -18,10 +18,11 @@ import wxcheck
 from config.names import CANCEL, PUSH_QUEUE
 from store import keys
 from store.records.digest import digest_of
-from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, picture, runs, verdict_of, words
+from tests.support.checks import failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import taken_out, unacknowledged
 from tests.support.system import APPID, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
 def check_of(system: System, kind: str, *directives: str) -> Any:

@@ -17,19 +17,11 @@ import redis
 import wxcheck
 from store import keys
 from store.connection import vouch
-from tests.support.checks import (
-    MEDIA_PATH,
-    TEXT_PATH,
-    failure_of,
-    picture,
-    send_media,
-    send_text,
-    verdict_of,
-    words,
-)
+from tests.support.checks import failure_of, picture, send_media, send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import headers, queued, unacknowledged
 from tests.support.system import APPID, OTHER_APPID, System, plain_client
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 SHANGHAI = ZoneInfo("Asia/Shanghai")
 #: seconds after the turn of a minute or a day at which a lane opens

@@ -17,22 +17,12 @@ from store import keys
 from store.dead_letters import dead_letters
 from store.dead_letters.dead_letters import DeadLetters
 from store.records.records import Records
-from tests.support.checks import (
-    TEXT_PATH,
-    V2,
-    failure_of,
-    parked,
-    picture,
-    runs,
-    time_comes,
-    verdict_of,
-    waiting,
-    words,
-)
+from tests.support.checks import V2, failure_of, parked, picture, runs, time_comes, verdict_of, waiting, words
 from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
 from tests.support.runs import FOLLOW_UPS, run_named
 from tests.support.system import APPID, System
+from wechat.checks import TEXT_PATH
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
 
 

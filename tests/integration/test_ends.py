@@ -21,10 +21,11 @@ from celery.result import AsyncResult
 import wxcheck
 from config.names import FINISH
 from store import keys
-from tests.support.checks import MEDIA_PATH, TEXT_PATH, V2, ended, failure_of, picture, runs, verdict_of, words
+from tests.support.checks import V2, ended, failure_of, picture, runs, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import taken_out, unacknowledged
 from tests.support.system import APPID, System, working
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
 def text(system: System, content: str, **more: Any) -> Any:

@@ -19,8 +19,6 @@ from store import keys
 from store.parked.parked import Parking
 from store.watch.statistics import Statistics
 from tests.support.checks import (
-    MEDIA_PATH,
-    TEXT_PATH,
     V2,
     failure_of,
     media_push,
@@ -37,6 +35,7 @@ from tests.support.checks import (
 )
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import APPID, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 RID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{8}-[0-9a-f]{8}")
 

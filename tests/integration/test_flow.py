@@ -27,11 +27,12 @@ from config.celery import SOCKET_TIMEOUT
 from config.settings import Settings
 from store import keys
 from store.connection import vouch
-from tests.support.checks import MEDIA_PATH, TEXT_PATH, failure_of, media_push, send_media, send_text, verdict_of
+from tests.support.checks import failure_of, media_push, send_media, send_text, verdict_of
 from tests.support.processes import Running, eventually
 from tests.support.queues import headers, on_shelf, queued, unacknowledged
 from tests.support.recorder import Arrival, Recorder
 from tests.support.system import APPID, OTHER_APPID, QUEUES, SECRET, System, plain_client
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 #: seconds; nothing of a closed lane is in anybody's hands for longer
 IN_HAND = 5

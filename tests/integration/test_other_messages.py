@@ -26,20 +26,12 @@ from kombu import Connection
 from kombu.transport.redis import Transport as KombuTransport
 
 import wxcheck
-from tests.support.checks import (
-    TEXT_PATH,
-    ended,
-    failure_of,
-    picture,
-    runs,
-    send_text,
-    verdict_of,
-    words,
-)
+from tests.support.checks import ended, failure_of, picture, runs, send_text, verdict_of, words
 from tests.support.forked import WXCHECK, run
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import unacknowledged
 from tests.support.system import OTHER_APPID, System, plain_client
+from wechat.checks import TEXT_PATH
 
 HUSH = "hush"
 #: where no worker fetches

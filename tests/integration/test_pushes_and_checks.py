@@ -19,7 +19,6 @@ from store import keys
 from store.parked.parked import Parked, Parking, member_of
 from store.watch.statistics import Statistics
 from tests.support.checks import (
-    MEDIA_PATH,
     V2,
     failure_of,
     media_push,
@@ -34,6 +33,7 @@ from tests.support.checks import (
 )
 from tests.support.processes import eventually
 from tests.support.system import APPID, OTHER_APPID, System
+from wechat.checks import MEDIA_PATH
 
 
 def lost(system: System, **arguments: Any) -> tuple[Any, str]:

@@ -17,22 +17,11 @@ import wxcheck
 from store import keys
 from store.parked.parked import Parking
 from store.watch.statistics import Statistics
-from tests.support.checks import (
-    MEDIA_PATH,
-    TEXT_PATH,
-    failure_of,
-    media_push,
-    parked,
-    picture,
-    push,
-    runs,
-    time_comes,
-    waiting,
-    words,
-)
+from tests.support.checks import failure_of, media_push, parked, picture, push, runs, time_comes, waiting, words
 from tests.support.processes import eventually
 from tests.support.queues import on_shelf, unacknowledged
 from tests.support.system import APPID, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
 def stamped(system: System, kind: str, stamp: str, *directives: str, **options: Any) -> AsyncResult:

@@ -20,8 +20,6 @@ import wxcheck
 from store import keys
 from store.records.digest import digest_of
 from tests.support.checks import (
-    MEDIA_PATH,
-    TEXT_PATH,
     ended,
     failure_of,
     media_push,
@@ -37,6 +35,7 @@ from tests.support.checks import (
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import on_shelf, taken_out, unacknowledged
 from tests.support.system import APPID, System
+from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
 def text(system: System, content: str) -> Any:

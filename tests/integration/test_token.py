@@ -29,23 +29,15 @@ from store.quota.permits import Quota
 from store.quota.rates import Rates
 from store.tokens.tokens import Tokens
 from store.watch.statistics import Statistics
-from tests.support.checks import (
-    CLASSIC_TOKEN_PATH,
-    STABLE_TOKEN_PATH,
-    TEXT_PATH,
-    failure_of,
-    send_text,
-    verdict_of,
-    words,
-)
+from tests.support.checks import failure_of, send_text, verdict_of, words
 from tests.support.processes import eventually
 from tests.support.queues import queued
 from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_client
 from wechat.answers import Answer, TokenRefused, Unanswered
-from wechat.checks import text_check
+from wechat.checks import TEXT_PATH, text_check
 from wechat.http import Http
 from wechat.quotas import QUOTA_PATH
-from wechat.token_calls import TokenCalls
+from wechat.token_calls import CLASSIC_TOKEN_PATH, STABLE_TOKEN_PATH, TokenCalls
 from worker.call import Calls
 from worker.credential import Credential
 

@@ -17,9 +17,6 @@ from sandbox.messages import Format, Mode, sealed
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import AES_KEY, APPID, PUSH_TOKEN, SECRET, System
 
-TEXT_PATH = "/wxa/msg_sec_check"
-MEDIA_PATH = "/wxa/media_check_async"
-STABLE_TOKEN_PATH = "/cgi-bin/stable_token"
 CLASSIC_TOKEN_PATH = "/cgi-bin/token"
 
 #: selects version 2 of the platform's API

@@ -11,9 +11,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, NamedTuple, Self
 from urllib.parse import parse_qs, urlsplit
 
-from tests.support.checks import MEDIA_PATH, STABLE_TOKEN_PATH, TEXT_PATH
-
-QUOTA_PATH = "/cgi-bin/openapi/quota/get"
+from wechat.checks import MEDIA_PATH, TEXT_PATH
+from wechat.quotas import QUOTA_PATH
+from wechat.token_calls import STABLE_TOKEN_PATH
 
 
 class Arrival(NamedTuple):
