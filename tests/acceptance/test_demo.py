@@ -101,8 +101,15 @@ def test_a_demo_that_is_killed_leaves_nothing_behind(tmp_path: Path, word: str) 
         assert demo.leaves_nothing(within=30), demo.processes()
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
-@pytest.mark.parametrize("word", ["starting", "sent"])
+@pytest.mark.parametrize(
+    ("word", "number", "code"),
+    [
+        ("starting", signal.SIGTERM, 143),
+        ("sent", signal.SIGINT, 130),
+        pytest.param("starting", signal.SIGINT, 130, marks=pytest.mark.long),
+        pytest.param("sent", signal.SIGTERM, 143, marks=pytest.mark.long),
+    ],
+)
 def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing_behind(
     tmp_path: Path, word: str, number: signal.Signals, code: int
 ) -> None:

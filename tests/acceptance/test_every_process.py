@@ -94,9 +94,12 @@ def group_of(running: Running) -> list[str]:
 
 
 def pool_of(running: Running) -> list[int]:
-    listed = Path(f"/proc/{running.process.pid}/task/{running.process.pid}/children").read_text()
+    proc = Path("/proc")
+    worker = proc / str(running.process.pid)
+    listed = (worker / "task" / worker.name / "children").read_text()
+    own = (worker / "cmdline").read_bytes()
     # billiard keeps a child of another program beside them
-    return [int(child) for child in listed.split() if b"celery" in Path(f"/proc/{child}/cmdline").read_bytes()]
+    return [int(child) for child in listed.split() if (proc / child / "cmdline").read_bytes() == own]
 
 
 def stops_cleanly(running: Running) -> None:

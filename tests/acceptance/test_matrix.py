@@ -17,7 +17,13 @@ from tests.support.topology import NAMES
 PREFORK = ("--pool=prefork", "-c", "4")
 
 
-@pytest.mark.parametrize("topology", NAMES)
+#: each of them is a half of another one, "all apart"
+HALVES = ("broker apart", "results apart")
+
+
+@pytest.mark.parametrize(
+    "topology", [pytest.param(name, marks=pytest.mark.long if name in HALVES else ()) for name in NAMES]
+)
 def test_every_canvas_ends_as_it_should_and_leaves_nothing(topology: str, tmp_path: Path) -> None:
     run_all(topology, tmp_path)
 

@@ -8,9 +8,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import select
 import signal
-import subprocess
 import sys
 import threading
 import time
@@ -26,6 +24,8 @@ import requests
 from defusedxml import ElementTree
 
 from sandbox.credentials import DEMO_ENVIRONMENT
+from tests.support.forked import run, start
+from tests.support.processes import eventually
 from wechat.push.envelope import decrypt, sign
 
 ROOT = Path(__file__).parents[2]
@@ -126,18 +126,17 @@ class Sandbox:
     def __init__(self, directory: Path, *arguments: str, **environment: str) -> None:
         kept = {name: value for name, value in os.environ.items() if not name.startswith("WXCHECK_")}
         self.log = directory / f"sandbox-{time.monotonic_ns()}.log"
-        with self.log.open("wb") as log:
-            self.process = subprocess.Popen(
+        self._printed = directory / f"{self.log.stem}.out"
+        with self.log.open("wb") as log, self._printed.open("wb") as printed:
+            self.process = start(
                 [sys.executable, "-m", "sandbox", "--port", "0", "--log-level", "debug", *arguments],
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,  # what readline had buffered, communicate would not find
-                cwd=directory,  # where there is no .env
-                env={**kept, "PYTHONPATH": str(ROOT), "WXCHECK_LOG_FORMAT": "text", **environment},
+                directory,  # where there is no .env
+                {**kept, "PYTHONPATH": str(ROOT), "WXCHECK_LOG_FORMAT": "text", **environment},
+                printed.fileno(),
+                log.fileno(),
             )
-        assert self.process.stdout is not None
-        assert select.select([self.process.stdout], [], [], PATIENCE)[0], "the sandbox did not start"
-        self.first_line = self.process.stdout.readline().decode()
+        eventually(lambda: "\n" in self._printed.read_text() or self.process.poll() is not None, "the sandbox starts")
+        self.first_line = self._printed.read_text().splitlines()[0]
         self.url = self.first_line.split()[-1]
         self.http = requests.Session()
         self.http.trust_env = False
@@ -154,14 +153,12 @@ class Sandbox:
         self.http.close()
         if self.process.poll() is None:
             self.process.send_signal(number)
-        assert self.process.stdout is not None
         try:
-            rest, _ = self.process.communicate(timeout=PATIENCE)
-        except subprocess.TimeoutExpired:
+            code = self.process.wait(PATIENCE)
+        finally:
             self.process.kill()
-            self.process.communicate()
-            raise
-        return self.process.returncode, self.first_line + rest.decode() + self.log.read_text()
+            self.process.wait()
+        return code, self._printed.read_text() + self.log.read_text()
 
     def token(self, appid: str = APPID, secret: str = SECRET) -> str:
         body = {"grant_type": "client_credential", "appid": appid, "secret": secret}
@@ -246,9 +243,7 @@ def test_a_port_that_is_taken_is_named(sandbox: Sandbox, tmp_path: Path) -> None
     port = str(urlsplit(sandbox.url).port)
     command = [sys.executable, "-m", "sandbox", "--port", port]
     environment = {**os.environ, "PYTHONPATH": str(ROOT)}
-    outcome = subprocess.run(
-        command, cwd=tmp_path, env=environment, capture_output=True, text=True, timeout=30, check=False
-    )
+    outcome = run(command, tmp_path, environment, timeout=30)
     assert outcome.returncode == 1
     assert f"cannot listen on 127.0.0.1 port {port}" in outcome.stderr
 

@@ -119,6 +119,24 @@ def can_fork(command: list[str], environment: dict[str, str]) -> bool:
     return not any(Path(folder, "sitecustomize.py").exists() for folder in folders if folder)
 
 
+def start(
+    command: list[str], directory: Path, environment: dict[str, str], output: int, errors: int, *, fresh: bool = False
+) -> Forked | subprocess.Popen[bytes]:
+    """Starts a command in a session of its own, forked where it can be, and not ``fresh``."""
+    if not fresh and can_fork(command, environment):
+        return Forked(command, directory, environment, output, errors)
+    return subprocess.Popen(
+        command,
+        cwd=directory,
+        env=environment,
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=errors,
+        start_new_session=True,
+        preexec_fn=heed_interrupts,
+    )
+
+
 def run(
     command: list[str], directory: Path, environment: dict[str, str], timeout: float = 60
 ) -> subprocess.CompletedProcess[str]:
@@ -127,20 +145,9 @@ def run(
     Raises:
         subprocess.TimeoutExpired: it has not ended in time, and was killed.
     """
-    if not can_fork(command, environment):
-        return subprocess.run(
-            command,
-            cwd=directory,
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=timeout,
-            check=False,
-        )
     with contextlib.ExitStack() as stack:
         output, errors = (stack.enter_context(tempfile.TemporaryFile()) for _ in range(2))
-        program = Forked(command, directory, environment, output.fileno(), errors.fileno())
+        program = start(command, directory, environment, output.fileno(), errors.fileno())
         try:
             status = program.wait(timeout)
         finally:

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Self
 
-from tests.support.forked import Forked, can_fork, heed_interrupts
+from tests.support.forked import start
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -41,21 +40,8 @@ class Running:
         self._log = directory / f"{name}.log"
         command = arguments if arguments[0].startswith("/") else [sys.executable, "-m", *arguments]
         whole = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUNBUFFERED": "1", **environment}
-        self.process: Forked | subprocess.Popen[bytes]
         with self._log.open("wb") as log:
-            if not fresh and can_fork(command, whole):
-                self.process = Forked(command, directory, whole, log.fileno(), log.fileno())
-                return
-            self.process = subprocess.Popen(
-                command,
-                cwd=directory,
-                env=whole,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-                preexec_fn=heed_interrupts,
-            )
+            self.process = start(command, directory, whole, log.fileno(), log.fileno(), fresh=fresh)
 
     def __enter__(self) -> Self:
         return self

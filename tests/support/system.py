@@ -125,7 +125,9 @@ class System:
 
     def application(self, *more: str) -> Running:
         """The worker of the tests' own application; ``more``: options."""
-        arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", "--loglevel=INFO", *more]
+        arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", *more]
+        # it asks no other worker what it has missed, which takes a second
+        arguments += ["--loglevel=INFO", "--without-mingle"]
         running = self.run("application", ["celery", "-A", "tests.support.application", "worker", *arguments])
         running.wait_for(" ready.")
         return running
