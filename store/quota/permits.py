@@ -88,7 +88,7 @@ class _Question(NamedTuple):
 
 
 class _Reply(NamedTuple):
-    """Answers of ``tokens/take.lua``, ``quota/take.lua`` and ``records/lease.lua``."""
+    """Answers of ``store/tokens/take.lua``, ``store/quota/take.lua`` and ``store/records/lease.lua``."""
 
     token: list[Any]
     permit: list[Any] | None

@@ -4,9 +4,9 @@
 -- KEYS: 1 token  2 quota  3 ring  4 record  5 lanes
 -- ARGV: 1 seconds that a renewal of the token may take, or '' for a call without a token  2 run  3 seconds from the
 --       permit's send time to the end of the call and of the work after it  4 seconds to keep the record if nobody ends
---       the check  5 digest of the check  6… as quota/take.lua's
--- Returns: {answer of tokens/take.lua, or {'none'}, answer of quota/take.lua, answer of records/lease.lua}; without the
---          last if there is no permit; the first alone if there is no token to use
+--       the check  5 digest of the check  6… as store/quota/take.lua's
+-- Returns: {answer of store/tokens/take.lua, or {'none'}, answer of store/quota/take.lua, answer of
+--          store/records/lease.lua}; without the last if there is no permit; the first alone if there is no token to use
 -- Always: no permit without a token, and no record without a permit.
 local token = {'none'}
 if ARGV[1] ~= '' then

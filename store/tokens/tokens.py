@@ -67,7 +67,7 @@ class Tokens:
     def get(self, appid: str, lane: Lane, said: list[Any] | None = None) -> str:
         """Return the current token of ``appid``; renew it first if that is due.
 
-        ``said``: an answer of ``tokens/take.lua`` that the caller has already.
+        ``said``: an answer of ``store/tokens/take.lua`` that the caller has already.
 
         Raises:
             Unanswered: the call for a new token had no usable answer, or other processes have tried in vain for as long

@@ -85,7 +85,7 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
             super()._set(key, value, expires)
 
     def stored(self, task_id: str, result: Any, state: str, request: Any) -> StoredResult:
-        """What :meth:`store_result` would store."""
+        """Return the form in which Celery's ``store_result`` stores a result."""
         meta = self._get_result_meta(self.encode_result(result, state), state, None, request)
         meta["task_id"] = task_id
         return StoredResult(self.get_key_for_task(task_id), self.encode(meta), int(self.expires or 0))
