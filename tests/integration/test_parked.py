@@ -20,6 +20,7 @@ from config.settings import MiniProgram
 from store import keys
 from store.connection import vouch
 from store.lanes import Crowds
+from store.outbox.outbox import Run
 from store.parked.parked import Kept, Parking, TraceIdTaken
 from store.quota.permits import Quota
 from store.quota.rates import Rates
@@ -329,7 +330,7 @@ def test_every_key_of_the_store_is_one_that_the_module_of_keys_names(
         media_per_minute=600,
         media_per_day=600,
     )
-    Quota(store, Rates(store), 3, lambda *_: None).reserve(program, "text", run_named("task"))
+    Quota(store, Rates(store), 3, lambda *_: None).reserve(program, "text", Run("task-1"))
     named = {keys.COUNTERS, keys.DUE, keys.SHELF, keys.record("task-1"), keys.shelved("task-2")}
     named |= {
         keys.check("wx1:t1"),

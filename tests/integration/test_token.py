@@ -1,6 +1,6 @@
 """One process renews the shared access token, and an answer that comes late never wins.
 
-Tests: store.tokens.tokens, worker.call
+Tests: store.tokens.tokens, wechat.token_calls, wechat.quotas, worker.call, worker.credential
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Tests: worker.sweeper. Jobs are done in rounds: one that is not due waits, one that fails is tried again."""
+"""Jobs are done in rounds: one that is not due waits, one that fails is tried again."""
 
 from __future__ import annotations
 
