@@ -137,7 +137,10 @@ class EndingTask(WxcheckTask):
         return ended
 
     def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
-        run: Run = self.request.delivery_info["run"]
+        self._end(self.request.delivery_info["run"], retval, task_id, kwargs)
+
+    def _end(self, run: Run, retval: Any, task_id: str, kwargs: Any) -> None:
+        """Ends the check, which returned or raised ``retval``, and notes in ``run`` how far that went."""
         run.is_told = True
         if run.chord_is_claimed:
             said = "another run may have died with its body; tried again"
@@ -208,7 +211,7 @@ class EndingTask(WxcheckTask):
                     self._count_move()
                     # Celery could not say so, and takes that for a failure
                     return traced._replace(retval=raised(Ignore()), info=TraceInfo(IGNORED))
-                if traced.info is not None and self._fails(run, traced.info.retval, uuid, args, kwargs):
+                if traced.info is not None and self._fails(run, traced.info.retval, uuid, kwargs):
                     self._count_move()
                     return traced
                 if run.refusals >= REFUSALS:
@@ -242,12 +245,12 @@ class EndingTask(WxcheckTask):
         self.backend.mark_as_failure(uuid, failure)
         return traced._replace(info=TraceInfo(FAILURE, failure))
 
-    def _fails(self, run: Run, failure: Any, uuid: str, args: Any, kwargs: Any) -> bool:
+    def _fails(self, run: Run, failure: Any, uuid: str, kwargs: Any) -> bool:
         """Ends the check where it is what follows that failed, of which Celery tells nobody; whether that is stored."""
         if run.is_told or run.is_broken:
             return False
         log.error("not_followed_up", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
-        self.after_return(FAILURE, failure, uuid, args, kwargs, None)
+        self._end(run, failure, uuid, kwargs)
         return run.is_committed
 
     def _trace_all(self, run: Run, trace: Any, uuid: str, *arguments: Any) -> Any:
