@@ -137,9 +137,11 @@ class EndingTask(WxcheckTask):
         return ended
 
     def after_return(self, _status: str, retval: Any, task_id: str, _args: Any, kwargs: Any, _einfo: Any) -> None:
-        self._end(self.request.delivery_info["run"], retval, task_id, kwargs)
+        run: Run | None = (self.request.delivery_info or {}).get("run")
+        if run is not None:  # else it was called as a function, outside of a worker
+            self.end(run, retval, task_id, kwargs)
 
-    def _end(self, run: Run, retval: Any, task_id: str, kwargs: Any) -> None:
+    def end(self, run: Run, retval: Any, task_id: str, kwargs: Any) -> None:
         """Ends the check, which returned or raised ``retval``, and notes in ``run`` how far that went."""
         run.is_told = True
         if run.chord_is_claimed:
@@ -250,7 +252,7 @@ class EndingTask(WxcheckTask):
         if run.is_told or run.is_broken:
             return False
         log.error("not_followed_up", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
-        self._end(run, failure, uuid, kwargs)
+        self.end(run, failure, uuid, kwargs)
         return run.is_committed
 
     def _trace_all(self, run: Run, trace: Any, uuid: str, *arguments: Any) -> Any:

@@ -27,9 +27,7 @@ class Task(EndingTask):
         self.commits = commits
         self.released: list[str] = []
 
-    def after_return(self, _status: str, _retval: Any, _task_id: str, _args: Any, _kwargs: Any, _einfo: Any) -> None:
-        run = current_run()
-        assert run is not None
+    def end(self, run: Run, _retval: Any, _task_id: str, _kwargs: Any) -> None:
         run.is_told = True
         run.is_committed = self.commits()
 
