@@ -1,4 +1,4 @@
-"""What all tasks have in common: how they are shown, and how one that ends a check does so once."""
+"""The bases of all tasks: a task's arguments are never shown, and a check ends once."""
 
 from __future__ import annotations
 
@@ -35,9 +35,9 @@ T = TypeVar("T")
 
 log = Log(__name__)
 
-#: of the tasks that end a check
+#: queue of each task that ends a check
 QUEUE_OF = {CHECK_TEXT: TEXT_QUEUE, CHECK_MEDIA: MEDIA_QUEUE, FINISH: PUSH_QUEUE}
-#: how often a step is tried that must not be lost, for what came before it cannot be taken back
+#: attempts at a step that must not be lost, since the steps before it cannot be taken back
 STORE_ATTEMPTS = 10
 
 
@@ -45,7 +45,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
     """A task whose arguments are never shown."""
 
     Request = "worker.celery_parts.request:CheckRequest"
-    #: failures that are part of the bargain: logged in a line, without a traceback
+    #: expected failures, which Celery logs in one line, without a traceback
     throws = (CheckError,)
     #: characters of a result that are shown: 'suggest' and 'label', but not 'detail', which may quote the user's text
     resultrepr_maxsize = 64
@@ -55,7 +55,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         return runtime()
 
     def insist(self, step: Callable[[], T]) -> T:
-        """Does a step of the store that must not be lost, if need be several times.
+        """Do a step of the store that must not be lost, in at most STORE_ATTEMPTS attempts.
 
         Raises:
             one of STORE_AWAY: the store stays away.
@@ -70,14 +70,16 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         return step()
 
     def give_back(self) -> NoReturn:
-        """Gives the message back to its queue: the store is away, and without it nothing can be done."""
+        """Give the message back to its queue, because the store is away and nothing can be done without the store."""
         log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
         time.sleep(STORE_PAUSE)
         raise Reject("the store is away", requeue=True)
 
     def finish(self, parked: Parked) -> None:
-        """Publishes the finish of a check, where the store has not; or leaves it to the sweeper, which does it when its
-        lease is over."""
+        """Publish the finish of a check, unless the store has published the finish.
+
+        If the broker does not take the finish, the sweeper publishes it when its lease is over.
+        """
         try:
             publish_finish(self.app, parked)
         except OperationalError as error:
@@ -86,7 +88,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
 
 
 class EndingNoted(Exception):
-    """A run before this one has noted how the check ends."""
+    """An earlier run has noted how the check ends: ``ended`` is its result or its failure."""
 
     def __init__(self, ended: Any) -> None:
         super().__init__()
@@ -94,15 +96,15 @@ class EndingNoted(Exception):
 
 
 class EndingTask(WxcheckTask):
-    """A task that may end a check: what follows is published in one step with the end (:mod:`store.outbox`).
+    """A task that may end a check: the follow-ups are published in one step with the end (:mod:`store.outbox`).
 
-    Celery publishes what follows, stores the result and calls ``after_return``, in this order. Where the end does not
-    get into the store then, the message goes back, and the check ends by another run.
+    Celery publishes the follow-ups, stores the result and calls ``after_return``, in this order. If the store does not
+    take the end then, the message goes back, and another run ends the check.
     """
 
     @property
     def __trace__(self) -> Any:
-        """What runs the task, as Celery has built it."""
+        """The function by which Celery runs the task, with the run around it."""
         return self._trace
 
     @__trace__.setter
@@ -110,11 +112,11 @@ class EndingTask(WxcheckTask):
         self._trace = trace and self._traced(trace)
 
     _trace: Any = None
-    #: the function takes its run besides what is sent
+    #: Celery checks no arguments, since the function takes its run beside the arguments of the message
     typing = False
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        """Runs the task's function, which is handed its run first."""
+        """Run the task's function, with its run as the first argument."""
         run: Run | None = (self.request.delivery_info or {}).get("run")
         if run is None:  # called as a function, outside of a worker: nothing follows
             return self.run(Run(), *args, **kwargs)
@@ -165,30 +167,30 @@ class EndingTask(WxcheckTask):
                 note_refusal(self, run, task_id, retval, error)
 
     def ends_in_one_step(self, request: dict[str, Any], kwargs: Any) -> bool:  # noqa: ARG002
-        """Whether the result is stored with the end; not for a chord, which reads it, and counts its part, before."""
+        """True if the result is stored with the end; a chord reads and counts the result before the end."""
         return self.runtime.settings.is_one_redis and not request.get("chord")
 
     def digest(self, args: Any, kwargs: Any) -> str:  # noqa: ARG002
-        """What a check with these arguments is known again by, beside its task id; '' where that is enough."""
+        """Return the digest of a check with these arguments (:mod:`store.records.digest`); '' for any other task."""
         return ""
 
     def note_ending(self, run: Run, ended: Any) -> Any:  # noqa: ARG002
-        """Takes in how ``run`` ended the check, a result or a failure, before anything follows; the one that counts."""
+        """Note the result or failure of ``run`` before anything follows from it. Return the ending that counts."""
         return ended
 
     def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
-        """Keeps how ``run`` ended the check for the next one, where the end itself was refused."""
+        """Keep the ending of ``run`` for the next run, because the store refused the end itself."""
 
     def message_to_replay(self, kwargs: Any) -> dict[str, Any] | None:
-        """The message of the check that this run ends, as :mod:`worker.messages` makes it; None where it is gone."""
+        """Return the message of the check that the run ends, as :mod:`worker.messages` makes it; None if it is gone."""
         raise NotImplementedError
 
     def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:
-        """Stores the end of the check, which returned or raised ``retval``; whether its message is done with."""
+        """Store the end of the check, which returned or raised ``retval``. Return True if its message is done with."""
         raise NotImplementedError
 
     def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:
-        """Has another run end the check, whose message goes back."""
+        """Give up the lease or claim of ``run``, so that another run ends the check; the message goes back."""
         raise NotImplementedError
 
     def _traced(self, trace: Any) -> Any:
@@ -196,7 +198,7 @@ class EndingTask(WxcheckTask):
             with run_begins(uuid) as run:
                 delivery = (request or {}).get("delivery_info") or {}
                 run.in_hand = delivery.get("in_hand")
-                # not beside it: what Celery does not know there becomes a header of what is published again
+                # in delivery_info: Celery takes an unknown key beside it for a header of the messages that follow
                 request = {**(request or {}), "delivery_info": {**delivery, "run": run}}
                 run.is_one_step = self.ends_in_one_step(request, kwargs)
                 run.digest = self.digest(args, kwargs)
@@ -204,14 +206,14 @@ class EndingTask(WxcheckTask):
                 traced = self._trace_all(run, trace, uuid, args, kwargs, request)
                 if traced.info is None and not run.is_told and isinstance(traced.retval, ExceptionInfo):
                     traced, kwargs = self._refused(traced, uuid), {}
-                # there is no info of a success
+                # Celery gives no info on a success
                 ended = traced.info is None or traced.info.state not in IGNORE_STATES
                 if not ended or run.is_committed:
                     self._count_move(traced.info)
                     return traced
                 if run.is_shelved:
                     self._count_move()
-                    # Celery could not say so, and takes that for a failure
+                    # Celery could not report the retry, and takes its own error for a failure of the task
                     return traced._replace(retval=raised(Ignore()), info=TraceInfo(IGNORED))
                 if traced.info is not None and self._fails(run, traced.info.retval, uuid, kwargs):
                     self._count_move()
@@ -231,24 +233,24 @@ class EndingTask(WxcheckTask):
                     said = f"{type(error).__name__}; its lease ends"
                     log.info("not_released", said, task_id=uuid, appid=run.appid)
             time.sleep(STORE_PAUSE)
-            held = GivenBack("store" if run.is_broken else ALONE, STORE_PAUSE)
-            return traced._replace(retval=raised(held), info=TraceInfo(IGNORED))
+            given_back = GivenBack("store" if run.is_broken else ALONE, STORE_PAUSE)
+            return traced._replace(retval=raised(given_back), info=TraceInfo(IGNORED))
 
         return traced
 
     def _count_move(self, info: Any = None) -> None:
-        """Counts that a message has left the task's queue; not one that goes back to it."""
+        """Count that a message has left the task's queue, unless the message goes back to the queue."""
         if not isinstance(getattr(info, "retval", None), GivenBack | Reject):
             self.runtime.statistics.moved(QUEUE_OF.get(self.name, PUSH_QUEUE))
 
     def _refused(self, traced: Any, uuid: str) -> Any:
-        """Fails a message that Celery cannot run: its arguments are none, for example."""
+        """Fail a message that Celery cannot run, for example because its arguments are no list."""
         failure = getattr(traced.retval.exception, "exc", traced.retval.exception)
         self.backend.mark_as_failure(uuid, failure)
         return traced._replace(info=TraceInfo(FAILURE, failure))
 
     def _fails(self, run: Run, failure: Any, uuid: str, kwargs: Any) -> bool:
-        """Ends the check where it is what follows that failed, of which Celery tells nobody; whether that is stored."""
+        """Fail a check whose follow-ups failed, which Celery reports to nobody. Return True if that end is stored."""
         if run.is_told or run.is_broken:
             return False
         log.error("not_followed_up", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
@@ -256,7 +258,7 @@ class EndingTask(WxcheckTask):
         return run.is_committed
 
     def _trace_all(self, run: Run, trace: Any, uuid: str, *arguments: Any) -> Any:
-        """Runs the task. An error that Celery lets out of it came while it told of a failure."""
+        """Run the task. An error that Celery lets through came while Celery was reporting a failure."""
         try:
             return trace(uuid, *arguments)
         except (Reject, MemoryError):

@@ -1,4 +1,4 @@
-"""What the checks have in common: what becomes of an answer that is no verdict.
+"""The base of the check tasks: send a check, and deal with an answer that is no verdict.
 
 Beside a verdict there are three outcomes:
 
@@ -48,13 +48,13 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds that a retry waits at most
+#: most seconds that a retry waits
 LONGEST_DELAY = 60
-#: seconds over which the checks come back that were kept back from the day's reserve
+#: seconds over which checks come back from which the day's reserve was kept
 RESERVE_SPREAD = 5
-#: permits that a check lets go by because its process stood still, before it comes back later
+#: permits that a check lets pass because its process stood still, before the check comes back later
 LATE = 3
-#: retries of a media call that the platform may have taken: it refuses a file that is sent too often (87020)
+#: retries of a media call that the platform may have taken: a file that is sent too often is refused (87020)
 CAUTIOUS_RETRIES = 1
 
 
@@ -62,18 +62,19 @@ class CheckTask(EndingTask):
     """A task that calls the platform."""
 
     def ask(self, run: Run, check: Check) -> Answer:
-        """Sends ``check``; an answer that holds a verdict, or for media the promise of one.
+        """Send ``check``. Return an answer that holds a verdict or, for media, the promise of a verdict.
 
         Raises:
             InvalidCheck, StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
-            CheckCancelled: it was cancelled while it was being sent, and would be sent again.
-            Ignore, Retry: it comes back later.
-            EndingNoted: a run before this one has its ending.
-            GivenBack: it goes back to its queue, for there is no call for it now, or the store is away.
+            CheckCancelled: the check was cancelled while it was being sent, and would be sent again.
+            Ignore: the check comes back later, or another run has sent it.
+            Retry: the check comes back later, one attempt lost.
+            EndingNoted: an earlier run has noted how the check ends.
+            GivenBack: the check goes back to its queue, because there is no permit now or the store is away.
         """
         run.appid = check.appid
         if not self.request.id:
-            # its record would be that of every check without an id
+            # all checks without an id would share one record
             raise InvalidCheck("a check needs a task id: send it with apply_async, several as a group")
         try:
             if (self.request.delivery_info or {}).get("redelivered"):
@@ -86,7 +87,7 @@ class CheckTask(EndingTask):
         return answer
 
     def _call(self, run: Run, check: Check) -> Answer:
-        """The answer to ``check``; a refused token is renewed once, and the check is sent once more."""
+        """Return the answer to ``check``. A refused token is renewed once, and the check is sent once more."""
         calls = self.runtime.calls
         try:
             leave = self._reserve(run, check)
@@ -97,7 +98,7 @@ class CheckTask(EndingTask):
         except TokenRefused as refused:
             if meaning(refused.answer.errcode) is not Meaning.RENEW:
                 return refused.answer
-            # said of a call for a token it means a wrong AppSecret: there is nothing to renew it with
+            # as the answer to a call for a token, the errcode means a wrong AppSecret, which gives no new token either
             self.runtime.statistics.call(check.appid, check.lane, "refused")
             raise self.runtime.quota.stop(check.appid, refused.answer) from None
         except Unanswered as unanswered:
@@ -107,7 +108,7 @@ class CheckTask(EndingTask):
         return answer
 
     def _reserve(self, run: Run, check: Check) -> Leave:
-        """The leave to send ``check`` now: its time has come, and its record is this run's."""
+        """Return the leave to send ``check`` now: the send time has come, and the record is this run's."""
         calls = self.runtime.calls
         for _ in range(LATE):
             leave = calls.reserve(check, run, low=self._is_low())
@@ -131,7 +132,7 @@ class CheckTask(EndingTask):
 
     def note_ending(self, run: Run, ended: Any) -> Any:
         if run.is_one_step:
-            return ended  # nothing follows before the end, which says whether this run may end it
+            return ended  # nothing follows before the end, and the end itself tells whether this run may end the check
         task_id = self.request.id
         try:
             encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
@@ -156,18 +157,18 @@ class CheckTask(EndingTask):
 
     def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
         if not run.is_recorded and not run.is_one_step:
-            # Celery has failed the check before it ran
+            # Celery has failed the check before the task's function ran
             try:
                 self.runtime.records.note_ending(task_id, run, encode_ending(retval))
             except (Over, Lost) as other:
                 return isinstance(other, Over)
             except Taken:
-                pass  # its end says so
+                pass  # end_check answers the same
         said = self.runtime.records.end_check(task_id, run)
         if said == "repeated":
             log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
         elif said == "taken":
-            # it failed before it was to be sent; what that sets going goes out, and no result is stored
+            # the check failed before it was sent: its errbacks go out, and no result is stored
             self.runtime.records.end_message(run)
             self.runtime.statistics.ended(retval, task_id, run.appid)
         elif said == "ended":
@@ -178,7 +179,7 @@ class CheckTask(EndingTask):
         self.runtime.records.give_up_lease(task_id, run.token)
 
     def _look(self, run: Run) -> None:
-        """Looks what became of a check whose message comes again, before it costs a permit."""
+        """Look up the record of a check whose message comes again, before the check costs a permit."""
         state = self.runtime.records.look(self.request.id, run.digest)
         if state in ("noted", "cancelled"):
             self._take_up(run, self.runtime.records.lease(self.request.id, run.token, 0, run.digest), 0)
@@ -188,9 +189,9 @@ class CheckTask(EndingTask):
             self._ignore_repeated(run)
 
     def _take_up(self, run: Run, found: RecordState, seconds: float) -> None:
-        """Lets the one run pass that may send the check, with a call that is over after ``seconds``."""
+        """Let only the run pass that may send the check, with a call that is over after ``seconds``."""
         while found.state == "busy":
-            # it may be a run that died; if not, this one finds that it is done
+            # the other run may have died; if not, the check is done when it comes back
             if self._shelve(run, time.time() + found.seconds, why="busy") != "free":
                 raise Ignore
             found = self.runtime.records.lease(self.request.id, run.token, seconds, run.digest)
@@ -207,12 +208,12 @@ class CheckTask(EndingTask):
             forget_result(self, run)
 
     def wait_for_store(self, run: Run) -> NoReturn:
-        """Gives the message back to its queue: the store is away, and without it nothing may be sent."""
+        """Give the message back to its queue, because the store is away and nothing may be sent without the store."""
         log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
         self._give_back(run, "store", STORE_PAUSE)
 
     def lose(self, run: Run) -> NoReturn:
-        """Leaves the check to the run that has it since; its message, where it is this run's still, comes back."""
+        """Leave the check to the run that has it now. The message comes back if it is still this run's."""
         said = "another run has it since, or nobody knows of it"
         log.warning("check_lost", said, task_id=self.request.id, appid=run.appid)
         time.sleep(STORE_PAUSE)
@@ -223,7 +224,7 @@ class CheckTask(EndingTask):
         raise Ignore
 
     def _refuse_stale(self, check: Check) -> None:
-        """A v2 check whose user has been away for too long costs no call."""
+        """Fail a v2 check whose user has been away for too long, before the check costs a call."""
         sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
         max_age = self.runtime.settings.max_age
         if check.version == 1 or not max_age or not isinstance(sent_at, (int, float)):
@@ -233,7 +234,7 @@ class CheckTask(EndingTask):
             raise StaleCheck(round(age, 3), max_age)
 
     def _judge(self, run: Run, check: Check, answer: Answer) -> None:
-        """Lets a verdict pass; everything else ends or puts off the check."""
+        """Let a verdict pass. Any other answer ends the check or puts it off."""
         said = meaning(answer.errcode)
         if said is Meaning.VERDICT and (answer.errcode == OK or check.lane == "text"):
             return
@@ -241,7 +242,7 @@ class CheckTask(EndingTask):
             self.runtime.statistics.call(check.appid, check.lane, "refused")
         match said:
             case Meaning.RENEW:
-                # once renewed and refused again: one more renewal would only be one more call
+                # the renewed token is refused too: another renewal would only cost another call
                 raise PlatformUnavailable(answer.errcode)
             case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY:
                 self.runtime.counters.count(f"closed_{check.lane}")
@@ -254,16 +255,16 @@ class CheckTask(EndingTask):
                 raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
 
     def _is_low(self) -> bool:
-        """Whether the check is a backfill, which users' posts come before."""
+        """True if the check is of low priority, which gives way to users' posts."""
         priority = (self.request.delivery_info or {}).get("priority")
         return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
 
     def _snooze(self, run: Run, check: Check, snooze: Snooze) -> NoReturn:
-        """Gives the check back to its queue, from which nothing is fetched until its lane opens."""
+        """Give the check back to its queue, from which nothing is fetched until the lane opens."""
         self.runtime.statistics.call(check.appid, check.lane, "given_back")
         if snooze.why != "reserve":
             self._give_back(run, snooze.why, snooze.seconds, check.appid)
-        # the queue goes on for the others, so this one waits elsewhere; those of a day come back in their order
+        # the queue goes on for other checks, so this check waits on the shelf; those of one day come back in order
         now = time.time()
         self._shelve(run, now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD, why="later")
         raise Ignore
@@ -276,7 +277,7 @@ class CheckTask(EndingTask):
             said = f"{type(error).__name__}; its lease ends"
             log.info("not_released", said, task_id=self.request.id, appid=appid)
         if run.in_hand is None:
-            # no flow stops the queue (pools without an event loop): at least it does not run hot
+            # no flow stops the queue in a pool without an event loop: without this sleep the worker would run hot
             time.sleep(min(seconds, STORE_PAUSE))
         raise GivenBack(why, seconds, appid)
 
@@ -291,9 +292,14 @@ class CheckTask(EndingTask):
         return said
 
     def try_again(self, run: Run, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
-        """Retries the check later, while it has retries left.
+        """Retry the check later, while the check has retries left.
 
-        ``taken``: whether the platform may have taken this call all the same.
+        ``reason``: errcode, or the fault in a few words. ``taken``: the platform may have taken this call all the same.
+
+        Raises:
+            Retry: the check is on the shelf.
+            PlatformUnavailable: no retry is left.
+            CheckCancelled, Ignore, GivenBack: as :meth:`ask`.
         """
         self.runtime.statistics.call(check.appid, check.lane, "retried")
         settings = self.runtime.settings
@@ -304,10 +310,10 @@ class CheckTask(EndingTask):
         if self.request.retries >= retries:
             raise failure
         delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
-        # jitter: what failed together must not come back together
+        # jitter: checks that failed together must not come back together
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
         try:
-            # where there is no token it has not been sent at all
+            # without a token there is no record, and nothing was sent
             why: Why = "sent" if run.is_recorded else "later"
             said = self._shelve(run, time.time() + countdown, why, retries=1)
         except STORE_AWAY:
@@ -316,5 +322,5 @@ class CheckTask(EndingTask):
             self._ignore_repeated(run)
         if said == "lost":
             self.lose(run)
-        # for the events and the result backend; Celery's own retry() would have a worker hold the message until then
+        # tells events and result backend; Celery's own retry() would have a worker keep the message until then
         raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)

@@ -1,6 +1,6 @@
-"""Fails a check whose end the store refuses each time: an error of a script is the same however often it is tried.
+"""A check fails if the store refuses its end at each attempt: the error of a script does not pass by itself.
 
-What is refused may be mended by a person (a queue's name that is another kind of key), so some runs try it first.
+A person may mend the cause (a key of another kind has a queue's name), so some runs try before the check fails.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ REFUSALS = 10
 
 
 def note_refusal(task: Task, run: Run, task_id: str, retval: Any, error: RedisError) -> None:
-    """Takes in that the store refuses the end of ``run`` for a reason that does not pass by itself: what a script
-    meets, for example, is the same each time."""
+    """Note that the store refuses the end of ``run`` with ``error``, which does not pass by itself."""
     run.refusal = error
     try:
         if isinstance(task.backend, Backend):
@@ -37,34 +36,34 @@ def note_refusal(task: Task, run: Run, task_id: str, retval: Any, error: RedisEr
         task.keep_ending(run, task_id, retval)
         run.refusals = task.runtime.records.count_refusal(task_id)
     except RedisError as more:
-        # what cannot be counted for good is given up at once
+        # a refusal that can never be counted is the last
         run.refusals = 1 if passes(more) else REFUSALS
-    # the text of one that a script has met may name a queue
+    # the text of a script's error may name the queue to mend
     said = f"{type(error).__name__}: {error}; attempt {run.refusals} of {REFUSALS}, then the check fails"
     log.error("end_not_stored", said, task_id=task_id, appid=run.appid)
 
 
 def give_up(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
-    """Fails a check whose end the store refuses each time, with that error and its errbacks.
+    """Fail a check with the error for which the store refuses its end each time; its errbacks are published.
 
-    None: the store has gone away meanwhile.
+    Returns Celery's outcome of the run, or None if the store has gone away meanwhile.
     """
     failure = run.refusal
     log.error("end_refused", f"{type(failure).__name__}; the check fails", task_id=uuid, appid=run.appid)
     context = Context(request, args=args, kwargs=kwargs, called_directly=False)
-    # its part may be counted already, and what was refused may be the body
+    # the chord may have counted this part already, and the refused message may be the chord's body
     body, context.chord = maybe_signature(context.chord, app=task.app), None
     run.fails_instead()
     told = TraceInfo(FAILURE, failure)
     einfo = told.handle_error_state(task, context)
     if body is not None:
         try:
-            # Celery wants it on the stack
+            # Celery takes the error from the stack
             raise ChordError(f"{uuid}: {type(failure).__name__}: {failure}")  # noqa: TRY301
         except ChordError as error:
             task.backend.chord_error_from_stack(body, error)
         if isinstance(task.backend, Backend):
-            # or a part that comes later would complete it
+            # a later part would complete the chord
             task.backend.client.delete(task.backend.get_key_for_group(context.group, ".s"))
     try:
         run.is_committed = task.insist(partial(task.store_end, run, uuid, failure, kwargs))
@@ -76,9 +75,9 @@ def give_up(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: di
 
 
 def _fail_step_by_step(task: Task, run: Run, context: Context, failure: Any, kwargs: Any) -> None:
-    """Fails a check whose failure cannot be one step either.
+    """Fail a check whose failure the store refuses as one step, too.
 
-    Its record ends, then its caller and its errbacks are told, as far as that goes; its message is done with.
+    The record ends, then the caller and the errbacks are told as far as possible. The message is done with.
     """
     run.fails_instead()
     steps = (

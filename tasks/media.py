@@ -27,8 +27,10 @@ log = Log(__name__)
 
 @app.task(base=CheckTask, name=CHECK_MEDIA, bind=True)
 def check_media(self: CheckTask, run: Run, *args: Any, **kwargs: Any) -> None:
-    """Sends a picture or a sound and parks the rest of its chain until the push comes, which finishes it under the
-    same task id; takes what :func:`wxcheck.check_media` takes, the URL first."""
+    """Send a picture or a sound, and park the check until its push comes; the finish has the same task id.
+
+    Takes the arguments of :func:`wxcheck.check_media`, the URL first.
+    """
     check = media_check(args, kwargs, self.runtime.settings)
     answer = self.ask(run, check)
     try:
@@ -39,10 +41,10 @@ def check_media(self: CheckTask, run: Run, *args: Any, **kwargs: Any) -> None:
 
 
 def _shown_waiting(task: CheckTask, run: Run, waiting: ParkedCheck) -> StoredResult:
-    """The result that shows the check as WAITING, to be stored as it is parked. Where that cannot be one step, it is
-    stored here: afterwards it could overwrite the result.
+    """Return the result that shows the check as WAITING, to be stored in the step that parks the check.
 
-    The platform has taken the check, so nothing that goes wrong here may keep it from being parked.
+    If that cannot be one step, the result is stored here: stored after the parking, WAITING could overwrite the
+    end. The platform has taken the check, so no error here may keep the check from being parked.
     """
     if task.request.ignore_result:
         return NO_RESULT
@@ -50,7 +52,7 @@ def _shown_waiting(task: CheckTask, run: Run, waiting: ParkedCheck) -> StoredRes
         if task.runtime.settings.is_one_redis:
             shown: StoredResult = task.backend.stored(task.request.id, waiting.event(), WAITING, task.request)
             return shown
-        if task.runtime.records.has(task.request.id, run.token):  # else another run may have ended it
+        if task.runtime.records.has(task.request.id, run.token):  # else another run may have ended the check
             task.update_state(state=WAITING, meta=waiting.event())
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         log.warning("waiting_not_shown", type(error).__name__, task_id=task.request.id, trace_id=waiting.trace_id)

@@ -1,4 +1,4 @@
-"""What a push sets going: it is tied to its check, whose finish then runs under the check's own task id."""
+"""The end of a media check: its push is matched, and its finish runs under the check's own task id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ log = Log(__name__)
 
 @app.task(base=WxcheckTask, name=RECEIVE_PUSH, bind=True, ignore_result=True)
 def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_at: float) -> None:
-    """Takes in a push that the endpoint verified: the finish of its check is published, or it is kept for one to come.
+    """Take in a push that the endpoint verified: publish the finish of its check, or keep the push for a check to come.
 
     ``received_at``: seconds since the epoch.
     """
@@ -42,7 +42,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
 
 
 class FinishTask(EndingTask):
-    """Ends a check: what follows it is published as its record goes."""
+    """A task that ends a parked check, in one step with the marks by which repeated pushes are recognised."""
 
     Request = "worker.celery_parts.request:FinishRequest"
 
@@ -60,7 +60,7 @@ class FinishTask(EndingTask):
         elif isinstance(retval, CheckCancelled):
             ended = "cancelled"
         if not _names_its_check(kwargs):
-            return True  # nobody's: Celery has refused it for that
+            return True  # the finish of no check, which Celery has refused for its arguments
         if self.runtime.parking.end(kwargs["appid"], kwargs["trace_id"], task_id, ended, run):
             self.runtime.statistics.ended(retval, task_id, kwargs["appid"])
         else:
@@ -78,7 +78,7 @@ def _names_its_check(kwargs: Any) -> bool:
 
 @app.task(base=FinishTask, name=FINISH, bind=True)
 def finish(self: FinishTask, run: Run, *, appid: str, trace_id: str, kind: Kind) -> Verdict:
-    """The second half of ``wxcheck.check_media``, under its task id: the verdict, or the named failure."""
+    """Finish a check of ``wxcheck.check_media`` under its task id: return the verdict, or raise the named failure."""
     run.appid = appid
     try:
         cancelled = CANCELLED if getattr(self.request, "wxcheck_revoked", False) else None
@@ -103,7 +103,7 @@ def _ended(outcome: Outcome, appid: str, trace_id: str, kind: Kind) -> Verdict:
 
 @app.task(base=WxcheckTask, name=CANCEL, bind=True)
 def cancel(self: WxcheckTask, task_id: str) -> bool:
-    """Ends the wait of a media check with ``CheckCancelled``; whether it was waiting for its push."""
+    """End the wait of a media check with ``CheckCancelled``. Return True if the check was waiting for its push."""
     try:
         parked = self.runtime.parking.cancel(task_id)
     except STORE_AWAY:

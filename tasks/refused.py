@@ -1,7 +1,7 @@
-"""What is no check that could be made: a message that cannot be run, and Celery's ``map``, ``starmap`` and ``chunks``.
+"""Messages that no check can be made of: unreadable ones, and Celery's ``map``, ``starmap`` and ``chunks``.
 
-They run a task many times in one, without an id for each run: whose call a second run was, and which of them waits for
-which push, nobody could tell.
+Celery's three run a task many times in one, without an id for each run. Nobody could tell which of these runs has sent
+a call, nor which run waits for which push.
 """
 
 from __future__ import annotations
@@ -16,19 +16,19 @@ from wxcheck import InvalidCheck
 if TYPE_CHECKING:
     from store.outbox.outbox import Run
 
-#: Celery's own names of the tasks of ``xmap``, ``xstarmap`` and ``chunks``
+#: Celery's own tasks for ``xmap``, ``xstarmap`` and ``chunks``
 _MAPS = ("celery.map", "celery.starmap", "celery.chunks")
 
 
 @app.task(base=CheckTask, name=REFUSE, bind=True)
 def refuse(self: CheckTask, _run: Run, said: str, queue: str, why: str) -> NoReturn:
-    """Ends a message that cannot be run (:mod:`worker.fetching.reading`), under its own id, and counts it."""
+    """Fail a message that cannot be run (:mod:`worker.fetching.reading`), under its own id, and count it."""
     self.runtime.statistics.unreadable(queue, why)
     raise InvalidCheck(said)
 
 
 def refuse_map(self: CheckTask, *_: Any, **__: Any) -> NoReturn:
-    """In place of Celery's own task."""
+    """Fail a message of ``map``, ``starmap`` or ``chunks``, in place of Celery's own task."""
     what = self.name.partition(".")[2]
     raise InvalidCheck(
         f"{what}: each check needs an id of its own, which a {what} gives none; send a group of them: "

@@ -1,4 +1,4 @@
-"""A check whose task id another check has, with other content (:mod:`store.records.digest`)."""
+"""Two checks with different content have one task id (:mod:`store.records.digest`)."""
 
 from __future__ import annotations
 
@@ -21,9 +21,10 @@ log = Log(__name__)
 
 
 def refuse_taken(task: Task, run: Run) -> NoReturn:
-    """Fails a check whose task id another one has, with other content, that is under way.
+    """Fail a check because a check with other content is under way under the same task id.
 
-    What it sets going is told of the failure; by its id no result is stored, for that is the other one's.
+    Chord, chain and errbacks are told of the failure. No result is stored: the result under this id is the other
+    check's.
     """
     request = task.request
     log.warning("task_id_taken", "by a check with other content; this one fails", task_id=request.id, appid=run.appid)
@@ -42,16 +43,16 @@ def refuse_taken(task: Task, run: Run) -> NoReturn:
         if passes(error):
             run.is_ending = False
             task.wait_for_store(run)
-        # what is for good: there is nobody else to tell
+        # an error that does not pass: nobody else can be told
         log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
     task.runtime.statistics.ended(failure, request.id, run.appid)
     raise Ignore
 
 
 def forget_result(task: Task, run: Run) -> None:
-    """Removes the result of a check with other content that ended by the same task id.
+    """Remove the result of a check with other content that ended under the same task id.
 
-    It is no verdict of this one, and Celery overwrites no success.
+    That result is no verdict on this check, and Celery overwrites no success.
     """
     try:
         task.backend.forget(task.request.id)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @app.task(base=CheckTask, name=CHECK_TEXT, bind=True)
 def check_text(self: CheckTask, run: Run, *args: Any, **kwargs: Any) -> Verdict:
-    """Checks a text; takes what :func:`wxcheck.check_text` takes, the content first."""
+    """Check a text. Takes the arguments of :func:`wxcheck.check_text`, the content first."""
     check = text_check(args, kwargs, self.runtime.settings)
     answer = self.ask(run, check)
     try:
