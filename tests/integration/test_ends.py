@@ -47,7 +47,7 @@ def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
         yield system
 
 
-def lane_is_held(system: System, lane: str) -> None:
+def lane_is_closed(system: System, lane: str) -> None:
     """As when WeChat has said that the quota of the day is used up."""
     until = str(int((time.time() + 3600) * 1e6))
     system.redis.hset(keys.quota(APPID, lane), mapping={"closed_until": until, "why": "day"})
@@ -192,7 +192,7 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     time.sleep(3)  # its end is tried again, more than once
     assert check.state in ("PENDING", "WAITING")  # who sees a verdict may rely on what follows
     # nor does it cost a permit
-    lane_is_held(system, kind)
+    lane_is_closed(system, kind)
     assert system.redis.hget(keys.record(check.id), "state") in ("sending", "waiting")
     system.redis.delete(name)
     # not only when some lease is over
@@ -317,7 +317,7 @@ def test_a_check_that_comes_again_with_its_ending_noted_needs_no_permit(system: 
     """Its lane may be closed until midnight."""
     task_id = str(uuid.uuid4())
     sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": {"suggest": "risky"}}))
-    lane_is_held(system, "text")
+    lane_is_closed(system, "text")
     result = sent_again(system, text(system, words("pass")).set(task_id=task_id))
     assert verdict_of(result) == {"suggest": "risky"}
     system.open_lanes()

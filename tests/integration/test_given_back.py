@@ -88,7 +88,7 @@ def test_a_message_on_its_way_when_the_queue_pauses_gets_before_none_that_is_giv
     # a fetch goes out, and its messages are off the queue before anybody reads the answer
     connection.transport.cycle.on_poll_start()
     eventually(lambda: not queued(store, QUEUE), "the others are on their way")
-    flow.held_back(first, "minute", 2.0, APPID)
+    flow.given_back(first, "minute", 2.0, APPID)
 
     give_up_at = time.monotonic() + 10
     while len(queued(store, QUEUE)) < 3 and time.monotonic() < give_up_at:

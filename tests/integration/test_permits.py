@@ -703,7 +703,7 @@ def test_a_process_that_is_new_does_not_take_a_step_of_the_clock_for_time_that_p
     assert process(world, 10).snoozed().why == "minute"
 
 
-def test_a_call_that_is_held_up_on_its_way_is_no_step(world: World) -> None:
+def test_a_call_that_is_late_on_its_way_is_no_step(world: World) -> None:
     worker = process(world, 600)
     worker.take()
     worker.out = 500_000

@@ -73,7 +73,7 @@ def test_a_torn_last_line_of_a_journal_is_none(journal: Journal) -> None:
     again.close()
 
 
-def test_a_journal_is_held_by_one_process(journal: Journal) -> None:
+def test_a_journal_is_open_in_one_process(journal: Journal) -> None:
     with pytest.raises(CannotGoOn, match="another wxcheck submit is at work"):
         Journal(journal.path)
 

@@ -26,7 +26,7 @@ AS_TERMS = re.compile(
 
 #: the same, as a state, a label, a counter, a field or a function has it
 AS_NAMES = re.compile(
-    r"""["'|]held["'|\\]|\bheld_(?:text|media|until)\b|lane_held|QuotaHeld|OldestPending|\.hold\(|[sS]ubmission\b"""
+    r"""["'|]held["'|\\]|\bheld_(?:back|media|text|until)\b|HeldBack|lane_held|QuotaHeld|OldestPending|\.hold\(|[sS]ubmission\b"""
 )
 SOURCES = [
     path

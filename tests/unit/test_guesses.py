@@ -47,7 +47,7 @@ def test_a_right_password_costs_nothing_however_often_it_comes() -> None:
         guesses.right("a")
 
 
-def test_an_address_that_knew_the_password_is_not_held_up_by_others_guesses() -> None:
+def test_an_address_that_knew_the_password_is_not_delayed_by_others_guesses() -> None:
     guesses = Guesses()
     guesses.turn("known", NOW)
     guesses.right("known")

@@ -80,8 +80,8 @@ def test_a_message_goes_back_whose_run_ended_with_an_exception_of_celerys_own(po
         raise RuntimeError("neither the result nor its failure could be stored")
 
     pool.on_apply(fails, (), {}, error_callback=told.put)
-    held = told.get(timeout=PATIENCE).exception
-    assert isinstance(getattr(held, "exc", held), GivenBack)
+    given_back = told.get(timeout=PATIENCE).exception
+    assert isinstance(getattr(given_back, "exc", given_back), GivenBack)
 
 
 def test_a_run_that_ends_tells_its_callback_alone(pool: TaskPool) -> None:
@@ -100,8 +100,8 @@ def test_a_message_goes_back_whose_end_could_not_be_told(pool: TaskPool) -> None
         raise RuntimeError("it could not be acknowledged")
 
     pool.on_apply(lambda: "done", (), {}, callback=refused, error_callback=failed.put)
-    held = failed.get(timeout=PATIENCE).exception
-    assert isinstance(getattr(held, "exc", held), GivenBack)
+    given_back = failed.get(timeout=PATIENCE).exception
+    assert isinstance(getattr(given_back, "exc", given_back), GivenBack)
 
 
 def test_with_rabbitmq_tasks_begin_and_end_in_the_loops_thread_and_in_their_order(loop: Loop) -> None:

@@ -14,7 +14,7 @@ from worker.celery_parts.tracebacks import Outcome
 from worker.messages import HIDDEN
 from wxcheck import CheckCancelled
 
-#: why a message is held back: the check alone is to run again, and its lane goes on
+#: why a message is given back: the check alone is to run again, and its lane goes on
 ALONE = "alone"
 
 
@@ -66,12 +66,12 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
             self._request_dict["delivery_info"].update(tag=self.message.delivery_tag, process=os.getpid())
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Tells of a check that waits; hands a message that is held back to the flow that it is of
+        """Tell of a check that waits for its push; hand a message that is given back to its flow
         (:mod:`worker.fetching.flow`)."""
-        held = _failure(exc_info)
-        if isinstance(held, ParkedCheck):
-            self.send_event("task-waiting", **held.event())
-        if not isinstance(held, GivenBack) or self.acknowledged:  # type: ignore[has-type]
+        failure = _failure(exc_info)
+        if isinstance(failure, ParkedCheck):
+            self.send_event("task-waiting", **failure.event())
+        if not isinstance(failure, GivenBack) or self.acknowledged:  # type: ignore[has-type]
             return super().on_failure(exc_info, *args, **kwargs)
         task_ready(self)
         flow = getattr(self.message, "flow", None)
@@ -79,7 +79,7 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
             self.reject(requeue=True)
         else:
             self.acknowledged = True
-            flow.held_back(self.message, *held.args)
+            flow.given_back(self.message, *failure.args)
         return None
 
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False

@@ -48,7 +48,7 @@ LOOK = 1.0
 
 
 class Flow:
-    """One queue of checks, as this worker consumes it. All runs in the hub's thread, but :meth:`held_back` and
+    """One queue of checks, as this worker consumes it. All runs in the hub's thread, but :meth:`given_back` and
     :meth:`goes_out`."""
 
     def __init__(self, flows: Flows, name: str, lane: Lane, appid: str | None, cap: int) -> None:
@@ -106,7 +106,7 @@ class Flow:
         except ChannelError:
             return 0  # to Redis an empty queue is none
 
-    def held_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
+    def given_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
         """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
         self._flows.call(self._take_back, message, why, seconds, appid)
 
