@@ -1,4 +1,4 @@
-"""The call of a check: a run reserves it, looks at what the reservation says, waits for its time and sends it."""
+"""The call of a check: a run reserves the call, looks at its leave, waits for the send time and sends it."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ class Leave(NamedTuple):
     permit: Permit
     #: query parameters that sign the call
     parameters: dict[str, str]
-    #: state of the check's record, which tells whether the run may send it at all
+    #: state of the check's record, which decides whether the run may send the check
     record: RecordState
 
     @property
     def seconds(self) -> float:
-        """Seconds until the call is over at the latest."""
+        """Return the seconds until the call is over at the latest."""
         return self.permit.over_by - time.monotonic()
 
 
@@ -55,16 +55,16 @@ class Calls:
         self._statistics = statistics
 
     def reserve(self, check: Check, run: Run, *, low: bool) -> Leave:
-        """Reserves a call of ``check`` for ``run``; the caller sends it, or gives it back.
+        """Reserve a call of ``check`` for ``run``. The caller sends the call, or gives it back.
 
-        Token, permit and record take one round trip, and two where the token has to be renewed first. ``low``: the
+        Token, permit and record take one round trip; a token that must be renewed first takes another. ``low``: the
         check is of low priority.
 
         Raises:
             Unanswered, TokenRefused: there is no access token.
             Snooze: the quota leaves no call now.
             CheckRefused: the platform refuses this appId altogether.
-            one of STORE_AWAY.
+            one of STORE_AWAY: the store does not answer.
         """
         program, lease = self._settings.programs[check.appid], self._credential.token_lease
         own = self._credential.parameters(check.appid, check.lane) if lease is None else None
@@ -75,11 +75,11 @@ class Calls:
             self._credential.parameters(check.appid, check.lane, token)
 
     def give_back(self, leave: Leave) -> None:
-        """Gives back a call that is not sent."""
+        """Give back a call that is not sent: it spends no quota."""
         self._quota.unused(leave.permit)
 
     def is_due(self, leave: Leave) -> bool:
-        """Waits for the send time of a call; False where this process stood still, and the time belongs to others."""
+        """Wait for the send time of a call. If this process stood still too long, give the call back; return False."""
         time.sleep(max(0.0, leave.permit.send_at - time.monotonic()))
         if time.monotonic() <= leave.permit.begin_by:
             return True
@@ -87,10 +87,10 @@ class Calls:
         return False
 
     def send(self, leave: Leave) -> Answer:
-        """Sends a call that is due.
+        """Send a call that is due, and return the platform's answer.
 
         Raises:
-            Unanswered: no usable answer; its ``taken`` says whether the call may have been taken all the same.
+            Unanswered: no usable answer came. ``taken``: the platform may have taken the call all the same.
         """
         check, permit = leave.check, leave.permit
         self._statistics.call(check.appid, check.lane, "sent")
@@ -101,28 +101,28 @@ class Calls:
                 self._quota.answered(permit)
             elif not unanswered.taken:
                 self._quota.unused(permit)
-            # else it may still arrive, and counts until its time-out
+            # any other call may still arrive, so its permit counts until the time-out
             raise
         self._quota.answered(permit)
         return answer
 
     def renew(self, leave: Leave) -> None:
-        """Has the next call signed anew, for the platform has refused how ``leave`` was signed."""
+        """Have the next call signed anew, because the platform has refused the signature of ``leave``."""
         self._credential.reject(leave.check.appid, leave.parameters)
 
     def authenticate(self, appid: str) -> None:
-        """Sees that calls for ``appid`` can be signed: its access token lives, or the platform gives one.
+        """Make sure that calls for ``appid`` can be signed: an access token lives, or the platform gives one.
 
         Raises:
-            TokenRefused, Unanswered, Snooze, CheckRefused: it cannot be called now.
+            TokenRefused, Unanswered, Snooze, CheckRefused: no call for ``appid`` can be sent now.
         """
         self._credential.parameters(appid, "text")
 
     def quota(self, appid: str, lane: Lane) -> PlatformQuota:
-        """The quota of a lane, as the platform counts it.
+        """Return the quota of a lane by the platform's own count.
 
         Raises:
-            QuotaNotTold: the platform does not say it.
+            QuotaNotTold: the platform does not tell its count.
         """
         try:
             return quota_of(self._http, lane, self._credential.parameters(appid, lane))
@@ -130,7 +130,7 @@ class Calls:
             raise QuotaNotTold(str(error) or type(error).__name__) from None
 
     def used_today(self, appid: str, lane: Lane) -> int | None:
-        """The calls of a lane that the platform counts for today; None where it does not say."""
+        """Return the calls of a lane that the platform counts for today; None if the platform does not tell."""
         try:
             return self.quota(appid, lane).used
         except QuotaNotTold as error:

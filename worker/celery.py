@@ -33,7 +33,7 @@ def _settings() -> Settings:
     try:
         return load_settings()
     except SettingsError:
-        # most of what starts with this app is a worker: name what it lacks in the same message
+        # most processes with this app are workers: one message names all settings that a worker lacks
         load_settings("worker")
         raise
 
@@ -58,13 +58,13 @@ use_flower()
 
 @celeryd_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def check_options(conf: Any, options: dict[str, Any], **_: Any) -> None:
-    """A worker that cannot do what its options ask for stops at once."""
+    """Stop a worker at once that cannot do what its options ask for."""
     refuse(options, sys.argv, conf.worker_pool, conf.worker_concurrency)
 
 
 @worker_init.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def check_settings(**_: Any) -> None:
-    """A worker that cannot work stops at once, and says all that it lacks."""
+    """Stop a worker at once that cannot work, with a message that names each lack."""
     check_redis(load_settings("worker"), "worker")
     stop_where_refused(app)
     note_follow_ups()
@@ -72,5 +72,5 @@ def check_settings(**_: Any) -> None:
 
 @worker_process_shutdown.connect  # type: ignore[untyped-decorator]  # Celery ships no types
 def write_statistics(**_: Any) -> None:
-    """A child of a worker ends without Python's own end."""
+    """Write the last counts of a worker's child process, which ends without Python's exit handlers."""
     runtime().reporter.stop()

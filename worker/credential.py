@@ -1,4 +1,4 @@
-"""Signs the calls to WeChat."""
+"""The credentials that sign the calls to WeChat."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 class Credential:
-    """Signs calls as ``TOKEN_SOURCE`` says: by a query parameter, which can be renewed where it is a shared token."""
+    """Signs calls by a query parameter, from ``TOKEN_SOURCE``. A shared token can be renewed."""
 
     def __init__(self, settings: Settings, tokens: Tokens) -> None:
         self._settings = settings
@@ -21,17 +21,17 @@ class Credential:
 
     @property
     def token_lease(self) -> float | None:
-        """Seconds that a renewal of the shared token may take; None where calls are signed in another way."""
+        """Return the seconds that a renewal of the shared token may take; None if calls are signed in another way."""
         return self._tokens.lease if self._settings.token_source in ("stable", "classic") else None
 
     def parameters(self, appid: str, lane: Lane, said: list[Any] | None = None) -> dict[str, str]:
-        """The query parameters that sign a call for ``appid``.
+        """Return the query parameters that sign a call for ``appid``.
 
-        ``said``: the reply of ``store/tokens/take.lua``, where the store was asked already.
+        ``said``: an answer of ``store/tokens/take.lua`` that the caller has already.
 
         Raises:
             TokenRefused, Unanswered: there is no token.
-            Snooze, CheckRefused: the lane is closed, or the appId is refused, so none is asked for.
+            Snooze, CheckRefused: the lane is closed, or the appId is refused, so no token is asked for.
         """
         source = self._settings.token_source
         if source == "none":
@@ -41,7 +41,7 @@ class Credential:
         return {"access_token": self._tokens.get(appid, lane, said)}
 
     def reject(self, appid: str, refused: dict[str, str]) -> None:
-        """Says that the platform refused parameters: the next ones are new."""
+        """Note that the platform refused ``refused``, so that the next parameters are new."""
         if "access_token" in refused:
             self._tokens.reject(appid, refused["access_token"])
 

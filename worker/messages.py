@@ -1,7 +1,7 @@
-"""Continues a task's message later: the *rest* of a message is all that Celery knows of it but what it does.
+"""Messages that go on later. The *rest* of a message is everything that it says except its task and arguments.
 
-Under the same task id, with its chain, links, chord, group, stamps and headers, another run ends what the first one
-began: what ``Task.replace()`` does at once, split in time.
+A later run ends the work of the first run under the same task id, with its chain, links, chord, group, stamps and
+headers: ``Task.replace()``, split in time.
 """
 
 from __future__ import annotations
@@ -23,23 +23,23 @@ if TYPE_CHECKING:
     from celery import Celery, Task
     from kombu import Message
 
-#: nothing of a message's arguments is shown in events, logs and Flower
+#: keeps a message's arguments out of events, logs and Flower
 HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 
-#: of the run that was, not of the one to come
+#: bounds of the first run, which the next run does not have
 OF_THIS_RUN = ("expires", "time_limit", "soft_time_limit")
 
-#: where a check has its appId that names none of its arguments (:mod:`wechat.checks`)
+#: position of the appId among the positional arguments of a check (:mod:`wechat.checks`)
 APPID_POSITION = {CHECK_TEXT: 6, CHECK_MEDIA: 4}
 
-#: what is published anew with a message as it was received ...
+#: properties that go along if a received message is published again
 _PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode")
-#: ... and what was said of its way, or is over: a body is no longer compressed, a countdown has run out
+#: headers that do not go along: the body is no longer compressed, the countdown has run out
 _OF_ITS_WAY = ("compression", "redelivered", "eta")
 
 
 def rest_of(request: Context) -> dict[str, Any]:
-    """The rest of the message behind ``request``, as JSON values."""
+    """Return the rest of the message behind ``request``, as JSON values."""
     rest: dict[str, Any] = request.as_execution_options()
     rest["ignore_result"] = bool(request.ignore_result)
     rest["priority"] = (request.delivery_info or {}).get("priority")
@@ -47,33 +47,33 @@ def rest_of(request: Context) -> dict[str, Any]:
 
 
 def without_this_run(rest: dict[str, Any]) -> dict[str, Any]:
-    """``rest`` without the bounds that its sender gave to the first run only."""
+    """Return ``rest`` without the bounds that the sender set for the first run only."""
     return {name: value for name, value in rest.items() if name not in OF_THIS_RUN}
 
 
 class KeptMessage(NamedTuple):
-    """What :class:`Kept` says."""
+    """A :class:`Kept`, decoded."""
 
     #: the rest of the check's message
     rest: dict[str, Any]
-    #: what was checked: the finish needs it, and the push does not say it
+    #: picture or sound: the finish needs the kind, and the push does not tell it
     kind: str
-    #: positional and keyword arguments of the check, where it may be replayed
+    #: positional and keyword arguments of the check; None if it cannot be replayed
     arguments: tuple[list[Any], dict[str, Any]] | None
 
 
 def keep_message(task: Task, appid: str, trace_id: str, kind: str, *, with_arguments: bool) -> Kept:
-    """What is to be kept of the media check that ``task`` runs.
+    """Return the form in which the media check that ``task`` runs is kept until its push comes.
 
-    Where the store's Redis is the broker, that is its finish, ready to go on its queue: made now by Celery itself, it
-    is published later in the same step that sees that its time has come.
+    If the store's Redis is the broker, the form is the message of the finish, which Celery makes now: the step that
+    ends the wait publishes that message, too.
     """
     request = task.request
     rest = without_this_run(rest_of(request))
     # the finish is shown under the check's name
     rest.update(retries=0, shadow=task.name)
     rest = {name: value for name, value in rest.items() if value is not None}
-    # its call is spent, so what is left to do waits for nobody: the list of the first priority wakes workers at once
+    # a finish spends no quota, so it waits for nobody: the list of the first priority wakes workers at once
     priority = rest.pop("priority", None)
     again = (
         json.dumps([request.args or (), request.kwargs or {}, priority], separators=(",", ":"))
@@ -89,12 +89,12 @@ def keep_message(task: Task, appid: str, trace_id: str, kind: str, *, with_argum
 
 
 def arguments_of_finish(appid: str, trace_id: str, kind: str) -> dict[str, Any]:
-    """The keyword arguments of ``wxcheck.finish``."""
+    """Return the keyword arguments of ``wxcheck.finish``."""
     return {"appid": appid, "trace_id": trace_id, "kind": kind}
 
 
 def decode_kept(kept: Kept) -> KeptMessage:
-    """What :func:`keep_message` made."""
+    """Decode the form that :func:`keep_message` has made."""
     message: dict[str, Any] = json.loads(kept.text)
     again = json.loads(kept.arguments) if kept.arguments else None
     if kept.is_message:
@@ -109,19 +109,19 @@ def decode_kept(kept: Kept) -> KeptMessage:
 
 
 def unfinished_message(kept: Kept) -> dict[str, Any]:
-    """The message of a media check, to be published again; only its name where its arguments were not kept."""
-    half = decode_kept(kept)
-    if half.arguments is None:
+    """Return the message of a media check for :func:`publish_again`; only its name if its arguments were not kept."""
+    decoded = decode_kept(kept)
+    if decoded.arguments is None:
         return {"name": CHECK_MEDIA}
-    args, kwargs = half.arguments
-    rest = {name: value for name, value in half.rest.items() if name != "shadow"}
+    args, kwargs = decoded.arguments
+    rest = {name: value for name, value in decoded.rest.items() if name != "shadow"}
     return {"name": CHECK_MEDIA, "queue": MEDIA_QUEUE, "rest": rest, "args": args, "kwargs": kwargs}
 
 
 def message_of(task: Task, sent_at: float, retries: int) -> dict[str, Any]:
-    """The message that ``task`` runs, to be published again by :func:`publish_again`.
+    """Return the message that ``task`` runs, for :func:`publish_again`.
 
-    ``sent_at`` (since the epoch) is noted as its age where its sender did not say any; ``retries``: of the next run.
+    ``sent_at``: seconds since the epoch, used if the sender gave no such time. ``retries``: those of the next run.
     """
     rest = rest_of(task.request)
     rest["retries"] = retries
@@ -136,32 +136,32 @@ def message_of(task: Task, sent_at: float, retries: int) -> dict[str, Any]:
 
 
 def eta_of(message: Message) -> float | None:
-    """When a message that was sent with a countdown is due, in seconds since the epoch."""
+    """Return the time at which a message with a countdown is due, in seconds since the epoch; else None."""
     eta = (message.headers or {}).get("eta")
     if not isinstance(eta, str):
         return None
     try:
         at = datetime.fromisoformat(eta)
     except ValueError:
-        return None  # Celery says what is wrong with it
+        return None  # no time for Python: Celery judges the message
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
 def appid_of(message: Message, default: str | None) -> str | None:
-    """The appId that a check is for, as far as its message can be read."""
+    """Return the appId of a check, or ``default`` if the message names none or cannot be read."""
     try:
         args, kwargs = message.payload[:2]
         appid = kwargs.get("appid")
         position = APPID_POSITION[message.headers["task"]]
         if appid is None and len(args) > position:
             appid = args[position]
-    except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task says what is wrong with it
+    except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task fails by name
         return default
     return appid if isinstance(appid, str) else default
 
 
 def digest_in(message: Message) -> str:
-    """What the check of a message is known again by; '' where it cannot be read."""
+    """Return the digest of the check in a message; '' if the message cannot be read."""
     try:
         args, kwargs = message.payload[:2]
         return digest_of(message.headers["task"], args, kwargs)
@@ -170,7 +170,7 @@ def digest_in(message: Message) -> str:
 
 
 def raw_message(message: Message, queue: str) -> dict[str, Any]:
-    """A message as it was received, to be published on ``queue`` by :func:`publish_again`."""
+    """Return a received message for :func:`publish_again`, to be published on ``queue``."""
     return {
         "queue": queue,
         "body": message.body if isinstance(message.body, str) else bytes(message.body).decode("utf-8"),
@@ -182,7 +182,7 @@ def raw_message(message: Message, queue: str) -> dict[str, Any]:
 
 
 def publish_again(app: Celery, message: dict[str, Any]) -> None:
-    """Puts a message back on its queue, with no attempt lost; raises as :func:`publish` does."""
+    """Put a message back on its queue, with no attempt lost. Raises as :func:`publish` does."""
     if "body" in message:
         _publish_raw(app, message)
         return
@@ -205,12 +205,12 @@ def _publish_raw(app: Celery, message: dict[str, Any]) -> None:
 
 
 def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any = (), kwargs: Any = None) -> None:
-    """Publishes task ``name`` as the continuation of the message that ``rest`` is of.
+    """Publish task ``name`` as the continuation of the message with ``rest``.
 
-    The message is built here, not by ``apply_async``, which inside of a task would make that task its parent.
+    ``apply_async`` would not do: within a task it makes that task the parent of the message.
 
     Raises:
-        kombu.exceptions.OperationalError: the broker did not take it.
+        kombu.exceptions.OperationalError: the broker does not take the message.
     """
     options = dict(rest)
     headers = options.pop("headers", None)
@@ -225,7 +225,7 @@ def publish(app: Celery, name: str, queue: str, rest: dict[str, Any], args: Any 
         **HIDDEN,
         **options,
     )
-    # it may wait in the store for long, so what says nothing is left out: to Celery that is the same
+    # the message may lie in the store for long: empty headers only take room, and Celery reads the same without
     for header in [header for header, value in message.headers.items() if _says_nothing(header, value)]:
         del message.headers[header]
     with app.producer_or_acquire() as producer:

@@ -1,4 +1,4 @@
-"""What the tasks of one process work with, made from the settings when it is first needed."""
+"""The runtime: the objects that the tasks of one process share, made from the settings at the first use."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds between two looks at Redis' clock; well below those beyond which it is not believed (store.quota.clock.GAP)
+#: seconds between two readings of Redis' clock; well below the GAP of store.quota.clock, which ends the trust in it
 CLOCK_INTERVAL = 1.0
 
 
 @dataclass(frozen=True)
 class Runtime:
-    """One object of each kind for a process; all may be used from any thread."""
+    """One object of each kind for a process. All are safe to share between threads."""
 
     settings: Settings
     store: Redis
@@ -67,7 +67,7 @@ class Runtime:
     follow_ups: FollowUps
 
     def redises(self) -> list[tuple[str, Redis]]:
-        """Each Redis that holds checks, or what becomes of them, by what it is for."""
+        """Return role and client of each Redis that holds checks or results: store, broker, result backend."""
         settings = self.settings
         found = [("the store", connect_store(settings, SOCKET_TIMEOUT))]
         urls = {settings.redis_url}
@@ -80,7 +80,7 @@ class Runtime:
 
 @cache
 def runtime() -> Runtime:
-    """The runtime of this process; a forked child makes its own."""
+    """Return the runtime of this process. A forked child makes its own."""
     settings = load_settings()
     redis = connect_store(settings, SOCKET_TIMEOUT)
     rates = Rates(redis)
@@ -102,7 +102,7 @@ def runtime() -> Runtime:
     follow_ups = FollowUps(redis)
     reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
-    # a worker's threads and solo pools end so; its processes say when they do (worker.celery)
+    # covers threads and solo pools; a child process skips exit handlers, and worker.celery stops its reporter
     atexit.register(reporter.stop)
     tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
     calls = Calls(http, Credential(settings, tokens), quota, settings, statistics)
@@ -125,7 +125,7 @@ def runtime() -> Runtime:
 
 
 def _keep_time(quota: Quota) -> None:
-    """Reads Redis' clock once a second: what is not seen to go evenly is not taken for time that has passed."""
+    """Read Redis' clock once a second: time counts as passed only if this process saw the clock go evenly."""
     away = False
     while True:
         began = time.monotonic()
@@ -139,17 +139,17 @@ def _keep_time(quota: Quota) -> None:
         time.sleep(max(0.0, began + CLOCK_INTERVAL - time.monotonic()))
 
 
-# what was locked when it was forked would be so for ever
+# a lock that is taken at the fork would stay taken in the child for ever
 os.register_at_fork(after_in_child=runtime.cache_clear)
 
 
 def publish_finish(app: Celery, parked: Parked) -> None:
-    """Puts the finish of a check on its queue, under the check's own task id, where the store has not done so itself.
+    """Publish the finish of a check under the check's own task id, unless the store has published the finish.
 
     Raises:
-        OperationalError: the broker did not take it; the sweeper publishes it again when its lease is over.
+        OperationalError: the broker does not take the finish; the sweeper publishes it again when its lease is over.
     """
     if parked.rest:
-        half = decode_kept(Kept(parked.rest))
-        check = arguments_of_finish(parked.appid, parked.trace_id, half.kind)
-        publish(app, FINISH, PUSH_QUEUE, half.rest, kwargs=check)
+        decoded = decode_kept(Kept(parked.rest))
+        check = arguments_of_finish(parked.appid, parked.trace_id, decoded.kind)
+        publish(app, FINISH, PUSH_QUEUE, decoded.rest, kwargs=check)

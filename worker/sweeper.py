@@ -65,7 +65,7 @@ class Job(NamedTuple):
 
 
 def tell_presence(sweep: Sweep, _bound: int) -> None:
-    """Says that the worker runs, and which queues it consumes at present."""
+    """Record that the worker runs, with the queues that it consumes at present."""
     worker = sweep.worker
     queues = sorted(worker.app.amqp.queues.consume_from)
     pool = type(worker.pool).__module__.rpartition(".")[2]
@@ -73,7 +73,7 @@ def tell_presence(sweep: Sweep, _bound: int) -> None:
 
 
 def bring_on_due(sweep: Sweep, bound: int) -> None:
-    """Brings on all checks that are due, ``bound`` of each kind at a time; the heartbeat file tells of each step."""
+    """Bring on all checks that are due, ``bound`` of each kind at a time; the heartbeat file tells of each step."""
     heartbeat = sweep.runtime.settings.heartbeat_file
     more = True
     while more and not sweep.stopped.is_set():
@@ -83,19 +83,19 @@ def bring_on_due(sweep: Sweep, bound: int) -> None:
 
 
 def cancel_revoked(sweep: Sweep, bound: int) -> None:
-    """Ends the wait of checks that were revoked; ``bound`` of those that wait are looked at for a stamp."""
+    """End the wait of checks that were revoked; look at ``bound`` parked checks for a stamp."""
     for parked in sweep.revocations.cancelled(sweep.runtime.parking, bound):
         log.info("check_revoked", "its finish goes out", **_identity(parked))
         _bring_on(parked.task_id, partial(publish_finish, sweep.worker.app, parked))
 
 
 def drop_old_letters(sweep: Sweep, bound: int) -> None:
-    """Drops the dead letters that were kept for long enough, ``bound`` in one step."""
+    """Drop the dead letters that were kept for long enough, ``bound`` in one step."""
     sweep.runtime.dead_letters.decay(bound)
 
 
 def warn_of_redis(sweep: Sweep, _bound: int) -> None:
-    """Tells what is wrong with each Redis that holds checks, with the remedy; Redis may have come after the worker."""
+    """Log each fault of a Redis that holds checks, with its remedy; Redis may have come after the worker."""
     for url, (setting, access) in needs(sweep.runtime.settings, "worker").items():
         for fault in faults_of(url, setting, access):
             log.error("redis_refuses", fault)
@@ -105,7 +105,7 @@ def warn_of_redis(sweep: Sweep, _bound: int) -> None:
 
 
 def show_the_rates(sweep: Sweep, _bound: int) -> None:
-    """Shows the rates that were set at run time, to Flower and ``inspect``."""
+    """Show the rates that were set at run time, to Flower and ``inspect``."""
     show_rates(sweep.worker.app)
 
 
@@ -121,10 +121,10 @@ JOBS = (
 
 
 def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
-    """Brings on at most ``bound`` checks of each kind; returns their number.
+    """Bring on at most ``bound`` checks of each kind. Return their number.
 
     Raises:
-        RedisError: the store is away; leases bring up again what was in hand.
+        RedisError: the store is away; leases bring the checks in hand up again.
     """
     found = look(runtime.store, bound)
     overdue = runtime.parking.overdue(found.checks)
@@ -140,7 +140,7 @@ def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
 
 
 def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
-    """Publishes one message; where that fails, be it the broker or the record, the others still get their turn."""
+    """Publish one message. Return False if broker or record fails: the other messages still get their turn."""
     try:
         publish()
     except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time

@@ -1,11 +1,11 @@
 """Celery's Redis result backend, for tasks that end checks.
 
-Celery publishes a chord's body and then removes what it kept of the chord. Where the end of a check is one step
-(:mod:`store.outbox`), what is published waits for it, so the removal has to as well, or a process that dies between
-would leave neither.
+Celery publishes a chord's body and then removes the chord's keys. If the end of a check is one step
+(:mod:`store.outbox`), the body waits for that step, so the removal must wait as well: a process that dies in between
+would leave neither body nor chord.
 
-Celery takes any error after a task's own part for the task's failure: where a connection is lost while a verdict is
-counted for its chord, the chord fails. Here that breaks the run, and the check ends by another one.
+Celery takes any error after a task's own part for the task's failure: a connection that is lost while a chord counts
+the verdict fails the chord. Here such an error breaks the run, and another run ends the check.
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ if TYPE_CHECKING:
     from celery import Celery
 
 
-#: what does not pass, where kombu takes it for a lost connection
+#: errors that do not pass, though kombu wraps them as a lost connection
 _FOR_GOOD = (redis.exceptions.ResponseError, LookupError, TypeError, ValueError)
 
 
 class Client(redis.Redis):
-    """A client that removes nothing for a run that is broken: the check ends by another run, which needs it."""
+    """A client that removes nothing for a broken run: the run that ends the check later needs the keys."""
 
     def delete(self, *names: Any) -> Any:
         run = ending_run()
@@ -43,7 +43,7 @@ class Client(redis.Redis):
 
 
 class EndingClient(Client):
-    """A client that removes keys with the end of a check, while one is under way."""
+    """A client that puts the removal of keys off to the end of a check, while such an end is under way."""
 
     def delete(self, *names: Any) -> Any:
         run = ending_run()
@@ -53,25 +53,25 @@ class EndingClient(Client):
         return len(names)
 
 
-#: the last argument is the run's
+#: the last argument is the run (store.outbox.outbox.Also)
 _DELETE = "for i = 1, #ARGV - 1 do redis.call('DEL', ARGV[i]) end return #ARGV - 1"
-#: gives up the claim of a chord whose body was not published; one that expired may be another run's by now
+#: gives up the claim of a chord whose body was not published; an expired claim may be another run's by now
 _UNCLAIM = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
 
 
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
-    """A result backend in Redis, that of broker and store or another one."""
+    """A result backend in Redis: the Redis of broker and store, or another one."""
 
     @cached_property
     def _commits_ends(self) -> bool:
-        """Whether it is in the Redis of broker and store, where what it does can happen in one step with an end."""
+        """True if results, broker and store share one Redis, so that a result can be stored in one step with an end."""
         return bool(self.app.conf.broker_transport_options.get("commits_ends"))
 
     def _get_client(self) -> type[redis.Redis]:
         return EndingClient if self._commits_ends else Client
 
     def _get_task_meta_for(self, task_id: str) -> dict[str, Any]:
-        """What is asked before a result is stored: one that is stored with its check's end replaces none."""
+        """Return the result that a new one would replace; none if the new one waits for the end of its check."""
         if self._is_kept(task_id):
             return {"status": PENDING, "result": None}
         found: dict[str, Any] = super()._get_task_meta_for(task_id)
@@ -85,19 +85,19 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
             super()._set(key, value, expires)
 
     def stored(self, task_id: str, result: Any, state: str, request: Any) -> StoredResult:
-        """Return the form in which Celery's ``store_result`` stores a result."""
+        """Return a result in the form in which Celery's ``store_result`` stores it."""
         meta = self._get_result_meta(self.encode_result(result, state), state, None, request)
         meta["task_id"] = task_id
         return StoredResult(self.get_key_for_task(task_id), self.encode(meta), int(self.expires or 0))
 
     def give_up_chord(self, run: Run) -> None:
-        """Lets the next run publish the body of a chord that ``run`` could not, before the claim expires."""
+        """Give up the claim of ``run`` on a chord's body: the next run need not wait until the claim expires."""
         if run.chord_claim is not None:
             key, token = run.chord_claim
             self.client.eval(_UNCLAIM, 1, key, token)
 
     def _is_kept(self, task_id: str | None) -> bool:
-        """Whether the result of a task is kept for the end of its check."""
+        """True if the result of a task waits for the end of its check."""
         run = ending_run()
         return run is not None and run.is_one_step and run.task_id == task_id
 
@@ -107,8 +107,8 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
             return
         if run is not None and task_id == run.task_id:
             if run.is_failed:
-                return  # it is failed again because an errback could not be published: what was told counts
-            # where it is the publishing of what follows a success that has failed
+                return  # Celery cannot publish an errback, and fails the check again: the first failure counts
+            # the task may have succeeded: the failure is then that of publishing its follow-ups
             run.fails_instead()
             run.is_failed = True
         super().mark_as_failure(task_id, exc, *args, **kwargs)
@@ -121,11 +121,11 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         count_part = super()._chord_part_return_script
 
         def counted(*args: Any, **kwargs: Any) -> Any:
-            # it counts a part once, however often that is told
+            # the script counts a part once, however often it runs
             ready, more, size, claimed = self.ensure(partial(count_part, **kwargs), args)
             run = ending_run()
             if run is not None and size and ready == int(size) + int(more or 0) and not claimed:
-                # who has claimed it may have died: Celery waits for its claim to expire, and then nobody asks again
+                # the run with the claim may have died: Celery waits until the claim expires, and then nobody asks again
                 run.chord_is_claimed = True
             return ready, more, size, claimed
 
@@ -151,7 +151,7 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         def put_off(*, keys: list[str], args: list[Any], client: redis.Redis) -> Any:
             run = ending_run()
             if run is not None and run.is_broken:
-                # its body was not published: the run that comes does it, and need not wait for the claim to expire
+                # the body was not published: the next run publishes it, and need not wait until the claim expires
                 return client.register_script(_UNCLAIM)(keys=keys[:1], args=args[:1])
             if run is None or not self._commits_ends:
                 return clean_up(keys=keys, args=args, client=client)
@@ -163,18 +163,18 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 
 
 def passes(error: BaseException | None) -> bool:
-    """Whether an error of store, broker or result backend is one that passes by itself."""
+    """True if an error of store, broker or result backend passes by itself."""
     if isinstance(error, (BackendError, RuntimeError)):
-        # each wraps what was met after some attempts
+        # Celery wraps the error of its last attempt in these
         return passes(error.__cause__)
     if isinstance(error, OperationalError):
-        # kombu says so of a message that it cannot make, and of what a broker refuses that is there, too
+        # kombu raises this for a message that it cannot make, and for a refusal of a broker that is there, too
         return passes(error.__cause__) or not isinstance(error.__cause__, _FOR_GOOD)
     return isinstance(error, STORE_AWAY)
 
 
 def _breaks_run() -> bool:
-    """Whether a check is under way, and the error no failure of it."""
+    """True if a run is under way, and the error being handled breaks that run instead of failing its check."""
     run = current_run()
     if run is None or not passes(sys.exception()):
         return False
@@ -183,6 +183,6 @@ def _breaks_run() -> bool:
 
 
 def use_backend(app: Celery) -> None:
-    """Makes ``app`` use it for Redis."""
+    """Make :class:`Backend` the result backend of ``app`` for each Redis."""
     ours = dict.fromkeys(SCHEMES, f"{__name__}:Backend")
     app.loader.override_backends = {**app.loader.override_backends, **ours}

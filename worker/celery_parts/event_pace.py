@@ -1,7 +1,7 @@
-"""Sends what a worker tells monitors a few times a second, in batches.
+"""The pace of a worker's events: batches, a few times a second.
 
-Celery publishes a task's events in the next turn of its loop: where tasks come one by one that is a publication for
-each event, and takes a third of what a worker does. Nobody sees the difference in Flower.
+Celery publishes a task's events in the next turn of its loop. If tasks come one by one, that is a publication for each
+event, a third of a worker's time. Nobody sees the difference in Flower.
 """
 
 from __future__ import annotations
@@ -17,12 +17,12 @@ if TYPE_CHECKING:
 
 #: seconds between two publications
 INTERVAL = 0.1
-#: events that are published at once, before that time is over
+#: events that are published at once, before INTERVAL is over
 BATCH = 100
 
 
 class EventPace(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
-    """A step of the consumer that has the events of tasks wait for each other; without an event loop they never do."""
+    """A step of the consumer that collects the events of tasks; a pool without an event loop publishes each at once."""
 
     requires = (Events,)
 
@@ -43,7 +43,7 @@ class EventPace(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships 
             self._timer.cancel()
             self._timer = None
             if (dispatcher := consumer.event_dispatcher) is not None:
-                # what ends from here on is told as Celery does
+                # from here on Celery publishes events in its own way
                 dispatcher.on_send_buffered = consumer.on_send_event_buffered
                 ignore_errors(consumer, dispatcher.flush)
 

@@ -1,4 +1,4 @@
-"""Flower, whose port another program has, says so in a line."""
+"""Flower's start: a port that another program has is named in one line."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 def use_flower() -> None:
-    """Has the Flower of this process do so, where it is one: Celery's command line has then loaded it."""
+    """Extend Flower, if this process is one: Celery's command line has loaded Flower by then."""
     flower = sys.modules.get("flower.app")
     if flower is None:
         return

@@ -1,4 +1,4 @@
-"""Notes the queue of each follow-up that a worker publishes (:mod:`store.watch.follow_ups`)."""
+"""The note of each queue to which a worker publishes follow-ups (:mod:`store.watch.follow_ups`)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from worker.runtime import runtime
 
 
 def note_follow_ups() -> None:
-    """Has this process, a worker, and its children remember where they publish to."""
+    """Make this worker and its child processes note the queues to which they publish."""
     before_task_publish.connect(_note, weak=False)
 
 

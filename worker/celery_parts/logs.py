@@ -1,5 +1,7 @@
-"""The worker's log: its lines are the project's, Celery's records are named events too, and users' content and tokens
-stay out of it, whatever its level."""
+"""The worker's log: its lines are the project's, and Celery's records are named events, too.
+
+Users' content and tokens stay out of the log at every level.
+"""
 
 from __future__ import annotations
 
@@ -29,14 +31,14 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: pools of greenlets replace it by one that must not be called from handlers of signals
+#: pools of greenlets replace os.write by a function that a handler of signals must not call
 _write = os.write
 
-#: they write every message with its content (at DEBUG) and URLs with their tokens (also in warnings); what urllib3
-#: warns of comes as an exception, too
+#: loggers that write every message with its content (at DEBUG) and URLs with their tokens (also in warnings); a fault
+#: that urllib3 warns of comes as an exception, too
 _TALKATIVE = {"celery.pool": logging.INFO, "urllib3": logging.CRITICAL}
 
-#: Celery's words for a message that it cannot make a task of; it adds the message's body and headers
+#: Celery's words for a message that it makes no task of; Celery adds the message's body and headers
 _UNREADABLE = (
     consumer.UNKNOWN_FORMAT,
     consumer.UNKNOWN_TASK_ERROR,
@@ -44,7 +46,7 @@ _UNREADABLE = (
     consumer.MESSAGE_DECODE_ERROR,
 )
 
-#: the events that Celery's records of a task are, by its words for them
+#: event of each of Celery's records of a task, by Celery's words for it
 EVENTS = {
     trace.LOG_RECEIVED: "task_received",
     trace.LOG_SUCCESS: "task_succeeded",
@@ -56,15 +58,15 @@ EVENTS = {
 
 
 class HideBodies(logging.Filter):
-    """Leaves of a record about an unreadable message no more than its kind."""
+    """Reduces a record about an unreadable message to the kind of fault."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         if record.msg in _UNREADABLE:
-            # the first line, without the headers that one of them has there: they may quote the arguments
+            # the first line, without headers: headers may quote the arguments
             said = str(record.msg).splitlines()[0].split(" [type")[0]
             record.msg = f"{said} (what it holds is not shown)"
             if isinstance(record.args, tuple):
-                # an exception may quote the body that it could not decode
+                # a DecodeError may quote the body
                 kept = record.args[: said.count("%")]
                 record.args = tuple(type(arg).__name__ if isinstance(arg, DecodeError) else arg for arg in kept)
             record.exc_info = None
@@ -72,14 +74,14 @@ class HideBodies(logging.Filter):
 
 
 def keep_quiet() -> None:
-    """Sets up the loggers of this process; to be called before Celery sets up its own."""
+    """Set up the loggers of this process. Call this before Celery sets up its own loggers."""
     for name, level in _TALKATIVE.items():
         logging.getLogger(name).setLevel(level)
     logging.getLogger(consumer.logger.name).addFilter(HideBodies())
 
 
 def work_at_hand() -> dict[str, str | None]:
-    """Whose task this thread runs."""
+    """Return task_id, appid and trace_id of the task that this thread runs, as far as they are known."""
     task, run = get_current_task(), current_run()
     if task is None or not task.request.id:
         return {"task_id": run.task_id, "appid": run.appid} if run is not None and run.task_id else {}
@@ -93,18 +95,18 @@ def work_at_hand() -> dict[str, str | None]:
 
 
 def use_lines(settings: Settings) -> None:
-    """Makes the lines of this process, be it a worker, Flower or Celery's own command, those of ``LOG_FORMAT``."""
+    """Give the lines of this process (a worker, Flower, Celery's own command) the form of ``LOG_FORMAT``."""
     lines = _LogLines(settings)
     signals.celeryd_init.connect(lines.worker_begins)
     signals.celeryd_after_setup.connect(lines.worker_starts)
     signals.after_setup_logger.connect(lines.logger_is_set_up)
     signals.after_setup_task_logger.connect(lines.logger_is_set_up)
     signals.worker_process_init.connect(lines.child_begins)
-    if "flower.command" in sys.modules:  # Celery's command has loaded it; it sets up its log by Tornado's
+    if "flower.command" in sys.modules:  # Celery's command has loaded Flower, whose log is Tornado's
         import tornado.log
 
         made = partial(lines.of_flower, f"flower@{socket.gethostname()}")
-        setattr(tornado.log, "LogFormatter", made)  # noqa: B010 - for mypy it is a class, which this is not
+        setattr(tornado.log, "LogFormatter", made)  # noqa: B010 - mypy knows LogFormatter as a class
 
 
 class _LogLines:
@@ -113,12 +115,12 @@ class _LogLines:
         self._node = f"celery@{socket.gethostname()}"
 
     def worker_begins(self, sender: str, instance: Any, **_: Any) -> None:
-        """Before anything is said: the name of the worker, and no banner among lines of JSON."""
+        """Take the worker's name before the first line, and keep Celery's banner out of lines of JSON."""
         self._node = sender
         if is_json(self._format):
             instance.quiet = True
             celery.apps.worker.safe_say = self._say
-            # Celery warns of a worker that is root before it sets up its log, in which this handler goes
+            # Celery warns of a worker that is root before it sets up the log, which replaces this handler
             early = logging.StreamHandler(sys.__stderr__)
             early.setFormatter(self._lines(sender, None, colours=False))
             logging.basicConfig(handlers=[early])
@@ -139,7 +141,7 @@ class _LogLines:
             handler.setFormatter(lines)
 
     def child_begins(self, sender: str, **_: Any) -> None:
-        """In a child that was not forked nothing else tells the worker's name."""
+        """Take the worker's name, which nothing else tells a child process that was not forked."""
         self._node = sender
         for logger in (logging.getLogger(), logging.getLogger("celery.task"), get_multiprocessing_logger()):
             for handler in logger.handlers:
@@ -147,7 +149,7 @@ class _LogLines:
                     handler.formatter.process = sender
 
     def of_flower(self, process: str, *_: Any, color: bool = True, **__: Any) -> Lines:
-        """In place of Tornado's ``LogFormatter``, which is told not to use colours where it writes to a file."""
+        """Return the formatter in place of Tornado's ``LogFormatter``. ``color``: False where the log is a file."""
         return self._lines(process, None if color else "a file", colours=color)
 
     def _lines(self, process: str, logfile: object, *, colours: bool) -> Lines:
@@ -155,7 +157,7 @@ class _LogLines:
         return formatter(self._format, process, names, work_at_hand, logfile=logfile, colours=colours)
 
     def _say(self, message: object, _stream: object = None) -> None:
-        """In place of Celery's words on stdout, from handlers of signals: no lock may be taken."""
+        """Write a line in place of Celery's words on stdout. Handlers of signals call this, so it takes no lock."""
         record = logging.LogRecord("celery", logging.INFO, "", 0, str(message), None, None)
         line = self._lines(self._node, None, colours=False).format(record)
         with contextlib.suppress(OSError):

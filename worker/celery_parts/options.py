@@ -1,5 +1,6 @@
-"""Options of ``celery worker`` that would end a worker of checks, or do nothing in it: it stops at its start, and says
-what to do instead.
+"""The check of the options of ``celery worker`` at its start.
+
+An option that would end a worker of checks later, or do nothing, stops the worker with the remedy.
 """
 
 from __future__ import annotations
@@ -14,11 +15,11 @@ from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-#: what the names of queues begin with that are wxcheck's alone
+#: beginning of the names of wxcheck's own queues
 NAME_SPACE = "wxcheck."
 
 _PROCESSES = "start the worker with -P processes -c 4"
-#: what only a pool of processes does, and what else serves its purpose
+#: options that only a pool of processes obeys: flag, and remedy
 _OF_PROCESSES = {
     "time_limit": ("--time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
     "soft_time_limit": ("--soft-time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
@@ -29,9 +30,12 @@ _OF_PROCESSES = {
 
 
 def refuse(options: Mapping[str, Any], argv: Sequence[str], pool: str, concurrency: int) -> None:
-    """Stops the process, in one line, if it cannot do what its ``options`` ask for.
+    """Stop the process, in one line, if it cannot do what its ``options`` ask for.
 
-    ``options``: as Celery has read them from ``argv``. ``pool``, ``concurrency``: those of the configuration.
+    ``options``: those that Celery has read from ``argv``. ``pool``, ``concurrency``: those of the configuration.
+
+    Raises:
+        SystemExit: an option is at fault.
     """
     found = list(faults({"pool": pool, **options}, argv, concurrency))
     if found:
@@ -39,7 +43,7 @@ def refuse(options: Mapping[str, Any], argv: Sequence[str], pool: str, concurren
 
 
 def faults(options: Mapping[str, Any], argv: Sequence[str], concurrency: int) -> Iterator[str]:
-    """What is wrong with each option, and what to do about it."""
+    """Yield a sentence for each option at fault, with the remedy."""
     pool = _name(options["pool"])
     if options.get("autoscale"):
         yield "--autoscale: lanes share a fixed number of slots; say how many with -c 96, or start more workers"
@@ -65,7 +69,7 @@ def faults(options: Mapping[str, Any], argv: Sequence[str], concurrency: int) ->
 
 
 def _name(pool: Any) -> str:
-    """The last part of a pool's module or name, as Celery names it: thread, prefork, solo, gevent, …"""
+    """Return Celery's name of a pool, from its class, module or name: thread, prefork, solo, gevent, …"""
     module = pool if isinstance(pool, str) else getattr(pool, "__module__", "")
     name = str(module).partition(":")[0].rpartition(".")[2]
     return {"threads": "thread", "processes": "prefork"}.get(name, name)
@@ -77,7 +81,7 @@ def _says_prefork(argv: Sequence[str]) -> bool:
 
 
 def _fault_of_queue(name: str) -> str | None:
-    """What is wrong with a queue's name that is one of wxcheck's, and none that it has."""
+    """Return the fault of a queue's name that begins as wxcheck's queues do, and is none of them; else None."""
     if not name.startswith(NAME_SPACE) or name in QUEUES:
         return None
     for queue in (TEXT_QUEUE, MEDIA_QUEUE):

@@ -1,8 +1,8 @@
-"""Celery's processes, mended where a worker that stops would wait for half a minute.
+"""Celery's pool of processes, mended: a worker that stops would wait for half a minute.
 
-When a worker stops, Celery 5.7 forgets the messages that it has written to a child and has not heard of yet. Where it
-remembers no other, it does not read what its children send, and one that runs such a message waits for 30 s for its
-result to be read before it ends.
+A stopping worker forgets, in Celery 5.7, the messages that it has written to a child process and has not heard of yet.
+If it remembers no other message, it does not read its children's results, and a child with such a message waits 30 s
+for its result to be read before it ends.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from celery.concurrency.asynpool import AsynPool
 from celery.concurrency.asynpool import ResultHandler as CeleryResultHandler
 from celery.concurrency.prefork import TaskPool as ProcessPool
 
-#: seconds between two looks at which children have ended
+#: seconds between two looks for children that have ended
 LOOK = 0.1
 
 
@@ -41,18 +41,18 @@ class ResultHandler(CeleryResultHandler):  # type: ignore[misc]  # Celery ships 
 
 
 class Pool(AsynPool):  # type: ignore[misc]  # Celery ships no types
-    """Celery's, with that."""
+    """Celery's pool, with this ResultHandler."""
 
     ResultHandler = ResultHandler
 
 
 class TaskPool(ProcessPool):  # type: ignore[misc]  # Celery ships no types
-    """Celery's, with that."""
+    """Celery's pool of a worker, with this Pool."""
 
     Pool = Pool
 
 
 def use_prefork() -> None:
-    """Makes ``-P prefork`` and ``-P processes`` this pool."""
+    """Make this pool the one of ``-P prefork`` and ``-P processes``."""
     for name in ("prefork", "processes"):
         ALIASES[name] = f"{__name__}:TaskPool"

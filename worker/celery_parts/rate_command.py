@@ -1,4 +1,4 @@
-"""``celery control rate_limit``, and Flower's button for it: for the whole cluster where the task is a check."""
+"""``celery control rate_limit``, and Flower's button for it: a check's rate holds for the whole cluster."""
 
 from __future__ import annotations
 
@@ -24,10 +24,12 @@ class RateRefused(ValueError):
 
 
 def calls_per_minute(declared: str | float | None) -> int | None:
-    """Reads a rate as Celery writes it: ``600/m``, ``10/s``, ``36000/h``, a number a second; None for 0 or nothing.
+    """Return the calls a minute of a rate in Celery's form: ``600/m``, ``10/s``, ``36000/h``, or a number a second.
+
+    None: ``declared`` is 0 or nothing, which resets the rate.
 
     Raises:
-        RateRefused: it is no rate, or less than one call a minute.
+        RateRefused: ``declared`` is no rate, or less than one call a minute.
     """
     try:
         per_second = rate(declared)
@@ -45,7 +47,7 @@ def calls_per_minute(declared: str | float | None) -> int | None:
 
 
 def use_rate_command() -> None:
-    """Makes this process' workers understand it so."""
+    """Replace Celery's command ``rate_limit`` in the workers of this process."""
     everywhere = control.Panel.data["rate_limit"]
 
     def rate_limit(state: Any, task_name: str, rate_limit: str, **kwargs: Any) -> Any:
@@ -78,13 +80,13 @@ def use_rate_command() -> None:
 
 
 def most_per_minute(lane: Lane) -> int:
-    """The platform's quota, or what the settings say where that is more."""
+    """Return the calls a minute that a lane may send: the platform's quota, or the rate of the settings if higher."""
     field = f"{lane}_per_minute"
     return max(int(getattr(runtime().settings, field)), int(Settings.model_fields[field].default))
 
 
 def show_rates(app: Any) -> None:
-    """Has each check's task say the rate that is in force, for ``inspect`` and Flower."""
+    """Set the rate in force on each check's task, for ``inspect`` and Flower."""
     settings, rates = runtime().settings, runtime().rates
     configured = {"text": settings.text_per_minute, "media": settings.media_per_minute}
     for name, lane in LANE_OF_TASK.items():

@@ -1,4 +1,4 @@
-"""How a worker shows the messages that it has taken from a queue."""
+"""The messages that a worker has taken from a queue: their arguments stay hidden, and some messages go back."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from worker.celery_parts.tracebacks import Outcome
 from worker.messages import HIDDEN
 from wxcheck import CheckCancelled
 
-#: why a message is given back: the check alone is to run again, and its lane goes on
+#: why a message was given back: only its check is to run again, and its lane goes on
 ALONE = "alone"
 
 
 class GivenBack(Ignore):  # type: ignore[misc]  # Celery ships no types
-    """The message goes back to its queue, at the place that it had, with no attempt lost.
+    """The message goes back to its place in its queue, with no attempt lost.
 
-    Raised by a task, which may run in another process than the consumer; so it holds plain values: why,
-    for how many seconds, and for whose checks.
+    A task raises it, and may run in another process than the consumer, so its arguments are plain values: why, for how
+    many seconds, and the appId whose checks wait (None: another reason).
     """
 
     def __init__(self, why: str, seconds: float, appid: str | None = None) -> None:
@@ -32,8 +32,8 @@ class GivenBack(Ignore):  # type: ignore[misc]  # Celery ships no types
 class ParkedCheck(Ignore):  # type: ignore[misc]  # Celery ships no types
     """The check waits for its push, and its message is done with.
 
-    Raised by a task, which may run in another process than the consumer. The consumer tells monitors of it, with its
-    other events; sent by the task, that would be a connection and a publication of its own.
+    A task raises it, and may run in another process than the consumer. The consumer sends the event with its other
+    events: sent by the task, the event would need a connection and a publication of its own.
     """
 
     def __init__(self, trace_id: str, since: float, deadline: float) -> None:
@@ -41,33 +41,32 @@ class ParkedCheck(Ignore):  # type: ignore[misc]  # Celery ships no types
         self.trace_id = trace_id
 
     def event(self) -> dict[str, Any]:
-        """The fields of ``task-waiting``; times in seconds since the epoch."""
+        """Return the fields of the event ``task-waiting``; times in seconds since the epoch."""
         return dict(zip(("trace_id", "since", "deadline"), self.args, strict=True))
 
 
 def raised(error: Ignore) -> Outcome:
-    """What Celery makes of a task that raises it."""
+    """Return the outcome that Celery makes of a task that raises ``error``."""
     return Outcome((type(error), error, None))
 
 
 class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
-    """A message whose arguments are never shown, whoever sent it: not in events, not in logs, not by ``inspect``."""
+    """A message whose arguments appear in no event, no log and no ``inspect``, whoever sent it."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # a client that enqueues by name alone has Celery put the content into these
+        # Celery writes the content into these for a client that enqueues by name alone
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
         self._kwargsrepr = HIDDEN["kwargsrepr"]
-        # the run of its task tells by it when its call goes out (worker.fetching.in_hand)
+        # by in_hand the run tells the flow when its call is sent (worker.fetching.in_hand)
         self._request_dict["delivery_info"].update(in_hand=getattr(self.message, "in_hand", None))
         if getattr(self.message.channel, "commits_ends", False):
-            # it is acknowledged with the end of its task (store.outbox)
+            # the message is acknowledged with the end of its task (store.outbox)
             self._request_dict["delivery_info"].update(tag=self.message.delivery_tag, process=os.getpid())
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
-        """Tell of a check that waits for its push; hand a message that is given back to its flow
-        (:mod:`worker.fetching.flow`)."""
+        """Send the event of a parked check; hand a message that was given back to its :mod:`worker.fetching.flow`."""
         failure = _failure(exc_info)
         if isinstance(failure, ParkedCheck):
             self.send_event("task-waiting", **failure.event())
@@ -83,17 +82,19 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         return None
 
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False
-        """What ``inspect active`` and Flower's page of a worker tell of it."""
+        """Return the description for ``inspect active`` and Flower's page of a worker."""
         described: dict[str, Any] = super().info(safe=True)
         return described
 
 
 class FinishRequest(CheckRequest):
-    """The finish of a check, which runs even where the check was revoked: dropped, it would leave its chain hanging,
-    its errbacks unfired and its chord unfinished. The task then ends it as cancelled.
+    """The finish of a check, which runs even if the check was revoked: the task then ends the check as cancelled.
 
-    Of a check that was cancelled it tells ``task-cancelled`` in place of ``task-failed``: in Flower it ends as
-    CANCELLED. Told as well, it would not be seen, for to monitors a custom state comes before a failure."""
+    A dropped finish would leave the chain hanging, the errbacks unpublished and the chord unfinished.
+
+    A cancelled check sends ``task-cancelled`` in place of ``task-failed``, and ends in Flower as CANCELLED. With both
+    events Flower would show FAILURE, which to monitors comes after a custom state.
+    """
 
     _is_cancelled = False
 
@@ -111,7 +112,7 @@ class FinishRequest(CheckRequest):
 
 
 def _failure(exc_info: Any) -> Any:
-    """What a task raised; from a child process it comes wrapped."""
+    """Return the exception that a task raised; from a child process it comes wrapped."""
     return getattr(exc_info.exception, "exc", exc_info.exception)
 
 

@@ -1,5 +1,6 @@
-"""Celery's ``revoke`` and ``revoke_by_stamped_headers`` of checks that wait for their push: Celery itself only reaches
-what is in a worker's hands.
+"""Celery's ``revoke`` and ``revoke_by_stamped_headers`` for checks that wait for their push.
+
+Celery itself reaches only the messages in a worker's hands.
 """
 
 from __future__ import annotations
@@ -17,16 +18,16 @@ if TYPE_CHECKING:
 
     from store.parked.parked import Kept, Parked, Parking
 
-#: sweeps for which a revoked check is looked for: it may be about to be sent, and wait only then
+#: sweeps for which a revoked check is looked for: a run may be about to send it, and then it waits
 LOOKS = 10
 #: checks that are looked at for a stamp in one sweep
 SCANNED = 5000
-#: seconds after which all are looked at once more: what was about to be sent waits by then
+#: seconds until a second look at all checks: those that were about to be sent wait by then
 AGAIN = 15.0
 
 
 def is_stamp_revoked(stamps: Mapping[str, Any] | None) -> bool:
-    """Whether one of a message's stamps (a value or several, by header) was revoked."""
+    """True if one of a message's stamps (a value or several, by header) was revoked."""
     return any(
         value in (maybe_list(state.revoked_stamps.get(header)) or ())
         for header, values in (stamps or {}).items()
@@ -38,18 +39,18 @@ class Revocations:
     """Cancels checks that were revoked since this worker started. For one thread."""
 
     def __init__(self) -> None:
-        #: how often each is to be looked for yet
+        #: looks that are left for each task id
         self._looks: dict[str, int] = {}
         self._stamps = _Stamps()
 
     def cancelled(self, parking: Parking, bound: int) -> list[Parked]:
-        """Ends the wait of revoked checks; returns those whose finishes are to be published.
+        """End the wait of revoked checks. Return those whose finishes are to be published.
 
         ``bound``: checks that are looked at for a stamp.
         """
         revoked = set(state.revoked)
         for task_id in self._looks.keys() - revoked:
-            del self._looks[task_id]  # so long ago that Celery has forgotten it
+            del self._looks[task_id]  # Celery has forgotten the revocation by now
         found = []
         for task_id in revoked:
             looks = self._looks.setdefault(task_id, LOOKS)
@@ -65,11 +66,11 @@ class _Stamps:
     """Looks through all checks that wait when a stamp is revoked, a part of them in each sweep."""
 
     def __init__(self) -> None:
-        #: how many stamps were revoked when the look under way, or the last one, began
+        #: number of revoked stamps when the latest look began
         self._known = 0
-        #: where that goes on; None: it is over
+        #: place where the look goes on; None: the look is over
         self._cursor: int | None = None
-        #: when all are to be looked at once more
+        #: time of the second look at all checks
         self._again_at = float("inf")
 
     def found(self, parking: Parking, bound: int) -> list[str]:
@@ -86,7 +87,7 @@ class _Stamps:
 
 
 def _revoked(kept: Kept) -> str | None:
-    """The task id of a check that waits, if one of its stamps was revoked."""
+    """Return the task id of a parked check if one of its stamps was revoked; else None."""
     if "stamped_headers" not in kept.text:
         return None  # most have none
     rest = decode_kept(kept).rest

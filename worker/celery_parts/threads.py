@@ -1,4 +1,4 @@
-"""Celery's threads, mended where a message would be in a worker's hands for ever."""
+"""Celery's pool of threads, mended: a message could stay in a worker's hands for ever."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class LoopCalls:
 
     def __init__(self) -> None:
         self._calls: deque[Callable[[], None]] = deque()
-        # now: where a connection is lost the loop is closed and goes on, and kombu knows of none any more
+        # taken now: a lost connection closes the loop, which goes on, but kombu forgets it
         self._loop = get_event_loop()
 
     def add(self, call: Callable[[], None]) -> None:
@@ -36,20 +36,20 @@ class LoopCalls:
             self._loop.call_soon(self.run)
 
     def run(self) -> None:
-        """Does what was asked for so far. Only in the loop's thread."""
+        """Make the calls that were asked for so far. Only in the loop's thread."""
         for _ in range(len(self._calls)):
             self._calls.popleft()()
 
 
 class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
-    """Gives a message back where Celery itself failed around its task.
+    """Gives a message back if Celery itself fails around its task.
 
-    Where neither a result nor the failure to store it can be stored, Celery 5.7 lets the exception go with the thread:
-    the message is neither acknowledged nor given back, and its slot is lost to the worker.
+    If neither a result nor the failure to store the result can be stored, Celery 5.7 lets the exception go with the
+    thread: the message is neither acknowledged nor given back, and its slot is lost to the worker.
 
-    Tasks are begun and ended in the loop's thread where the broker's connection is for one thread only. Celery
-    acknowledges in the thread that has run the task: with py-amqp two frames get mixed up sooner or later, and then the
-    worker waits for minutes with what it has in hand.
+    If the broker's connection is for one thread only, tasks begin and end in the loop's thread. Celery acknowledges in
+    the thread that has run the task: with py-amqp two frames get mixed up sooner or later, and then the worker waits
+    for minutes with its messages in hand.
     """
 
     def __init__(self, *args: Any, app: Any = None, **kwargs: Any) -> None:
@@ -77,7 +77,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
                 return
             try:
                 call(*of_it)
-            except Exception as error:  # noqa: BLE001 - it would end the worker
+            except Exception as error:  # noqa: BLE001 - an error in the loop would end the worker
                 give_back(error)
 
         def look(future: Future[Any]) -> None:
@@ -97,7 +97,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
             self._calls.run()
 
     def _do(self, call: Callable[..., None], *args: Any) -> None:
-        """Calls in the loop's thread where the connection is for that one only."""
+        """Make a call, in the loop's thread if the connection is for that thread only."""
         if self._calls is None:
             call(*args)
         else:
@@ -105,5 +105,5 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
 
 
 def use_threads() -> None:
-    """Makes ``-P threads``, which is the default here, this pool."""
+    """Make this pool the one of ``-P threads``, the default here."""
     ALIASES["threads"] = f"{__name__}:TaskPool"

@@ -1,8 +1,7 @@
-"""No traceback for a task that ends without a result on purpose.
+"""Outcomes without a traceback, for tasks that end without a result on purpose.
 
 For each exception Celery copies every frame's code with all positions in it, twice, and writes the traceback as text.
-Of a check that is parked or goes back to its queue (``celery.exceptions.Ignore``) that is a third of its run, for
-nobody.
+A check that is parked or goes back to its queue (``celery.exceptions.Ignore``) would spend a third of its run on that.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from celery.exceptions import Ignore
 
 
 class Outcome(ExceptionInfo):  # type: ignore[misc]  # billiard ships no types
-    """How a task ended that returned nothing; where it was raised is told of faults only."""
+    """The outcome of a task that raised; only a fault keeps the place where it was raised."""
 
     def __init__(self, exc_info: Any = None, internal: bool = False) -> None:
         kind, error, trace = exc_info or sys.exc_info()
@@ -28,5 +27,5 @@ class Outcome(ExceptionInfo):  # type: ignore[misc]  # billiard ships no types
 
 
 def use_brief_tracebacks() -> None:
-    """Makes the tasks of this process use it."""
+    """Make the tasks of this process use :class:`Outcome`."""
     celery.app.trace.ExceptionInfo = Outcome

@@ -1,4 +1,4 @@
-"""How a worker consumes: pushes as Celery does, each queue of checks by a flow (:mod:`worker.fetching.flow`)."""
+"""The worker's consumer: pushes come as Celery has it, each queue of checks by a flow (:mod:`worker.fetching.flow`)."""
 
 from __future__ import annotations
 
@@ -34,17 +34,17 @@ log = Log(__name__)
 
 #: the lane of each shared queue
 LANES: dict[str, Lane] = {queue: lane for lane, queue in QUEUE_OF.items()}
-#: how the slots of a worker are shared by what it serves; what the lanes leave is for pushes
+#: shares of a worker's slots, by queue; the rest is for pushes
 SHARES = {TEXT_QUEUE: 3, MEDIA_QUEUE: 2}
 PUSH_SHARE = 1
 
 #: seconds between two looks for appIds that have a queue of their own
 CROWD_LOOK = 1.0
-#: seconds between two searches of such queues that nobody has marked
+#: seconds between two searches for own queues that nobody has marked
 SEARCH = 30.0
-#: seconds for which such a queue must have been empty before it is given up
+#: seconds for which an own queue must have been empty before it is given up
 CROWD_KEEP = 3.0
-#: seconds for which a channel is kept that no longer consumes: a fetch under way would be lost with it
+#: seconds for which a channel is kept after its consuming: a fetch under way would be lost with the channel
 CHANNEL_KEEP = 5.0
 
 
@@ -78,13 +78,13 @@ class TaskConsumer(ReadingConsumer):
 
 
 class LaneAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
-    """Makes the worker's consumer a :class:`TaskConsumer`."""
+    """Celery's AMQP with :class:`TaskConsumer` as the worker's consumer."""
 
     Consumer = TaskConsumer
 
 
 class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
-    """Opens a flow for each queue of checks that the worker serves, and for the appIds that have their own."""
+    """Opens a flow for each queue of checks that the worker serves, and for each own queue of an appId."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     name = "Flows"
@@ -93,12 +93,12 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         super().__init__(consumer, **options)
         self.consumer = consumer
         self._flows: dict[str, Flow] = {}
-        #: threads for what may wait for the store: looks at lanes, and looks for crowds
+        #: threads for work that may wait for the store: looks at lanes, and searches for crowds
         self._looks: ThreadPoolExecutor | None = None
         self._searches: ThreadPoolExecutor | None = None
         self._sorter: Sorter | None = None
         self._search_at = 0.0
-        #: what is being done in the second of them
+        #: work under way in the thread of the searches
         self._sorting: set[Lane] = set()
         self._searching = False
         self._sharing = False
@@ -120,7 +120,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self.publish_errors = (OperationalError, *consumer.connection_errors)
         self.handle = consumer.create_task_handler()
         consumer.task_consumer.flows = self
-        # also for a single Mini Program: there may have been others before
+        # for a single Mini Program, too: the settings may have had others before
         self._sorter = sorter(runtime().settings)
         self._starts += 1
         self._look_for_crowds(self._starts)
@@ -140,7 +140,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self._flows.clear()
 
     def open(self, name: str) -> None:
-        """Begins to consume a queue."""
+        """Begin to consume a queue."""
         if name in self._flows or self._stopped:
             return
         programs = runtime().settings.programs
@@ -148,7 +148,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self._flows[name] = Flow(self, name, LANES[name], appid, self._slots(without=set()))
 
     def close(self, name: str) -> None:
-        """Ends consuming a queue, and those that were split off it."""
+        """Stop consuming a queue, and the own queues that were split off it."""
         for own in [own for own in self._flows if own == name or own.startswith(f"{name}.")]:
             self._flows.pop(own).close()
 
@@ -160,19 +160,19 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         return name in self._flows
 
     def call(self, function: Callable[..., None], *args: Any) -> None:
-        """Calls ``function`` in the hub's thread."""
+        """Call ``function`` in the hub's thread."""
         self.consumer.hub.call_soon(self._guarded, function, *args)
 
     def later(self, seconds: float, function: Callable[..., None], *args: Any) -> None:
-        """Calls ``function`` in the hub's thread after a while."""
+        """Call ``function`` in the hub's thread after ``seconds``."""
         self.consumer.hub.call_later(seconds, self._guarded, function, *args)
 
     def look(self, appid: str, lane: Lane, then: Callable[[Snooze | None], None]) -> None:
-        """Asks in another thread whether a lane is open, and tells ``then``."""
+        """Ask in another thread if a lane is open, and call ``then`` with the answer."""
         self._aside(self._looks, lambda: runtime().quota.look(runtime().settings.programs[appid], lane), then)
 
     def crowd(self, lane: Lane, appid: str, seconds: float = 0.0) -> None:
-        """Gives an appId a queue of its own, from which nothing is fetched for ``seconds``."""
+        """Give an appId a queue of its own, from which nothing is fetched for ``seconds``."""
         own = self._flows.get(own_queue(QUEUE_OF[lane], appid))
         if own is not None:
             own.busy_at = time.monotonic()
@@ -183,8 +183,10 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             self._sort(lane)
 
     def readdress(self, message: Message, lane: Lane, appid: str) -> bool:
-        """Has a message go to the front of its appId's queue when it is given back; False where the broker cannot, or
-        does not know that queue."""
+        """Have a message go to the front of its appId's own queue when it is given back.
+
+        Return False if the broker cannot do that, or if this worker does not consume the own queue.
+        """
         name = own_queue(QUEUE_OF[lane], appid)
         if not isinstance(message.channel, RedisChannel) or name not in self._flows:
             return False
@@ -192,21 +194,28 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         return True
 
     def mark(self, lane: Lane, appid: str) -> None:
-        """Has every worker look into the queue of an appId. To be said after a message was put there, so that who finds
-        the queue empty and takes the mark away has not overlooked it."""
+        """Have every worker consume an appId's own queue.
+
+        Call this after a message was put there: a worker that finds the queue empty and removes the mark has then not
+        overlooked the message.
+        """
         self.crowd(lane, appid)
         self._set_mark(lane, appid)
 
     def move(self, message: Message, lane: Lane, appid: str) -> None:
-        """Moves a message to the queue of its appId; raises where it did not get there."""
-        # before it: where the store is away nothing is published, and so nothing is published twice
+        """Move a message to its appId's own queue.
+
+        Raises:
+            one of STORE_AWAY, one of ``publish_errors``: the message did not get there.
+        """
+        # before the publishing: while the store is away nothing is published, so nothing is published twice
         runtime().crowds.add(lane, appid)
         publish_again(self.consumer.app, raw_message(message, own_queue(QUEUE_OF[lane], appid)))
-        # what is published is moved: whatever goes wrong from here on, it must not be given back as well
+        # the message is published: no later error may let it be given back as well
         self._set_mark(lane, appid)
 
     def share(self, flow: Flow) -> int:
-        """How many messages a flow may have in hand, so that all of its lane's leave slots to the others."""
+        """Return the number of messages that a flow may have in hand, so that its lane leaves slots to the others."""
         at_work = [other for other in self._flows.values() if other is flow or other.at_work]
         lane = sum(other.lane == flow.lane for other in at_work)
         elsewhere = {other.lane for other in at_work} - {flow.lane}
@@ -215,11 +224,11 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
     def _set_mark(self, lane: Lane, appid: str) -> None:
         try:
             runtime().crowds.add(lane, appid)
-        except Exception as error:  # noqa: BLE001 - it is found by the next look into all such queues
+        except Exception as error:  # noqa: BLE001 - the next search finds the queue without a mark
             log.warning("crowd_not_marked", type(error).__name__, appid=appid, lane=lane)
 
     def share_anew(self) -> None:
-        """Shares the slots anew, for a flow has something to do, or nothing any more; from any thread."""
+        """Share the slots anew, because a flow has begun or ended its work. Safe to call from any thread."""
         if not self._sharing:
             self._sharing = True
             self.call(self._share_anew)
@@ -236,12 +245,12 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             function(*args)
         except self.consumer.connection_errors:
             raise  # the worker connects anew
-        except Exception as error:  # noqa: BLE001 - it would end the worker; what was in hand is not acknowledged
+        except Exception as error:  # noqa: BLE001 - the error would end the worker; messages in hand stay unacknowledged
             # the text of the error may quote a message
             log.error("flow_failed", f"{type(error).__name__} in {function.__name__}")  # noqa: TRY400
 
     def _slots(self, without: set[Lane]) -> int:
-        """The slots of a lane; those of a lane that has nothing to do are lent, those of the pushes never."""
+        """Return the slots of a lane. Lanes without work lend theirs; pushes never do."""
         served = {queue.name for queue in self.consumer.task_consumer.queues}
         parts = sum(SHARES.get(queue, 0) for queue in served) + (PUSH_SHARE if served - set(SHARES) else 0)
         own = sum(SHARES[queue] for queue in served & set(SHARES) if LANES[queue] not in without)
@@ -268,7 +277,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         self.later(CROWD_LOOK, self._look_for_crowds, start)
 
     def _crowds(self) -> dict[Lane, set[str]]:
-        """The appIds with a queue of their own; now and then also those whose mark was lost with a process."""
+        """Return the appIds with an own queue; every SEARCH seconds also those whose mark was lost with a process."""
         if self._sorter is not None and time.monotonic() > self._search_at:
             self._search_at = time.monotonic() + SEARCH
             for lane, queue in QUEUE_OF.items():
@@ -281,7 +290,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
         if crowds is None:
             return
         for lane, marked in crowds.items():
-            # also of an appId that is not configured any more: its checks fail with that, instead of waiting for ever
+            # an appId that has left the settings counts too: its checks fail by name, and do not wait for ever
             self.crowds[lane] = marked | self._own_queues(lane)
             for appid in self.crowds[lane]:
                 self._open_own(lane, appid)
@@ -292,13 +301,15 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
                 self._close_if_empty(name, flow)
 
     def _own_queues(self, lane: Lane) -> set[str]:
-        """The appIds whose own queue is served here: a mark may be set after the others were read, and what goes the
-        plain way meanwhile would overtake what is there."""
+        """Return the appIds whose own queue this worker serves.
+
+        A mark may be set after the marks were read; a check on the shared queue would then overtake the own queue.
+        """
         prefix = own_queue(QUEUE_OF[lane], "")
         return {name.removeprefix(prefix) for name in self._flows if name.startswith(prefix)}
 
     def _sort(self, lane: Lane) -> None:
-        """Has what waits in the shared queue sorted, in another thread, where the broker allows it."""
+        """Sort the shared queue in another thread, if the broker allows it."""
         queue, crowded = QUEUE_OF[lane], set(self.crowds[lane])
 
         def sort() -> None:
@@ -336,7 +347,7 @@ class Flows(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no t
             log.warning("crowd_not_given_up", type(error).__name__, appid=appid, lane=lane)
             return
         self.crowds[lane] -= {appid}
-        # the mark is gone: whoever moves a message from now on sets it again
+        # the mark is gone: a worker that moves a message from now on sets the mark again
         flow = self._flows.pop(name)
         flow.close()
         # the channel may still be waiting for a message, which then goes back

@@ -2,10 +2,10 @@
 -- Takes messages from the lists of a broker's queues, and records them as unacknowledged, in one step.
 -- KEYS: 1 unacknowledged  2 its index  3… lists, the one to take from first comes first
 -- ARGV: a new delivery tag for each message that may be taken
--- Returns: of each message the number of its list (from 0), and the message
--- Always: a message is in its list or unacknowledged, whatever becomes of who asked. Where memory is used up too, or
--- nobody could take anything out of it.
--- most fetches of an idle worker find nothing: one command says so of all lists
+-- Returns: for each message the number of its list (from 0), and the message
+-- Always: a message is in its list or unacknowledged, even if the caller dies. A Redis without memory left allows the
+--         script, too: else nobody could make room.
+-- most fetches of an idle worker find nothing: one command tells so for all lists
 if redis.call('EXISTS', unpack(KEYS, 3)) == 0 then
   return {}
 end
@@ -20,7 +20,7 @@ for list = 3, #KEYS do
     end
     tags = tags + 1
     redis.call('HSET', KEYS[1], ARGV[tags], KEYS[list] .. '\n' .. message)
-    -- a microsecond apart: by it their order is known where they are given out again
+    -- a microsecond apart: redeliver.lua gives the messages out again in this order
     redis.call('ZADD', KEYS[2], now + tags / 1000000, ARGV[tags])
     taken[2 * tags - 1], taken[2 * tags] = list - 3, message
   end

@@ -1,9 +1,9 @@
-"""Fetches the checks of one queue as permits come, so that none waits in a worker's memory or slots.
+"""A flow fetches the checks of one queue as permits come, so that no check waits in a worker's memory or slots.
 
 The queue has a channel of its own, with a window (:mod:`worker.fetching.window`). A check that gets no permit goes
-back to the place that it had; where none in hand waits for its send time, the queue is paused until permits come. With
-several Mini Programs on one queue a pause would hold up those that have permits, so there the check moves to a queue of
-its appId, ``wxcheck.text.<appid>``, and all of that appId that come after follow it, until it is empty.
+back to its place in the queue. If no other check in hand waits for its send time, the queue is paused until permits
+come. With several Mini Programs on one queue a pause would hold up those that have permits. There the check moves to
+its appId's own queue, ``wxcheck.text.<appid>``, and later checks of that appId follow it until that queue is empty.
 """
 
 from __future__ import annotations
@@ -39,38 +39,40 @@ if TYPE_CHECKING:
 
 log = Log(__name__)
 
-#: seconds over which messages are gathered that are given back together, in their order; while others are in hand that
-#: may come back too, more of them
+#: seconds over which messages are gathered, to be given back together and in their order; the longer time holds while
+#: other messages in hand may come back too
 GATHER = 0.05
 GATHER_LONGEST = 1.5
-#: seconds between two looks at a lane that is closed for longer: a clock may be put right, a rate be raised
+#: seconds between two looks at a lane that is closed for longer: meanwhile a clock may be put right, a rate be raised
 LOOK = 1.0
 
 
 class Flow:
-    """One queue of checks, as this worker consumes it. All runs in the hub's thread, but :meth:`given_back` and
-    :meth:`goes_out`."""
+    """The consumption of one queue of checks by this worker.
+
+    Only :meth:`given_back` and :meth:`goes_out` may be called outside of the hub's thread.
+    """
 
     def __init__(self, flows: Flows, name: str, lane: Lane, appid: str | None, cap: int) -> None:
         self._flows = flows
         self.lane = lane
-        #: whose checks they are; None: of several
+        #: appId of all checks of the queue; None: several appIds
         self._appid = appid
         self.name = name
         self.window = Window(cap)
         self._fetched = 0
-        #: number of fetching, by delivery tag
+        #: running number of each message in hand, by delivery tag
         self._in_hand: dict[Any, int] = {}
-        #: those of them whose call is sent
+        #: delivery tags of the messages whose call is sent
         self._sent: set[Any] = set()
-        #: whose checks are in hand, by delivery tag, where they are of several
+        #: appId of each check in hand, by delivery tag; empty for a queue of one appId
         self._whose: dict[Any, str | None] = {}
         self._returning: list[tuple[int, Message]] = []
         self._gathering = False
         self._gather_until = 0.0
-        #: whether also what is sent may come back, for the platform refuses it
+        #: messages whose call is sent may come back, too, because the platform refuses calls
         self._all_may_return = False
-        #: whose messages go to their own queue when they are given back
+        #: appIds whose messages go to their own queue when they are given back
         self._elsewhere: set[str] = set()
         self._paused = False
         self._closed = False
@@ -83,35 +85,35 @@ class Flow:
             accept=flows.consumer.app.conf.accept_content,
             on_message=self._on_message,
         )
-        #: whether the broker is about to be told how many messages may be in hand
+        #: the broker is about to be told the number of messages that may be in hand
         self._telling = False
         self._tell_size()
         self._consumer.consume()
 
     @property
     def at_work(self) -> bool:
-        """Whether its messages take slots."""
+        """True if messages of the flow take slots."""
         return bool(self._in_hand)
 
     @property
     def idle(self) -> bool:
-        """Whether nothing of it is in hand."""
+        """True if no message of the flow is in hand."""
         return not self._in_hand and not self._returning
 
     def size(self) -> int:
-        """How many messages wait in the queue."""
+        """Return the number of messages that wait in the queue."""
         (queue,) = self._consumer.queues
         try:
             return int(queue.queue_declare(passive=True).message_count)
         except ChannelError:
-            return 0  # to Redis an empty queue is none
+            return 0  # in Redis an empty queue does not exist
 
     def given_back(self, message: Message, why: str, seconds: float, appid: str | None) -> None:
-        """Takes back a message whose check may not be sent for ``seconds``; from any thread."""
+        """Take back a message whose check may not be sent for ``seconds``. Safe to call from any thread."""
         self._flows.call(self._take_back, message, why, seconds, appid)
 
     def goes_out(self, tag: Any, ahead: float) -> None:
-        """Records that the call of a message in hand is being sent; from any thread.
+        """Record that the call of a message in hand is being sent. Safe to call from any thread.
 
         ``ahead``: seconds that its permit lay in the future.
         """
@@ -120,19 +122,19 @@ class Flow:
     def _sends(self, tag: Any, ahead: float) -> None:
         if tag in self._in_hand and tag not in self._sent:
             self._sent.add(tag)
-            # with several Mini Programs nobody is to wait for permits of another: those that get none go elsewhere
+            # no Mini Program may wait for the permits of another: without a permit its checks go to their own queue
             self.window.granted(ahead if self._appid is not None else None)
             self.tell_size()
 
     def close(self) -> None:
-        """Ends consuming; what is in hand ends, or is given back."""
+        """Stop consuming. Messages in hand end, or are given back."""
         if not self._closed:
             self._closed = True
             self._consumer.cancel()
             self._give_back()
 
     def drop(self) -> None:
-        """Gives up the channel."""
+        """Stop consuming, and close the channel."""
         self.close()
         self._channel.close()
 
@@ -168,23 +170,23 @@ class Flow:
         return ended
 
     def _let_go(self, message: Message) -> int | None:
-        """The number of a message, which is in hand no more; None where it was not."""
+        """Strike a message off those in hand. Return its running number; None if it was not in hand."""
         tag = message.delivery_tag
         self._whose.pop(tag, None)
         self._sent.discard(tag)
         return self._in_hand.pop(tag, None)
 
     def _sets_aside(self, message: Message) -> bool:
-        """Takes out of the way what could not be sent now: one with a countdown, or of an appId with a crowd."""
+        """Take a message out of the way that cannot be sent now: one with a countdown, or of a crowded appId."""
         if message.headers.get("task") == REFUSE:
-            return False  # it is of no appId, and sends nothing
+            return False  # a refusal has no appId, and sends nothing
         try:
             at = eta_of(message)
             if at is not None and at > time.time() + LOOK_AHEAD:
                 queue = self.name.removesuffix(f".{self._appid}")
                 task_id, digest = message.headers["id"], digest_in(message)
                 if runtime().shelf.put(task_id, raw_message(message, queue), at, digest=digest) == "taken":
-                    # the task says what is wrong with it, and at once
+                    # the check fails by name, and at once
                     del message.headers["eta"]
                     return False
             elif self._appid is not None:
@@ -196,7 +198,7 @@ class Flow:
                     return False
                 appid = str(appid)
                 if appid in self._elsewhere and self._flows.readdress(message, self.lane, appid):
-                    # fetched with those that are being given back, so it goes with them
+                    # fetched together with messages that are being given back, so given back together
                     self._return(self._let_go(message) or 0, message)
                     return True
                 self._flows.crowd(self.lane, appid)
@@ -204,17 +206,17 @@ class Flow:
         except STORE_AWAY + self._flows.publish_errors as error:
             log.warning("not_set_aside", type(error).__name__, task_id=message.headers.get("id"))
             self._take_back(message, "store", LOOK, None)
-        except Exception as error:  # noqa: BLE001 - it must not end the worker, and the next one
+        except Exception as error:  # noqa: BLE001 - the error must not end one worker after the other
             log.warning("unreadable", type(error).__name__, task_id=message.headers.get("id"))
-            return False  # Celery, or the task, says what is wrong with it
+            return False  # Celery, or the task, refuses the message by name
         else:
             message.ack_log_error(log.logger, self._flows.consumer.connection_errors)
         return True
 
     def _is_crowded(self, appid: str | None) -> bool:
-        """Whether an appId's checks wait elsewhere, or take so many slots that the others' would wait behind them."""
+        """True if an appId has its own queue, or so many checks in hand that other appIds would have to wait."""
         if appid not in runtime().settings.programs:
-            return False  # refused when it runs
+            return False  # an appId without settings: the task refuses the check
         if appid in self._flows.crowds[self.lane]:
             return True
         return sum(whose == appid for whose in self._whose.values()) >= max(1, self.window.cap // 2)
@@ -245,7 +247,7 @@ class Flow:
             self.pause(seconds, why)
 
     def _moved(self, message: Message, appid: str, seconds: float) -> bool:
-        """Moves a message to the queue of its appId; False where it gets there by being given back."""
+        """Move a message to its appId's own queue. Return False if the message must still be given back."""
         try:
             self._flows.crowd(self.lane, appid, seconds)
             if self._flows.readdress(message, self.lane, appid):
@@ -259,16 +261,16 @@ class Flow:
         return True
 
     def _mark(self, message: Message) -> None:
-        """Has a message say that it comes again: its check may be on its way, or have its ending."""
+        """Mark a message as redelivered: its check may be on its way, or have its ending."""
         if not isinstance(message.channel, RedisChannel):
-            return  # its broker does
+            return  # any other broker marks messages itself
         try:
             message.channel.readdress(message, self.name, redelivered=True)
         except self._flows.consumer.connection_errors as error:
             log.info("not_marked", type(error).__name__, task_id=message.headers.get("id"))
 
     def _return(self, number: int, message: Message) -> None:
-        """Has a message given back, with those that come soon."""
+        """Give a message back, together with those that come soon."""
         self._returning.append((number, message))
         if not self._gathering and not self._closed:
             self._gathering = True
@@ -276,7 +278,7 @@ class Flow:
             self._flows.later(GATHER, self._gather)
 
     def _gather(self) -> None:
-        """Gives back together what was fetched together: what comes later goes before it."""
+        """Give back together the messages that were fetched together: a message given back later goes before them."""
         whose = {self._whose_is(message) for _, message in self._returning}
         may_return = set(self._in_hand) - (set() if self._all_may_return else self._sent)
         others = any(self._whose.get(tag) in whose for tag in may_return) if self._appid is None else may_return
@@ -288,29 +290,31 @@ class Flow:
 
     @property
     def _one_comes(self) -> bool:
-        """Whether a message may be on its way although the queue is paused. The transport gives it back at once, so
-        that has to be before those are given back that were fetched earlier."""
+        """True if a message may be on its way although the queue is paused.
+
+        The transport gives such a message back at once, so messages fetched earlier must be given back after that.
+        """
         return self._paused and isinstance(self._channel, RedisChannel) and self._channel.is_fetching
 
     def _whose_is(self, message: Message) -> str | None:
         return appid_of(message, runtime().settings.default_appid)
 
     def _give_back(self) -> None:
-        """Gives back what was fetched in vain; the last one first, for each goes to the front."""
+        """Give back the messages that were fetched in vain, the last one first: each goes to the front of the queue."""
         self._gathering = self._all_may_return = False
         returning, self._returning = self._returning, []
         elsewhere, self._elsewhere = self._elsewhere, set()
         for _, message in sorted(returning, key=lambda fetched: fetched[0], reverse=True):
             try:
                 message.reject_log_error(log.logger, self._flows.consumer.connection_errors, requeue=True)
-            except Exception as error:  # noqa: BLE001 - the broker refuses it (it may be full), and gives it out again
+            except Exception as error:  # noqa: BLE001 - a broker that refuses (it may be full) gives the message out again
                 task_id = message.headers.get("id")
                 log.error("not_given_back", type(error).__name__, task_id=task_id)  # noqa: TRY400
         for appid in elsewhere:
             self._flows.mark(self.lane, appid)
 
     def pause(self, seconds: float, why: str) -> None:
-        """Fetches nothing for ``seconds``, or longer, as the lane opens."""
+        """Fetch nothing for ``seconds``, or for longer if the lane is still closed then."""
         if self._paused or self._closed:
             return
         self._paused = True
@@ -319,7 +323,7 @@ class Flow:
         if seconds > LOOK:
             level = logging.INFO if why == "minute" else logging.WARNING
             log.log(level, "queue_paused", f"{why}, for {seconds:.1f} s", queue=self.name, appid=self._appid)
-        # all who were refused together must not come back together
+        # flows that were refused together must not come back together
         self._wait(seconds + random.uniform(0, LOOK_AHEAD / 2), why)  # noqa: S311
 
     def _wait(self, seconds: float, why: str) -> None:
@@ -331,7 +335,7 @@ class Flow:
             self._flows.later(LOOK, self._look)
 
     def _look(self) -> None:
-        """Asks, without a message in hand, whether the lane is open."""
+        """Ask if the lane is open, without a message in hand."""
         if self._paused and not self._closed and self._appid is not None:
             self._flows.look(self._appid, self.lane, self._seen)
 
@@ -355,8 +359,11 @@ class Flow:
         self._consumer.consume()
 
     def tell_size(self) -> None:
-        """Tells the broker how many messages may be in hand, where that has changed. RabbitMQ answers to that, and a
-        worker that waited for the answer while it received a message was seen to hang: there it is told afterwards."""
+        """Tell the broker the number of messages that may be in hand, if the number has changed.
+
+        RabbitMQ answers, and a worker that waited for the answer while it received a message was seen to hang. So
+        RabbitMQ is told afterwards.
+        """
         if isinstance(self._channel, RedisChannel):
             self._tell_size()
         elif not self._telling:
@@ -370,9 +377,9 @@ class Flow:
     def _tell_size(self) -> None:
         size = max(1, min(len(self._sent) + self.window.size, self._flows.share(self)))
         if self._one_comes:
-            # kombu leaves it unread while there is no room
+            # kombu leaves that message unread while there is no room
             size = max(size, len(self._in_hand) + len(self._returning) + 1)
         if size != self._told_size and not self._closed:
             self._told_size = size
-            # where the broker takes it so, for the channel, and not only for consumers that begin later
+            # for the whole channel, if the broker can; else for consumers that begin later
             self._channel.basic_qos(0, size, not self._flows.consumer.connection.qos_semantics_matches_spec)

@@ -1,4 +1,4 @@
-"""Tells a flow that the call of a message that it has in hand goes out."""
+"""A message in hand: by it a run tells the message's flow that the call is being sent."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ if TYPE_CHECKING:
 
 
 class InHand:
-    """A message in hand, handed to the run of its task with its request; may be used from any thread.
+    """A message in hand, which the request hands to the run of its task. Safe to share between threads.
 
-    A child process has no flows: there it tells nobody.
+    A child process has no flows: there nobody is told.
     """
 
     def __init__(self, tell: Callable[[Any, float], None] | None = None, tag: Any = None) -> None:
@@ -19,7 +19,7 @@ class InHand:
         self._tag = tag
 
     def goes_out(self, ahead: float) -> None:
-        """Says that the call goes out now. ``ahead``: seconds that its permit lay in the future."""
+        """Tell the flow that the call is being sent. ``ahead``: seconds that its permit lay in the future."""
         if self._tell is not None:
             self._tell(self._tag, ahead)
 

@@ -1,7 +1,8 @@
--- Moves messages from one queue of a broker to another, as far as they are still there.
+-- Moves messages from one queue of a broker to another. A message that has gone meanwhile is left out.
 -- KEYS: 1 from  2 to
--- ARGV: pairs of a message as it is, and as it shall be there; the one to be consumed first comes first
--- Returns: how many were moved
+-- ARGV: pairs of a message in its present form, and in its form for the other queue; the one to be consumed first comes
+--       first
+-- Returns: the number of moved messages
 -- Always: a message is in one of the two queues, once.
 local moved = 0
 for i = 1, #ARGV, 2 do

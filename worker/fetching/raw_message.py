@@ -1,4 +1,4 @@
-"""A message as it lies in a list of Redis, also one that kombu's own class cannot be made of."""
+"""A message as it lies in a list of Redis, even if kombu's own class refuses it."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from kombu.transport.virtual import Message as VirtualMessage
 
 
 class Message(VirtualMessage):  # type: ignore[misc]  # kombu ships no types
-    """kombu's, whose making does not fail: its error would end the worker, and the next one that takes the message.
+    """kombu's message, whose making does not fail: an error would end each worker that takes the message.
 
-    What is wrong is in ``errors``, as kombu has it of a compression that cannot be undone.
+    ``errors`` holds the fault, as it does in kombu for a compression that cannot be undone.
     """
 
-    #: why it cannot be read and what its failure says (:mod:`worker.fetching.reading`)
+    #: kind of the fault, and text of the failure (:mod:`worker.fetching.reading`); None for a sound message
     fault: tuple[str, str] | None = None
 
     def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
@@ -22,7 +22,7 @@ class Message(VirtualMessage):  # type: ignore[misc]  # kombu ships no types
             payload["properties"]["delivery_info"] = {}
         try:
             super().__init__(payload, channel, **kwargs)
-        except Exception:  # noqa: BLE001 - whatever it is that somebody has put there
+        except Exception:  # noqa: BLE001 - anything may lie in a list
             headers = payload.get("headers")
             sound = {**payload, "body": None, "headers": headers if isinstance(headers, dict) else {}}
             super().__init__(sound, channel, **kwargs)

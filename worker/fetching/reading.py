@@ -1,11 +1,11 @@
-"""Reads each message once, as it comes: from here on every one is of Celery's second protocol, and can be run.
+"""The reading of each message as it comes: afterwards it is of Celery's second protocol, and can be run.
 
 * A message of the first protocol (``task_protocol = 1``, clients in other languages) becomes one of the second.
-* What cannot be read, or is no task of ours, becomes a message of ``wxcheck.refuse`` under the same id, with the chord
-  and the errbacks that can be read: that ends as each failure does, so who waits for the id is told.
-* What has no id is dropped.
+* A message that cannot be read, or is no task of ours, becomes a message of ``wxcheck.refuse`` under the same id, with
+  the chord and the errbacks that can be read. It ends as each failure does, so a caller that waits for the id is told.
+* A message without an id is dropped.
 
-The last two are counted: Celery would drop them, with an entry in a log.
+The last two are counted. Celery would drop both, with an entry in a log.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ log = Log(__name__)
 
 JSON, UTF8 = "application/json", "utf-8"
 
-#: what the second protocol has in its headers, and the first in its body
+#: fields that the second protocol has in its headers, and the first in its body
 _IN_HEADERS = (
     *("lang", "task", "id", "root_id", "parent_id", "group", "shadow", "eta", "expires", "retries"),
     *("timelimit", "origin", "ignore_result", "group_index"),
 )
-#: of a message that is refused: what ends it as the part of something else, by the type that it must have
+#: headers that a refused message keeps, to end as a part of its canvas; each with its type
 _KEPT: dict[str, type] = {"root_id": str, "parent_id": str, "group": str, "group_index": int, "ignore_result": bool}
-#: what follows a task, by the type that it must have
+#: fields with a task's follow-ups, each with its type
 _FOLLOWS: dict[str, type] = {"callbacks": list, "errbacks": list, "chain": list, "chord": dict}
-#: headers of the second protocol, by the type that each has where it has a value
+#: headers of the second protocol, each with the type of its values
 _HEADERS: dict[str, type] = {
     **dict.fromkeys(("lang", "root_id", "parent_id", "group", "shadow", "origin", "argsrepr", "kwargsrepr"), str),
     **dict.fromkeys(("group_index", "retries", "replaced_task_nesting"), int),
@@ -52,19 +52,19 @@ _HEADERS: dict[str, type] = {
     "stamps": dict,
     "eta": str,
 }
-#: what Celery itself knows of a run under these names: a header of that name would be taken for it
+#: names of Celery's own fields of a run: Celery would take a header of that name for the field
 _RESERVED = frozenset(name for name in vars(Context) if not name.startswith("_")) - {
     *_IN_HEADERS,
     *_HEADERS,
     "expires",
 }
 
-#: what looks like the name of a task, a content type or a compression
+#: form of the name of a task, a content type or a compression
 _NAME = re.compile(r"[A-Za-z0-9_./+-]{1,80}")
 
 
 class Unreadable(Exception):
-    """A message that cannot be run. ``why``: as it is counted, ``said``: as its failure says, without its content."""
+    """A message that cannot be run. ``why``: kind, for the counters. ``said``: text of its failure, without content."""
 
     def __init__(self, why: str, said: str) -> None:
         super().__init__(why, said)
@@ -73,18 +73,17 @@ class Unreadable(Exception):
 
 
 class Read(NamedTuple):
-    """What a message says."""
+    """The parts of a message. A message that can be run has a list, a dict and a dict after the headers."""
 
     headers: dict[str, Any]
-    #: a list, where the message can be run; so for the others
     args: Any
     kwargs: Any
-    #: what follows the task
+    #: follow-ups of the task
     embedded: Any
 
 
 class ReadingConsumer(Consumer):  # type: ignore[misc]  # kombu ships no types
-    """A consumer that hands on what can be run."""
+    """A consumer that hands on only messages that can be run."""
 
     def _receive_callback(self, message: Any) -> None:
         to_python = getattr(self.channel, "message_to_python", None)
@@ -102,7 +101,7 @@ class ReadingConsumer(Consumer):  # type: ignore[misc]  # kombu ships no types
 
 
 def read(message: Message, queue: str) -> bool:
-    """Makes ``message`` one that can be run; False where it has no id, and is dropped."""
+    """Make ``message`` one that can be run. Return False if it has no id, and is dropped."""
     found: Read | None = None
     try:
         found = as_protocol_2(message)
@@ -113,17 +112,17 @@ def read(message: Message, queue: str) -> bool:
 
 
 def as_protocol_2(message: Message) -> Read:
-    """What a message says; one of the first protocol is made one of the second.
+    """Return the parts of a message. A message of the first protocol is made one of the second.
 
     Raises:
-        Unreadable.
+        Unreadable: the body cannot be decoded, or is of neither protocol.
     """
     body = _decoded(message)
     if not _RESERVED.isdisjoint(message.headers):
         message.headers = {name: value for name, value in message.headers.items() if name not in _RESERVED}
     headers = dict(message.headers)
     if isinstance(body, dict) and "task" in {*body, *headers}:
-        # of the first protocol, or with the headers of the second one besides
+        # the first protocol, with or without the headers of the second
         headers = {**{name: body[name] for name in _IN_HEADERS if name in body}, **headers}
         headers["group"] = headers.get("group") or body.get("taskset")
         headers["root_id"] = headers.get("root_id") or headers.get("id")
@@ -155,7 +154,7 @@ def _decoded(message: Message) -> Any:
 
 
 def _examine(found: Read) -> None:
-    """Raises Unreadable where Celery would drop the message, or end for it."""
+    """Raise Unreadable if Celery would drop the message, or if the message would end the worker."""
     headers, args, kwargs, embedded = found
     name = headers.get("task")
     if not isinstance(name, str) or name not in current_app.tasks:
@@ -190,7 +189,7 @@ def _examine(found: Read) -> None:
 
 
 def _is_followed_by(value: Any, name: str) -> bool:
-    """Whether a message has ``value`` where Celery has what follows its task: signatures, or one, or nothing."""
+    """True if ``value`` is a possible value of the field ``name``: signatures, one signature, or nothing."""
     if not value:
         return True
     several = value if isinstance(value, list) else [value]
@@ -203,7 +202,7 @@ def _is_limit(value: object) -> bool:
 
 
 def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | None) -> bool:
-    """Makes ``message`` one that fails under its id; False where it has none."""
+    """Make ``message`` one that fails under its id. Return False if it has no id."""
     headers = found.headers if found is not None else message.headers
     task_id = headers.get("id") or message.properties.get("correlation_id")
     has_id = isinstance(task_id, str) and bool(task_id)
@@ -224,7 +223,7 @@ def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | 
 
 
 def count_no_message(queue: str) -> None:
-    """Counts what is no message at all, and was dropped for it."""
+    """Count an entry of ``queue`` that is no message at all, and was dropped."""
     runtime().statistics.unreadable(queue, "no_message")
 
 
@@ -236,7 +235,7 @@ def _rewrite(message: Message, headers: dict[str, Any], body: list[Any]) -> None
 
 
 def _shown(value: object) -> str:
-    """A name as a failure may tell it: where a client mixes things up it could be content."""
+    """Return a name in a form that a failure may show: a client that mixes things up may put content there."""
     if isinstance(value, str) and _NAME.fullmatch(value):
         return repr(value)
     return f"a name of {len(value)} characters" if isinstance(value, str) else f"a {type(value).__name__}"

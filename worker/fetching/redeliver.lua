@@ -1,14 +1,15 @@
 #!lua flags=allow-oom
--- Gives out again what was not acknowledged for too long: each message goes to the front of its list, marked.
+-- Gives out again the messages that were not acknowledged for too long: each goes to the front of its list, marked.
 -- KEYS: 1 unacknowledged  2 its index
--- ARGV: 1 seconds after which a message is given out again  2 how many at the most
--- Returns: how many were
--- Always: of messages that were taken together, the oldest is given out first again. Any number may ask at once.
+-- ARGV: 1 seconds after which a message is given out again  2 most messages to give out
+-- Returns: the number of messages
+-- Always: messages that were taken together are given out again in their order, the oldest first. Any number of workers
+--         may call at once.
 local clock = redis.call('TIME')
 local latest = clock[1] + clock[2] / 1000000 - ARGV[1]
 local tags = redis.call('ZRANGE', KEYS[2], '-inf', latest, 'BYSCORE', 'LIMIT', 0, ARGV[2])
 
--- kombu writes a message as JSON, its properties last; texts within have their quotes escaped
+-- kombu writes a message as JSON, with its properties last; quotes within texts are escaped
 local function marked(message)
   local before, info, rest = message:match('^(.*)("delivery_info":%s*{)(.*)$')
   if not info or rest:match('^[^}]*"redelivered": true') then

@@ -1,7 +1,7 @@
-"""Moves the waiting checks of a crowded appId to its own queue many at a time, where the broker is Redis.
+"""The sorter moves the waiting checks of a crowded appId to its own queue, many at a time, if the broker is Redis.
 
-Fetched one after the other, as with every other broker, some ten thousand of them would hold up those of other appIds
-for as long as it takes to fetch them all. Here they are moved within Redis, each atomically.
+Any other broker needs a fetch for each check, and ten thousand checks of one appId hold up the other appIds as long as
+that takes. Redis moves the checks itself, each atomically.
 """
 
 from __future__ import annotations
@@ -25,19 +25,19 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-#: messages that are read at once; a text may have half a megabyte
+#: messages that are read at once; a text may take half a megabyte
 BATCH = 100
-#: seconds that Redis has for one answer
+#: most seconds for one answer of Redis
 TIMEOUT = 5.0
 
 
 def sorter(settings: Settings) -> Sorter | None:
-    """The sorter of this broker; None where it is no Redis."""
+    """Return the sorter of this broker; None if the broker is no Redis."""
     return Sorter(settings) if is_redis(settings.broker) else None
 
 
 class Sorter:
-    """Sorts one queue of a Redis broker by appId. Not to be used by two threads at once."""
+    """Sorts one queue of a Redis broker by appId. For one thread at a time."""
 
     def __init__(self, settings: Settings) -> None:
         self._default = settings.default_appid
@@ -45,19 +45,19 @@ class Sorter:
         self._move = script(self._redis, "worker/fetching/move")
 
     def sort(self, queue: str, crowded: set[str]) -> set[str]:
-        """Moves the checks of ``crowded`` appIds from ``queue`` to their own queues; the appIds that had some."""
+        """Move the checks of ``crowded`` appIds from ``queue`` to their own queues. Return the appIds that had some."""
         found: set[str] = set()
         for priority in PRIORITIES:
             offset = 0
             while raws := self._redis.lrange(list_of(queue, priority), -offset - BATCH, -offset - 1):
-                # what is consumed first is at the end
+                # the message to be consumed first is at the end
                 moved = self._move_batch(queue, priority, reversed(cast("list[str]", raws)), crowded)
                 found |= set(moved)
                 offset += len(raws) - sum(moved.values())
         return found
 
     def waiting(self, queue: str, appids: Iterable[str]) -> set[str]:
-        """Which of ``appids`` have checks in a queue of their own beside ``queue``."""
+        """Return those of ``appids`` that have checks in a queue of their own beside ``queue``."""
         asked = list(appids)
         with self._redis.pipeline(transaction=False) as pipe:
             for appid in asked:
@@ -65,7 +65,7 @@ class Sorter:
             return {appid for appid, found in zip(asked, pipe.execute(), strict=True) if found}
 
     def _move_batch(self, queue: str, priority: int, raws: Iterable[str], crowded: set[str]) -> dict[str, int]:
-        """How many messages of a batch were moved, by appId."""
+        """Move the crowded appIds' messages of a batch. Return their numbers by appId."""
         pairs: dict[str, list[str]] = {}
         for raw in raws:
             appid, anew = self._read(raw, queue)
@@ -79,7 +79,7 @@ class Sorter:
         }
 
     def _read(self, raw: str, queue: str) -> tuple[str, str]:
-        """Whose a message is, and how it reads in that appId's own queue; ("", "") where it cannot be read."""
+        """Return a message's appId, and the message for that appId's own queue; ("", "") if it cannot be read."""
         try:
             stored: dict[str, Any] = json.loads(raw)
             message = _message(stored)
@@ -88,7 +88,7 @@ class Sorter:
             own = own_queue(queue, appid)
             stored["properties"]["delivery_info"].update(exchange=own, routing_key=own)
         except (Unreadable, ValueError, KeyError, TypeError, AttributeError):
-            return "", ""  # whoever fetches it says what is wrong with it
+            return "", ""  # the worker that fetches the message refuses it by name
         return appid, json.dumps(stored)
 
 

@@ -1,8 +1,9 @@
-"""Celery's Redis transport, mended where a message or a worker would be lost.
+"""Celery's Redis transport, mended: it could lose a message, or end a worker.
 
-kombu takes a message with BRPOP, and records it as unacknowledged when it has read the answer: what dies between, or
-loses its connection, loses the message. Here one Lua step does both (``worker/fetching/fetch.lua``). On an empty queue
-the worker waits with a BLMOVE from a list to itself, which moves nothing: it wakes the worker, and a fetch follows.
+kombu takes a message with BRPOP, and records the message as unacknowledged when it has read the answer. A worker that
+dies in between, or loses its connection, loses the message. Here one Lua step does both
+(``worker/fetching/fetch.lua``). On an empty queue the worker waits with a BLMOVE from a list to itself, which moves
+nothing, but wakes the worker; a fetch follows.
 """
 
 from __future__ import annotations
@@ -41,11 +42,11 @@ log = Log(__name__)
 FETCH = 16
 #: messages that are given out again in one step
 REDELIVER = 100
-#: seconds between two looks at an empty queue: only the list of one priority, the last one used, wakes who waits
+#: seconds between two looks at an empty queue: only one list, that of the latest priority, wakes a waiting worker
 LOOK = 0.1
-#: how often within the visibility time-out a worker says what it has in hand
+#: times within the visibility time-out that a worker renews its messages in hand
 RENEWALS = 6
-#: seconds for which that is said of one message: a run that hangs for longer does not keep it from others
+#: seconds for which one message is renewed: a run that hangs for longer does not keep the message from others
 LONGEST_IN_HAND = 600.0
 
 
@@ -53,14 +54,14 @@ FETCH_SCRIPT = "worker/fetching/fetch"
 
 
 class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
-    """What a channel has in hand. Messages go back to the place in the queue that they had; kombu's go to its end.
+    """The messages that a channel has in hand. They go back to their place in the queue; kombu's go to its end.
 
-    A message that could not be acknowledged or given back, for Redis was away, takes no room any more: nobody says it
-    a second time, and the broker gives it out again when its time is over. With kombu the room would be lost for ever.
+    A message that could not be acknowledged or given back, because Redis was away, takes no room any more: nobody tries
+    a second time, and the broker gives the message out again when its time is over. kombu would lose the room for ever.
     """
 
     def append(self, message: Any, delivery_tag: str) -> None:
-        # it was recorded when it was taken
+        # the fetch has recorded the message
         virtual.QoS.append(self, message, delivery_tag)
         message.taken_at = time.monotonic()
 
@@ -81,14 +82,14 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
 
     def restore_unacked(self, client: Any = None) -> None:  # noqa: ARG002 - kombu passes it
         self._flush()
-        # each goes before the one given back before it
+        # each message goes before the one that was given back just before
         tags = list(reversed(self._delivered))
         if tags:
             self.channel.give_back(tags)
         self._delivered.clear()
 
     def restore_visible(self, start: int = 0, num: int | None = None, interval: int = 1) -> None:  # noqa: ARG002
-        """Gives out again what others left behind."""
+        """Give out again the messages that other workers left behind."""
         found = self.channel.redeliver(num or REDELIVER)
         if found:
             log.warning(
@@ -96,7 +97,7 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
             )
 
     def renew(self) -> None:
-        """Says that what is in hand is not left behind."""
+        """Renew the messages in hand, so that nobody takes them for left behind."""
         since = time.monotonic() - LONGEST_IN_HAND
         tags = [tag for tag, message in list(self._delivered.items()) if message.taken_at > since]
         if tags:
@@ -108,8 +109,11 @@ class QoS(RedisQoS):  # type: ignore[misc]  # kombu ships no types
 
 
 class Client(redis.Redis):
-    """A client whose pipelines are no transactions, unless that is asked for: kombu asks for sizes, and empties queues,
-    in MULTI, and a Redis 7 that is full refuses every command there, those too that make room."""
+    """A client whose pipelines are transactions only on demand.
+
+    kombu asks for sizes, and empties queues, in MULTI, and a Redis 7 that is full refuses every command there, even one
+    that makes room.
+    """
 
     def pipeline(self, transaction: bool = False, shard_hint: str | None = None) -> Pipeline:
         return super().pipeline(transaction, shard_hint)
@@ -118,74 +122,76 @@ class Client(redis.Redis):
 class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     """A channel that takes messages and records them in one step.
 
-    It says what it is when its connection is gone. kombu 5.7 raises AttributeError then, which nobody takes for a lost
-    connection: a worker with messages in hand ends while it gives these back, or acknowledges one. As a connection
-    error it is logged, and the worker connects anew; the broker gives the messages out again when their time is over.
+    A lost connection is a connection error here. kombu 5.7 raises AttributeError, which nobody takes for a lost
+    connection: a worker with messages in hand ends while it gives them back, or acknowledges one. A connection error is
+    logged, and the worker connects anew; the broker gives the messages out again when their time is over.
     """
 
     QoS = QoS
     Message = Message
-    #: what is to be told of each message that is none, by its queue
+    #: is called with the queue of each entry that is no message
     on_no_message: ClassVar[Callable[[str], None] | None] = None
-    #: none: kombu's base64 is for bytes, and JSON, which is all that is sent here, is text. Any kombu reads it
+    #: none: kombu's base64 is for bytes, and every message here is JSON, which is text. Any kombu reads plain text
     body_encoding = None
     #: every list that a publisher can put a message in is read, counted and deleted
     priority_steps = PRIORITIES
     from_transport_options = (*RedisChannel.from_transport_options, "commits_ends")
-    #: whether what follows the end of a check is published in one step with that (store.outbox)
+    #: follow-ups are published in one step with the end of their check (store.outbox)
     commits_ends = False
-    #: the connection on which an answer is awaited, if there is one
+    #: connection on which an answer is awaited; falsy: none
     _in_poll: Any
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        #: of a fetch under way: the lists that it looks into, as (list, queue), and the tags that it may give
+        #: the fetch under way: its lists, as (list, queue), and its delivery tags
         self._fetching: tuple[list[tuple[str, str]], list[str]] | None = None
-        #: list and queue of the last message
+        #: list and queue of the latest message
         self._last: tuple[str, str] = ("", "")
         #: queues whose messages nobody will acknowledge: replies to commands, and events
         self._no_ack: set[str] = set()
-        #: whether the last fetch found nothing
+        #: the latest fetch found nothing
         self._found_nothing = False
-        #: whether Redis is full, and refuses the command that waits for a message
+        #: Redis is full, and refuses the command that waits for a message
         self._is_full = False
         super().__init__(*args, **kwargs)
 
     @property
     def is_fetching(self) -> bool:
-        """Whether a fetch is under way, whose messages may have left the queue already."""
+        """True if a fetch is under way, whose messages may have left the queue already."""
         return bool(self._in_poll) and self._fetching is not None
 
     def readdress(self, message: Any, queue: str, *, redelivered: bool = False) -> None:
-        """Has an unacknowledged message go to another queue when it is given back, or be marked as one that comes
-        again."""
+        """Have an unacknowledged message go to ``queue`` when it is given back.
+
+        ``redelivered``: the message is marked as one that comes again.
+        """
         raw = message._raw
         if redelivered:
             raw["properties"]["delivery_info"]["redelivered"] = True
-        # by its queue's name alone: a broker that was emptied knows no exchange
+        # the queue's name alone: a broker that was emptied knows no exchange
         raw["properties"]["delivery_info"].update(exchange="", routing_key=queue)
         to = self._q_for_pri(queue, self._get_message_priority(raw, reverse=False))
         self._run("worker/fetching/readdress", [self.unacked_key], [message.delivery_tag, to, dumps(raw)])
 
     def acknowledge(self, tag: str) -> None:
-        """Says that a message is done with, also to a Redis that is full: kombu does so in MULTI."""
+        """Acknowledge a message. A Redis that is full takes it, too, unlike kombu's MULTI."""
         self._run("store/outbox/acknowledge", [self.unacked_key, self.unacked_index_key], [tag])
 
     def give_back(self, tags: list[str]) -> None:
-        """Gives back what is in hand, the first of ``tags`` first; what is given back later goes before it."""
+        """Give messages back, the first of ``tags`` first. A message given back later goes before an earlier one."""
         self._run("worker/fetching/give_back", [self.unacked_key, self.unacked_index_key], tags)
 
     def redeliver(self, limit: int) -> int:
-        """Gives out again what was not acknowledged for the visibility time-out; how many messages."""
+        """Give out again messages that were not acknowledged for the visibility time-out. Return their number."""
         of_messages = [self.unacked_key, self.unacked_index_key]
         return int(self._run("worker/fetching/redeliver", of_messages, [self.visibility_timeout, limit]))
 
     def renew(self, tags: list[str]) -> None:
-        """Says that messages are in hand still."""
+        """Record that messages are still in hand."""
         self._run("worker/fetching/renew", [self.unacked_index_key], tags)
 
     def close(self) -> None:
         if self._in_poll and self._fetching is None:
-            self._in_poll = None  # it only waits, and nothing is lost with the answer
+            self._in_poll = None  # the command only waits: nothing is lost with its answer
         super().close()
 
     def basic_consume(self, queue: str, no_ack: bool, *args: Any, **kwargs: Any) -> None:
@@ -194,7 +200,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         super().basic_consume(queue, no_ack, *args, **kwargs)
 
     def _brpop_start(self, timeout: float | None = None) -> None:  # noqa: ARG002 - kombu passes it
-        """Sends a fetch; where the last one found nothing, the command that waits for a message."""
+        """Send a fetch, or the command that waits for a message if the latest fetch found nothing."""
         queues = self._queue_cycle.consume(len(self.active_queues))
         if not queues:
             return
@@ -223,7 +229,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
             self._is_full = True
             raise Empty from None
         except self.connection_errors as error:
-            # disconnected, the worker connects anew: to a Redis that takes writes, if there is one
+            # after this disconnect the worker connects anew: to a Redis that takes writes, if there is one
             self.client.connection.disconnect()
             raise redis.exceptions.ConnectionError(f"{type(error).__name__}: {error}") from error
         finally:
@@ -239,7 +245,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         return True
 
     def _get_message_priority(self, message: dict[str, Any], reverse: bool = False) -> int:
-        """The list that a message is put in is one that every consumer reads."""
+        """Return a priority whose list every consumer reads."""
         return published(int(super()._get_message_priority(message, reverse=reverse)))
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
@@ -262,7 +268,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         late = []
         for queue, raw in messages:
             if self._closing or queue not in self.connection._callbacks:
-                # the queue was paused meanwhile; it goes back to its place, and nobody needs to be told
+                # the queue was paused meanwhile: the message goes back to its place
                 late.append(raw["properties"]["delivery_tag"])
             else:
                 self._queue_cycle.rotate(queue)
@@ -273,7 +279,7 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
     def _read(
         self, found: list[Any], lists: list[tuple[str, str]], tags: list[str]
     ) -> Iterable[tuple[str, dict[str, Any]]]:
-        """Queue and message of each that a fetch took."""
+        """Yield queue and message of each entry that a fetch took."""
         for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
             self._last = lists[number]
             queue = self._last[1]
@@ -281,15 +287,15 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
                 raw = loads(content.decode())
                 raw["properties"]["delivery_tag"] = tag
             except (ValueError, TypeError, KeyError, RecursionError) as error:
-                # it can be no check: nobody who speaks kombu's language put it there
+                # no client with kombu put the entry there, so it can be no check
                 what = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
-                log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - its text could quote the message
+                log.error("message_dropped", what, queue=queue)  # noqa: TRY400 - the error's text could quote the message
                 if (tell := type(self).on_no_message) is not None:
                     tell(queue)
                 self.acknowledge(tag)
                 continue
             if queue in self._no_ack:
-                # else it would be given out again when its time is over, to nobody
+                # else the broker would give it out again when its time is over, to nobody
                 self.acknowledge(tag)
             yield queue, raw
 
@@ -328,9 +334,9 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
 
 
 class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
-    """``redis://`` and ``rediss://`` brokers.
+    """The transport for ``redis://`` and ``rediss://`` brokers.
 
-    To a Redis that takes no writes for a while a worker connects anew; with kombu's errors it would end.
+    A worker whose Redis takes no writes for a while connects anew. With kombu's list of errors the worker would end.
     """
 
     Channel = Channel
@@ -354,10 +360,11 @@ class Transport(RedisTransport):  # type: ignore[misc]  # kombu ships no types
 
 
 def use_transport(on_no_message: Callable[[str], None] | None = None) -> None:
-    """Makes this process use it for each Redis broker; to be called before the first connection. ``on_no_message`` is
-    told the queue of each message that is none of kombu's, and is dropped.
+    """Make this process use :class:`Transport` for each Redis broker. Call this before the first connection.
 
-    By its alias: a transport that is set by name changes the URL of the broker, and Flower's page of it knows no such.
+    ``on_no_message`` is called with the queue of each entry that is no message of kombu's, and is dropped.
+
+    The transport replaces an alias: set by name it would change the broker's URL, which Flower's page would not know.
     """
     for scheme in SCHEMES:
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"

@@ -1,25 +1,28 @@
-"""How many messages of a lane a worker holds whose call is not sent yet: enough to miss no send time. Pure.
+"""The window: the number of messages that a flow may have in hand whose call is not sent yet. Pure.
 
-Those whose call is under way count for nothing here, so that it does not matter how long answers take. How far ahead
-permits lie tells whether all workers together hold too few or too many, well before one is refused. A worker that holds
-few grows as fast as one that holds many and shrinks less, so that they come to share a lane evenly.
+The window is large enough to miss no send time. Messages whose call is under way do not count, so slow answers do not
+matter. The seconds that permits lie ahead show too few or too many messages in all workers together, well before a
+permit is refused. A small window grows as fast as a large one and shrinks less, so that workers come to share a lane
+evenly.
 
-Where nobody tells how far ahead a permit lay, nor when its call was sent (``-P processes``), those under way count too,
-and the window finds its size by what is refused: it shrinks to what is in hand then, and grows while permits come, at
-first slowly, for it was about right, then faster and faster, for answers may have become slower.
+With ``-P processes`` nobody tells the seconds that a permit lay ahead, nor the time at which its call was sent. There
+messages under way count too, and refusals set the window's size: it shrinks to the messages in hand then, and grows
+while permits come, at first slowly, since it was about right, then faster and faster, since answers may have become
+slower.
 
-After a pause it is what it was while permits came; where nobody knows whether they do, it starts with one.
+After a pause the window has the size that it had while permits came. If nobody knows whether permits come, it starts
+with one message.
 """
 
 from __future__ import annotations
 
-#: seconds that permits are to lie ahead: a worker that is late by less misses no send time
+#: seconds that permits should lie ahead: a worker that is late by less misses no send time
 AHEAD = 0.12
-#: messages that a permit nearer than that adds: so many by the window's size, and so many at least
+#: messages that a permit nearer than AHEAD adds: GROWTH divided by the size, and LEAST_GROWTH at least
 GROWTH, LEAST_GROWTH = 0.5, 0.02
-#: the share by which one that lies farther ahead makes it smaller
+#: share by which a permit farther ahead shrinks the window
 SHRINKING = 0.02
-#: messages that must end after a refusal before a window that is told nothing has grown by one; twice as many, by four
+#: messages that end after a refusal until a window of unknown depths grows by one; by four after twice as many
 PATIENCE = 18
 
 
@@ -30,11 +33,11 @@ class Window:
         self.cap = max(1, cap)
         self._size = 4.0
         self._doubling = True
-        #: what it was when a message got its permit last
+        #: size when a message last got its permit
         self._proven = 1.0
-        #: messages that got a permit of unknown depth since the last refusal
+        #: messages that got a permit of unknown depth since the latest refusal
         self._granted = 0
-        #: whether depths are told here
+        #: the pool tells how far ahead permits lie
         self._told = False
 
     @property
@@ -42,10 +45,10 @@ class Window:
         return max(1, min(self.cap, int(self._size)))
 
     def granted(self, ahead: float | None) -> None:
-        """A message got its permit, which lay so many seconds ahead; None: it ended, and nothing of that was told."""
+        """Note that a message got its permit ``ahead`` seconds before its send time; None: it ended untold."""
         if ahead is None:
             if self._told:
-                return  # it was refused before it asked for one
+                return  # the message failed before it asked for a permit
             self._granted += 1
             step = 1.0 if self._doubling else min(1.0, 2 * self._granted / PATIENCE**2)
         elif ahead < AHEAD:
@@ -57,17 +60,17 @@ class Window:
         self._proven = self._size
 
     def refused(self, waiting: int) -> None:
-        """A message got no permit, while ``waiting`` others have theirs, or wait for it."""
+        """Note that a message got no permit, while ``waiting`` others have a permit or wait for one."""
         self._doubling = False
         self._granted = 0
         self._size = float(max(1, min(waiting, int(self._size))))
 
     def resume(self) -> None:
-        """Goes on after a pause, for permits come again."""
+        """Go on after a pause, because permits come again."""
         self._doubling = True
         self._size = self._proven
 
     def probe(self) -> None:
-        """Begins anew with a single message, which finds out whether permits come."""
+        """Begin anew with a single message, which finds out whether permits come."""
         self._doubling = True
         self._size = 1.0
