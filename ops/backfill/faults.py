@@ -1,4 +1,4 @@
-"""What is wrong with a line, and what ends a run."""
+"""The faults of a line, and the error that ends a run."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 
 class Fault(NamedTuple):
-    """One thing that is wrong with a line; never with its content."""
+    """One fault of a line; it never quotes the line's content."""
 
     line: int
     field: str
-    #: what is wrong, and what to do
+    #: the fault, and its remedy
     said: str
 
     def __str__(self) -> str:
@@ -18,4 +18,4 @@ class Fault(NamedTuple):
 
 
 class CannotGoOn(Exception):
-    """The run cannot begin, or go on. The message says why, and what to do."""
+    """The run cannot begin, or go on. The message says why, with the remedy."""

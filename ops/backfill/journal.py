@@ -1,19 +1,19 @@
-"""What a run has sent, on the disk before it is sent: lines of JSON, only ever added to.
+"""The journal of a run: each line goes on the disk before its check is sent. Lines of JSON are only ever added.
 
 ==========================================  ===========================================================================
-``{"journal": 1, "run", "sha256", "size",   the first line: the run's id, the file that it is of, and the Mini Program
+``{"journal": 1, "run", "sha256", "size",   the first line: the run's id, its file, and its Mini Program
 "appid", "at"}``
-``{"batch": n, "lines": "2-201,203",        these lines are about to be published; ``attempt`` is that of each of them,
-"checks", "attempt", "at"}``                 from 1, ``at`` in seconds since the epoch
-``{"published": n}``                        with a broker that does not know that by itself
-``{"confirmed": "2-9", "batch": n}``        these of the batch were published, before the broker went
-``{"unsent": "2-201", "batch": n}``         these of the batch certainly were not
-``{"doubt": "2-201"}``                      of these nobody can say whether they were, for the store was emptied
+``{"batch": n, "lines": "2-201,203",        these lines are about to be published, each for the ``attempt``-th time
+"checks", "attempt", "at"}``                 (from 1), ``at`` in seconds since the epoch
+``{"published": n}``                        batch n is published; only with a broker that has no mark of it
+``{"confirmed": "2-9", "batch": n}``        these lines of the batch were published before the broker went away
+``{"unsent": "2-201", "batch": n}``         these lines of the batch certainly were not published
+``{"doubt": "2-201"}``                      nobody knows if these lines were published: the store was emptied
 ``{"budget": "spent"}``                     the run stopped by its budget; the next one begins anew
-``{"rows": […]}``                           rows of the output, where that is no file
+``{"rows": […]}``                           rows of the output, if the output is no file
 ==========================================  ===========================================================================
 
-A last line that is not whole is none: what it says has not begun.
+A last line that is not whole does not count: its publishing has not begun.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 VERSION = 1
 
-#: first and last line of each
+#: first and last line of each range
 Ranges = list[tuple[int, int]]
 
 
@@ -39,16 +39,16 @@ class Batch(NamedTuple):
     """Lines that are published together."""
 
     number: int
-    #: as ranges, written: a file of millions of lines has thousands of batches, which are all kept
+    #: ranges as text: a file of millions of lines has thousands of batches, and all stay in memory
     lines: str
     checks: int
     attempt: int
-    #: when, in seconds since the epoch
+    #: time of the note, in seconds since the epoch
     at: float
 
 
 class Header(NamedTuple):
-    """What a run is of."""
+    """The identity of a run: its id, its file and its Mini Program."""
 
     run: str
     sha256: str
@@ -60,10 +60,10 @@ class Journal:
     """The journal of one run, open in one process at a time."""
 
     def __init__(self, path: Path) -> None:
-        """Opens it, or makes an empty one.
+        """Open the journal, or make an empty one.
 
         Raises:
-            CannotGoOn: another process has it, or it is no journal.
+            CannotGoOn: another process has the journal.
         """
         self.path = path
         is_new = not path.exists()
@@ -86,10 +86,10 @@ class Journal:
             self._fd = -1
 
     def entries(self) -> Iterator[dict[str, Any]]:
-        """All of it, in order.
+        """Yield all entries in order.
 
         Raises:
-            CannotGoOn: it is no journal.
+            CannotGoOn: the file is no journal.
         """
         with self.path.open("rb") as file:
             for number, line in enumerate(file, 1):
@@ -102,7 +102,7 @@ class Journal:
                 yield entry
 
     def add(self, entry: dict[str, Any]) -> None:
-        """Adds a line; when this returns it is on the disk."""
+        """Add a line. It is on the disk when this returns."""
         whole = json.dumps(entry, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
         while whole:
             whole = whole[os.write(self._fd, whole) :]
@@ -127,12 +127,12 @@ class Journal:
 
 
 def new_header(header: Header, at: float) -> dict[str, Any]:
-    """The first line of a journal."""
+    """Return the first line of a journal."""
     return {"journal": VERSION, **header._asdict(), "at": round(at, 3)}
 
 
 def header_of(entry: dict[str, Any]) -> Header | None:
-    """The first line of a journal; None where it is none."""
+    """Read the first line of a journal; None if ``entry`` is no such line."""
     if entry.get("journal") != VERSION:
         return None
     return Header(entry["run"], entry["sha256"], entry["size"], entry["appid"])
@@ -143,18 +143,18 @@ def batch_of(entry: dict[str, Any]) -> Batch:
 
 
 def written(ranges: Ranges) -> str:
-    """``2-201,203``."""
+    """Write ranges as text: ``2-201,203``."""
     return ",".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges)
 
 
 def read(text: str) -> Ranges:
-    """What :func:`written` wrote."""
+    """Read the ranges that :func:`written` has written."""
     parts = [part.partition("-") for part in text.split(",") if part]
     return [(int(first), int(last or first)) for first, _, last in parts]
 
 
 def ranges_of(numbers: Iterable[int]) -> Ranges:
-    """Line numbers, ascending, as ranges."""
+    """Return line numbers, which ascend, as ranges."""
     ranges: Ranges = []
     for number in numbers:
         if ranges and ranges[-1][1] == number - 1:
@@ -165,7 +165,7 @@ def ranges_of(numbers: Iterable[int]) -> Ranges:
 
 
 def sync_directory(path: Path) -> None:
-    """Has the name of a new file outlast a power cut."""
+    """Make the name of a new file outlast a power cut."""
     fd = os.open(path.parent, os.O_RDONLY)
     try:
         os.fsync(fd)

@@ -1,6 +1,6 @@
-"""The output: a row for each line of the file, as CSV or JSONL, as verdicts come; never with content.
+"""The output: a row for each line of the file, in CSV or JSONL, as verdicts come; never with content.
 
-A line that was sent again has a row for each time: the last one counts.
+A line that was sent again has a row for each time. The last row counts.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ if TYPE_CHECKING:
 
 
 class Row(NamedTuple):
-    """What became of a line: a verdict, or a failure by its class."""
+    """The end of a line: a verdict, or the class of a failure."""
 
     id: str
     line: int
-    #: None where it was not sent
+    #: None for a line that was not sent
     task_id: str | None
     suggest: str | None = None
     label: int | None = None
@@ -37,24 +37,24 @@ class Row(NamedTuple):
     #: class of the failure; :data:`UNKNOWN`
     failure: str | None = None
     errcode: int | None = None
-    #: when, in ISO 8601
+    #: time of the end, in ISO 8601
     at: str | None = None
 
 
-#: of a line that may have been sent, and of which nothing is known
+#: failure of a line that may have been sent, with an unknown end
 UNKNOWN = "Unknown"
 
 _NUMBERS = ("line", "label", "version", "errcode")
 
 
 class Output:
-    """Where rows go: a file, to which they are added, or stdout, and then the journal keeps them too."""
+    """The place of the rows: a file, to which they are added, or stdout; then the journal keeps them, too."""
 
     def __init__(self, path: Path | None, form: Format, journal: Journal) -> None:
         """``path``: None is stdout.
 
         Raises:
-            CannotGoOn: the file is none of these outputs.
+            CannotGoOn: the file is no such output.
         """
         self._form = form
         self._journal = journal
@@ -74,7 +74,7 @@ class Output:
             self._file.close()
 
     def write(self, rows: list[Row]) -> None:
-        """Adds rows; when this returns they are on the disk, or in the pipe."""
+        """Add rows. They are on the disk, or in the pipe, when this returns."""
         if not rows:
             return
         if self._form == "csv":
@@ -91,10 +91,10 @@ class Output:
             os.fsync(self._file.fileno())
 
     def rows(self) -> Iterator[Row]:
-        """The rows of a file.
+        """Yield the rows of the file; none for stdout.
 
         Raises:
-            CannotGoOn: it is none of these outputs.
+            CannotGoOn: the file is no such output.
         """
         if self._path is None:
             return
@@ -117,7 +117,7 @@ class Output:
             sync_directory(self._path)
 
     def _cut_torn_row(self, path: Path) -> None:
-        """Takes away a row that was being written when the process was killed; it is written again."""
+        """Cut off a row that was being written when the process was killed; the run writes the row again."""
         with path.open("rb+") as file:
             end = file.seek(0, os.SEEK_END)
             size = end
@@ -134,7 +134,7 @@ class Output:
 
 
 def row_of(found: Any) -> Row:
-    """A row as it was written, in either format or in the journal."""
+    """Read a row of either format, or of the journal."""
     if isinstance(found, list):
         return Row(*found)
     values: dict[str, Any] = {name: found[name] or None for name in Row._fields}

@@ -1,4 +1,4 @@
-"""Waits for a broker or a store that is away."""
+"""The wait for a broker or a store that is away."""
 
 from __future__ import annotations
 
@@ -18,17 +18,18 @@ AGAIN = 1.0
 
 
 class Patience:
-    """Waits for so many ``seconds`` at a time; says so once each time."""
+    """Waits at most ``seconds`` for each absence, and says so once each time."""
 
     def __init__(self, seconds: float, say: Callable[[str], None]) -> None:
         self._seconds = seconds
         self._say = say
 
     def act(self, act: Callable[[], T]) -> T:
-        """What ``act`` returns, which is called again and again while broker or store are away.
+        """Call ``act`` again and again while broker or store are away. Return its result.
 
         Raises:
-            CannotGoOn: they were for too long. What else ``act`` raises.
+            CannotGoOn: broker or store were away for too long.
+            any other error of ``act``.
         """
         since: float | None = None
         while True:

@@ -1,4 +1,4 @@
-"""Says how far a run is: a bar on a terminal, elsewhere a line now and then; always on stderr."""
+"""The progress of a run: a bar on a terminal, elsewhere a line now and then; always on stderr."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTERVAL = 30.0
 
 
 class Progress:
-    """Counts rows, and says so."""
+    """Counts the rows of a run, and shows their number."""
 
     def __init__(self, total: int, done: int, interval: float = INTERVAL) -> None:
         self._total = total
@@ -53,12 +53,12 @@ class Progress:
             self.say(f"{self._done:,} of {self._total:,} ({rate:.1f}/s, {left} left)")
 
     def _rate(self) -> float:
-        """Lines a second since the beginning of this process."""
+        """Return the lines a second since this process began."""
         return self._here / max(time.monotonic() - self._began, 1e-3)
 
     @contextmanager
     def shown(self) -> Iterator[None]:
-        """Shows a bar meanwhile, on a terminal."""
+        """Show a bar within the context, if stderr is a terminal."""
         if not sys.stderr.isatty():
             yield
             return

@@ -1,11 +1,13 @@
 -- Publishes a batch of a backfill, and marks it as published.
 -- Uses: store/outbox/publish, store/outbox/slice
 -- KEYS: 1 backfill
--- ARGV: 1 owner  2 number of the batch before  3 number of this one  4 seconds to keep the mark
+-- ARGV: 1 owner  2 number of the batch before  3 number of this batch  4 seconds to keep the mark
 --       5… pairs of a broker's list and a message
--- Returns: 'published' | 'taken' (another process goes on with this backfill) | 'lost' (what this one has published
---          is not all there: the store was emptied, or is one of before)
--- Always: published and marked, or neither. Said twice, for the first answer was lost, it publishes once.
+-- Returns: 'published'
+--        | 'taken' (another process goes on with this backfill)
+--        | 'lost' (published batches may be gone: the store was emptied, or went back to an earlier state)
+-- Always: a batch is published and marked, or neither. A second call, after the first answer was lost, publishes
+--         nothing more.
 local owner, batch = unpack(redis.call('HMGET', KEYS[1], 'owner', 'batch'))
 if not owner then
   return 'lost'

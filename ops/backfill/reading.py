@@ -1,4 +1,4 @@
-"""Reads a CSV or JSONL file, line by line: what is in memory is one line.
+"""The reading of a CSV or JSONL file, with one line at a time in memory.
 
 Columns, or keys: ``content`` (or ``text``); ``media_url`` (or ``url``) and ``media_type``; ``openid``, ``scene``,
 ``title``, ``nickname``, ``signature``; ``id``. Blank lines are left out. UTF-8, with or without a byte order mark.
@@ -18,22 +18,22 @@ if TYPE_CHECKING:
 
 Format = Literal["csv", "jsonl"]
 
-#: names that mean another
+#: names with the meaning of another
 ALIASES = {"text": "content", "url": "media_url"}
 FIELDS = ("content", "media_url", "media_type", "openid", "scene", "title", "nickname", "signature", "id")
-#: bytes of a line; a text of version 1 has 500 KB at most, which JSON may write six times as long
+#: most bytes of a line: a text of version 1 has at most 500 KB, which JSON may write six times as long
 LONGEST = 4 << 20
 
 _BOM = b"\xef\xbb\xbf"
-#: what bytes become that are no UTF-8
+#: stand-ins for bytes that are no UTF-8
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 _SAVE = "not UTF-8; save the file as UTF-8 (Excel: CSV UTF-8)"
 
 
 class Line(NamedTuple):
-    """A line that is not blank. ``values`` has the fields that say something, by their names in :data:`FIELDS`."""
+    """A line that is not blank. ``values``: the fields with a value, by their names in :data:`FIELDS`."""
 
-    #: of its first line in the file, from 1; a quoted value may have more
+    #: number of its first line in the file, from 1; a quoted value may take several lines
     number: int
     values: dict[str, Any]
     faults: list[Fault]
@@ -45,14 +45,14 @@ class Reader:
     def __init__(self, file: IO[bytes], form: Format) -> None:
         self._file = file
         self._form = form
-        #: names in the file that mean nothing here
+        #: names in the file that are not read
         self.ignored: set[str] = set()
 
     def lines(self) -> Iterator[Line]:
-        """All of them.
+        """Yield all lines that are not blank.
 
         Raises:
-            CannotGoOn: it is no such file.
+            CannotGoOn: the first line lacks the columns, or names one twice.
         """
         self._file.seek(0)
         if self._file.read(len(_BOM)) != _BOM:
@@ -123,7 +123,7 @@ class Reader:
     def _columns(self, row: list[str]) -> list[str | None]:
         columns = [self._field(name) for name in row]
         if "content" not in columns and "media_url" not in columns:
-            # it is not quoted: a file without a header has a user's text there
+            # the message does not quote the line: a file without a header has a user's text there
             raise CannotGoOn(
                 "the first line names none of the columns content (or text) and media_url (or url); "
                 "name the columns there, with commas between, in UTF-8"

@@ -1,4 +1,4 @@
-"""How checks ended, from the result backend: many with one question where that is a Redis."""
+"""The results of checks, from the result backend; a Redis is asked for many at once."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
-#: results that are asked for at once, and one by one
+#: results in one question to a Redis, and in one look at any other backend
 MANY, FEW = 500, 100
 
 Meta = dict[str, Any]
@@ -27,16 +27,16 @@ class Results:
 
     def __init__(self, app: Celery) -> None:
         self._backend = app.backend
-        # the run itself waits, and says so
+        # the run itself waits for the backend, and says so
         self._backend.always_retry = False
-        #: how many may be asked for in one look
+        #: most results in one look; None: no bound
         self.most = None if isinstance(self._backend, RedisBackend) else FEW
 
     def known(self, task_ids: list[str]) -> Iterator[tuple[str, Meta]]:
-        """Those that the backend knows, ended or not; the others are left out.
+        """Yield task id and result of each check that the backend knows, ended or not.
 
         Raises:
-            what :func:`worker.celery_parts.backend.passes` knows.
+            an error that :func:`worker.celery_parts.backend.passes`: the backend is away.
         """
         if self.most is not None:
             for task_id in task_ids:
@@ -57,7 +57,7 @@ def has_ended(meta: Meta) -> bool:
 
 
 def row_of_result(id_: str, line: int, kind: str, task_id: str, meta: Meta) -> Row:
-    """The row of a check that has ended."""
+    """Return the row of a check that has ended."""
     at, result = _moment(meta.get("date_done")), meta.get("result")
     if meta["status"] == states.SUCCESS and isinstance(result, dict) and {"suggest", "label"} <= set(result):
         suggest, label, version = result["suggest"], result["label"], result.get("version")
@@ -68,12 +68,12 @@ def row_of_result(id_: str, line: int, kind: str, task_id: str, meta: Meta) -> R
 
 
 def unknown_row(id_: str, line: int, kind: str, task_id: str) -> Row:
-    """The row of a check of which nobody knows whether it was sent."""
+    """Return the row of a check that may have been sent, and that left no trace."""
     return Row(id_, line, task_id, kind=kind, failure=UNKNOWN, at=_moment(None))
 
 
 def invalid_row(id_: str, line: int) -> Row:
-    """The row of a line that is no check."""
+    """Return the row of a line that is no check."""
     return Row(id_, line, None, failure="InvalidCheck", at=_moment(None))
 
 

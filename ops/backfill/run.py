@@ -1,7 +1,7 @@
-"""A run: sends each line once, and waits until each has a verdict.
+"""A run sends each line once, and waits until each has a verdict.
 
-It is written to be killed: what it does next follows from the file, its journal and its output alone, and so does what
-the same command does after that. Where the store was emptied under it, it begins anew from there, too.
+A run may be killed: its next step follows from file, journal and output alone, for the same command too. If the store
+is emptied meanwhile, the run begins anew from these three.
 """
 
 from __future__ import annotations
@@ -36,17 +36,17 @@ if TYPE_CHECKING:
 
 #: seconds between two looks for results
 LOOK = 0.3
-#: bytes of calls in a batch at most: a script's arguments are one message to Redis
+#: most bytes of calls in a batch: a script's arguments are one message to Redis
 BATCH_BYTES = 4 << 20
-#: seconds without a verdict after which it is asked whether a worker runs
+#: seconds without a verdict after which the run asks if a worker runs
 QUIET = 60.0
 
 
 class Options(NamedTuple):
-    """What a run is told."""
+    """The options of a run."""
 
     in_flight: int
-    #: checks to send at most
+    #: most checks to send; None: all
     budget: int | None
     #: seconds to wait for a broker or store that is away
     patience: float
@@ -55,7 +55,7 @@ class Options(NamedTuple):
 
 
 class InFlight(NamedTuple):
-    """A line that was sent and has no end."""
+    """A line that was sent and has not ended."""
 
     line: int
     id: str
@@ -63,7 +63,7 @@ class InFlight(NamedTuple):
 
 
 class Backfill:
-    """One file on its way."""
+    """The backfill of one file."""
 
     def __init__(
         self,
@@ -91,22 +91,22 @@ class Backfill:
         self._teller = teller
         self._store = store
         self._results = Results(app)
-        # a result is kept for so long
+        # seconds for which a result is kept
         self._life = float(app.conf.result_expires)
         sender = OneRedis if settings.is_one_redis else AnyBroker
         self._sender: Sender = sender(app, store, header.run)
         self._in_flight: dict[str, InFlight] = {}
         self._doubts: set[int] = set()
-        #: lines that were sent again already
+        #: lines that this process has sent again
         self._again: set[int] = set()
         self.state = State()
         #: rows of this process, by verdict or failure
         self.rows_of_this_process: Counter[str] = Counter()
-        #: whether it stopped before the end of the file
+        #: the run stopped before the end of the file
         self.is_budget_spent = False
 
     def go(self) -> None:
-        """Ends when each line has a verdict or a failure, or the budget is spent and all that was sent has one.
+        """Run until each line has a verdict or a failure, or until the budget is spent and each sent line has one.
 
         Raises:
             CannotGoOn: broker or store were away for too long, or another process goes on.
@@ -165,7 +165,7 @@ class Backfill:
             self._teller.tick()
 
     def _begin(self) -> None:
-        """Makes this process the one that goes on, and finds out what of the journal went out."""
+        """Claim the run for this process, and find out which batches of the journal were published."""
         published = self._patiently(self._sender.claim)
         state = self.state
         if self._sender.knows and published is not None:
@@ -179,7 +179,7 @@ class Backfill:
             self._journal.add({"doubt": written(ranges_of(sorted(self._doubts)))})
 
     def _due(self) -> Iterator[Task]:
-        """What is to be sent, in the order of the file; what was sent already is waited for."""
+        """Yield the checks to send, in the order of the file; lines that were sent already are waited for."""
         state, budget = self.state, self._options.budget
         left = None if budget is None else budget - state.spent
         on_their_way = state.on_their_way()
@@ -208,7 +208,7 @@ class Backfill:
             yield Task(task_id_of(self._header.run, number, self._next_attempt(number)), check)
 
     def _is_open(self, number: int, end: End) -> bool:
-        """Whether there is something to do for a line."""
+        """True if a line has yet to be sent, or waited for."""
         if end is End.NONE:
             return True
         if number in self._again:
@@ -218,8 +218,10 @@ class Backfill:
         return end is End.MENDABLE and self._options.retry_failed
 
     def _is_doubtful(self, check: LineCheck) -> bool:
-        """Of a line that may have been sent: True where it is to be sent again. Else it is waited for, or its end is
-        that nobody knows."""
+        """Return True if a line that may have been sent is to be sent again.
+
+        Any other line is waited for, or ends as unknown.
+        """
         line, task_id = check.line, str(self.state.task_id(check.line))
         in_doubt = line in self._doubts or self.state.end(line) is End.UNKNOWN
         if in_doubt and not self._patiently(lambda: self._is_known(task_id)):
@@ -231,7 +233,7 @@ class Backfill:
         return False
 
     def _is_known(self, task_id: str) -> bool:
-        """Whether a check left a trace: a result, or its record from the moment before its call on."""
+        """True if a check left a trace: a result, or its record, which begins just before its call."""
         return bool(self._store.exists(keys.record(task_id), keys.shelved(task_id))) or any(
             self._results.known([task_id])
         )
@@ -247,7 +249,7 @@ class Backfill:
         batch = Batch(number, lines, len(tasks), attempt, round(time.time(), 3))
         if attempt > 1:
             for task in tasks:
-                # else a replay of the dead letters would send it once more
+                # a replay of the dead letter would send the line once more
                 before = task_id_of(self._header.run, task.check.line, attempt - 1)
                 self._patiently(lambda before=before: self._letters.drop(before))  # type: ignore[misc]
         self._journal.add_batch(batch)
@@ -270,11 +272,11 @@ class Backfill:
             self._journal.add({"unsent": written(ranges_of(task.check.line for task in torn.unsent)), "batch": batch})
 
     def _collect(self) -> bool:
-        """Writes the rows of the checks that have ended; whether there are any."""
+        """Write the rows of the checks that have ended. Return True if there are any."""
         task_ids = list(self._in_flight)
         if self._results.most is not None:
             task_ids = task_ids[: self._results.most]
-            for task_id in task_ids:  # those that were looked at go to the end
+            for task_id in task_ids:  # the checks of this look go to the end
                 self._in_flight[task_id] = self._in_flight.pop(task_id)
         found = self._patiently(lambda: self._look(task_ids))
         rows = []
@@ -299,7 +301,7 @@ class Backfill:
 
 
 def restored(journal: Journal, output: Output) -> State:
-    """How far a run is, by what is on the disk."""
+    """Return the state of a run, from the files on the disk."""
     state = State()
     state.replay(journal.entries())
     state.replay_rows(output.rows())

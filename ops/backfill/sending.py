@@ -1,4 +1,4 @@
-"""Publishes batches. Where broker and store are one Redis, a batch and its mark are one step."""
+"""The publishing of batches. If broker and store are one Redis, a batch and its mark are one step."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ops.backfill.validation import LineCheck
 
-#: seconds to keep the mark of a run of which nothing is heard
+#: seconds to keep the mark of a run after its last sign of life
 KEEP = 30 * DAY
 
 
@@ -34,7 +34,7 @@ class Task(NamedTuple):
 
 
 class Lost(Exception):
-    """What was published is not all there any more: the store was emptied, or is one of before."""
+    """Published checks may be gone: the store was emptied, or went back to an earlier state."""
 
 
 class Torn(Exception):
@@ -42,7 +42,7 @@ class Torn(Exception):
 
     def __init__(self, confirmed: list[Task], unsent: list[Task]) -> None:
         super().__init__()
-        #: those that it took, and those that it was not given; one that is in neither it may have taken
+        #: checks that the broker took, and checks that it was not given; it may have taken a check that is in neither
         self.confirmed = confirmed
         self.unsent = unsent
 
@@ -57,34 +57,40 @@ class Taken(CannotGoOn):
 class Sender(Protocol):
     """Sends the batches of one run."""
 
-    #: checks in a batch at most
+    #: most checks in a batch
     batch: int
-    #: whether a mark says for certain which batches were published
+    #: a batch and its mark are one step, so the mark is certain
     knows: bool
 
     def claim(self) -> int | None:
-        """Makes this process the one that goes on; the number of the last batch that was published, None where the
-        store knows nothing of the run."""
+        """Claim the run for this process.
+
+        Returns the number of the last published batch; None if the store knows nothing of the run.
+        """
         ...
 
     def send(self, number: int, tasks: list[Task]) -> None:
-        """Publishes a batch.
+        """Publish a batch.
 
         Raises:
-            Lost, Taken, Torn.
-            An error that ``passes`` (:mod:`worker.celery_parts.backend`), after which it may be called again.
+            Lost, Taken, Torn: nothing, or only a part, was published.
+            an error that ``passes`` (:mod:`worker.celery_parts.backend`): call this again later.
         """
         ...
 
     def look(self) -> None:
-        """Raises Lost or Taken where that is so."""
+        """Look at the mark of the run.
+
+        Raises:
+            Lost, Taken: the mark is gone, behind, or another process'.
+        """
         ...
 
     def close(self) -> None: ...
 
 
 class _Marked:
-    """Who goes on with a run, and how far it has come, in the store."""
+    """A sender with a mark in the store: the owner of the run, and its last published batch."""
 
     def __init__(self, app: Celery, store: Redis, run: str) -> None:
         self._app = app
@@ -118,7 +124,7 @@ class _Marked:
             self._connection = self._producer = None
 
     def _connect(self) -> None:
-        """A connection of its own: one of Celery's pool is waited for without an end."""
+        """Open a connection of the sender's own: a wait for one of Celery's pool has no end."""
         if self._producer is not None:
             return
         connection = self._app.connection_for_write()
@@ -157,11 +163,11 @@ class OneRedis(_Marked):
         self._number = number
 
     def _messages(self, tasks: list[Task]) -> list[str]:
-        """Pairs of a list of the broker and a message for it."""
+        """Return pairs of a broker's list and a message for it."""
         try:
             self._connect()
             with run_begins() as run:
-                # what Celery publishes is kept then, and not sent (store.outbox)
+                # an ending run keeps the messages that Celery publishes (store.outbox)
                 run.is_ending = True
                 for task in tasks:
                     self._publish(task)
@@ -176,7 +182,7 @@ class AnyBroker(_Marked):
 
     batch = 20
     knows = False
-    #: the last batch that the broker took
+    #: number of the last batch that the broker took
     _gone_out = 0
 
     def send(self, number: int, tasks: list[Task]) -> None:
@@ -185,7 +191,7 @@ class AnyBroker(_Marked):
             self._connect()
             self._publish_each(tasks)
             self._gone_out = number
-        # where the store is away, it is only this that is done again
+        # if the store is away, only this is repeated
         self._store.hset(self._key, "batch", number)
         self._number = number
 

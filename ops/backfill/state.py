@@ -1,4 +1,4 @@
-"""How far a run is, from its journal and its output: two bytes for each line of the file."""
+"""The state of a run, from its journal and its output: two bytes for each line of the file."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ if TYPE_CHECKING:
 
 
 class End(IntEnum):
-    """How a line ended."""
+    """The end of a line."""
 
     NONE = 0
     VERDICT = 1
     FAILED = 2
-    #: for a reason that can be mended
+    #: failed for a reason that can be mended
     MENDABLE = 3
-    #: not sent, for it is no check
+    #: not sent, since it is no check
     INVALID = 4
     #: perhaps sent, and nobody knows
     UNKNOWN = 5
 
 
 class Sent(NamedTuple):
-    """A batch of the journal, and what was noted of it."""
+    """A batch of the journal, with the later notes on it."""
 
     batch: Batch
     is_published: bool
-    #: of a batch that was not published as a whole: lines that were
+    #: published lines of a batch that was not published as a whole
     confirmed: set[int]
 
 
 def task_id_of(run: str, line: int, attempt: int) -> str:
-    """The task id of a line, the same whenever it is asked for."""
+    """Return the task id of a line: the same at each call."""
     name = str(line) if attempt == 1 else f"{line}.{attempt}"
     return str(uuid.uuid5(uuid.UUID(run), name))
 
 
 class State:
-    """What is known of each line of a run."""
+    """The knowledge of each line of a run."""
 
     def __init__(self) -> None:
         self.header: Header | None = None
-        #: those that went out, or may have, in order
+        #: batches that were published, or may have been, in order
         self.sent: list[Sent] = []
-        #: number of the last batch that was noted
+        #: number of the last batch of the journal
         self.last_number = 0
         #: checks that count for the budget
         self.spent = 0
@@ -63,7 +63,7 @@ class State:
         self._rows: list[Row] = []
 
     def replay(self, entries: Iterable[dict[str, Any]]) -> None:
-        """Takes in a journal."""
+        """Take in a journal."""
         for entry in entries:
             if self.header is None:
                 self.header = header_of(entry)
@@ -85,7 +85,7 @@ class State:
                 self._rows += [row_of(row) for row in entry["rows"]]
 
     def replay_rows(self, rows: Iterable[Row]) -> None:
-        """Takes in the rows of the output, after the journal."""
+        """Take in the rows of the output, after the journal."""
         for row in (*self._rows, *rows):
             if row.task_id is None or row.task_id == self.task_id(row.line):
                 self.note_end(row)
@@ -101,11 +101,11 @@ class State:
             self._put(self._ends, line, End.NONE)
 
     def note_unsent(self, lines: Ranges) -> None:
-        """Of the last batch, lines that were not published."""
+        """Note that ``lines`` of the last batch were not published."""
         batch = self.sent[-1].batch
         unsent = set(_numbers(lines))
         for line in unsent:
-            # how an attempt before it ended is said by its row
+            # the row of an earlier attempt tells how that attempt ended
             self._put(self._attempts, line, batch.attempt - 1)
         self.spent -= len(unsent)
         left = [line for line in _numbers(read(batch.lines)) if line not in unsent]
@@ -118,31 +118,31 @@ class State:
         self._put(self._ends, row.line, end_of(row))
 
     def attempt(self, line: int) -> int:
-        """How often a line was sent."""
+        """Return the number of times that a line was sent."""
         return self._attempts[line] if line < len(self._attempts) else 0
 
     def end(self, line: int) -> End:
         return End(self._ends[line]) if line < len(self._ends) else End.NONE
 
     def task_id(self, line: int) -> str | None:
-        """The one that it was sent with last."""
+        """Return the task id with which a line was sent last; None if it was not sent."""
         attempt = self.attempt(line)
         return task_id_of(self.header.run, line, attempt) if attempt and self.header else None
 
     def counts(self) -> dict[End, int]:
-        """How many lines ended how."""
+        """Return the number of lines by their end."""
         return {end: self._ends.count(end) for end in End if end is not End.NONE}
 
     def on_their_way(self) -> int:
-        """How many lines were sent and have no end."""
+        """Return the number of lines that were sent and have not ended."""
         ends = self._ends
         return sum(1 for line, attempt in enumerate(self._attempts) if attempt and not ends[line])
 
     def doubtful(self, published: int | None, *, knows: bool, older_than: float) -> set[int]:
-        """Lines that may have been sent, and of which nobody can say that they were.
+        """Return the lines that may have been sent, but for which that is not certain.
 
-        ``published``: number of the last batch that is marked as published, ``knows``: whether that is so in one step.
-        What was sent before ``older_than`` (seconds since the epoch) may have ended, and the result is gone.
+        ``published``: number of the last batch with a mark. ``knows``: a batch and its mark are one step.
+        ``older_than``: seconds since the epoch; a line sent earlier may have ended, and its result be gone.
         """
         found = {line for line in self._doubts if not self.end(line)}
         for batch, is_published, confirmed in self.sent:
@@ -151,11 +151,11 @@ class State:
             if is_old or not is_sure:
                 lines = {line for line in _numbers(read(batch.lines)) if not self.end(line)}
                 found |= lines if is_old or published is None else lines - confirmed
-        # a batch after it may have been of the same line
+        # a later batch may have had the same line
         return {line for line in found if self.attempt(line)}
 
     def unpublished(self, published: int) -> Batch | None:
-        """The last batch, where it certainly was not published: ``published`` is the mark of the one before it."""
+        """Return the last batch if it certainly was not published: ``published`` then marks the batch before it."""
         if not self.sent or self.sent[-1].batch.number <= published:
             return None
         before = self.sent[-2].batch.number if len(self.sent) > 1 else 0
@@ -163,7 +163,7 @@ class State:
 
     def _put(self, array: bytearray, line: int, value: int) -> None:
         if line >= len(self._ends):
-            # a little more than is needed, for lines come one by one
+            # more than this line needs, since lines come one by one
             more = bytes(max(line + 1 - len(self._ends), 4096))
             self._ends += more
             self._attempts += more
@@ -171,7 +171,7 @@ class State:
 
 
 def end_of(row: Row) -> End:
-    """How the line of a row ended."""
+    """Return the end of a row's line."""
     if row.failure is None:
         return End.VERDICT
     if row.failure == UNKNOWN:

@@ -1,4 +1,4 @@
-"""Looks a file over before anything is sent: its faults, what is to be sent, and how long that takes at least."""
+"""The survey of a file before anything is sent: its faults, its checks, and the least time that they take."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 
 class Survey(NamedTuple):
-    """What a file holds."""
+    """The numbers of a file."""
 
     texts: int
     media: int
     #: lines with a fault
     invalid: int
-    #: names in it that are not read
+    #: names in the file that are not read
     ignored: list[str]
 
     @property
@@ -40,10 +40,10 @@ def survey(
     settings: Settings,
     tell: Callable[[Iterable[Fault]], None],
 ) -> Survey:
-    """Validates every line. ``tell`` is given the faults of a line that has some.
+    """Validate every line. ``tell`` is called with the faults of each line that has some.
 
     Raises:
-        CannotGoOn: it is no such file.
+        CannotGoOn: the first line lacks the columns, or names one twice.
     """
     reader = Reader(file, form)
     lanes = {"text": 0, "media": 0}
@@ -59,7 +59,7 @@ def survey(
 
 
 def digest(file: IO[bytes]) -> tuple[str, int]:
-    """SHA-256 and size of a file."""
+    """Return SHA-256 and size of a file."""
     file.seek(0)
     summed = hashlib.sha256()
     while part := file.read(1 << 20):
@@ -68,7 +68,7 @@ def digest(file: IO[bytes]) -> tuple[str, int]:
 
 
 def least_seconds(texts: int, media: int, program: MiniProgram) -> float:
-    """How long so many checks take at least, by the quotas of the minute and the day that low priority may use."""
+    """Return the least seconds for so many checks, by the quotas of minute and day that low priority may use."""
     return max(
         _lane_seconds(texts, program.text_per_minute, program.text_per_day * (1 - program.day_reserve)),
         _lane_seconds(media, program.media_per_minute, program.media_per_day * (1 - program.day_reserve)),

@@ -1,4 +1,4 @@
-"""Makes a check of a line, or says all that is wrong with it. Pure."""
+"""The validation of a line: a check, or all faults of the line. Pure."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 ID_CHARACTERS = 200
 
 _OF_TEXT = ("title", "nickname", "signature")
-#: what stands for a value that is wrong while the others are looked at
+#: stand-in for a wrong value while the others are validated
 _RIGHT: dict[str, Any] = {
     "content": "x",
     "media_url": "https://example.com/x",
@@ -30,15 +30,15 @@ _RIGHT: dict[str, Any] = {
 
 
 class LineCheck(NamedTuple):
-    """The check of a line whose values are right."""
+    """The check of a line without faults."""
 
     line: int
-    #: as the output has it
+    #: ``id`` of its row
     id: str
     lane: Lane
     kind: Literal["text", "image", "audio"]
     kwargs: dict[str, Any]
-    #: of its call's body
+    #: bytes of its call's body
     size: int
 
     @property
@@ -51,7 +51,7 @@ class LineCheck(NamedTuple):
 
 
 def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fault]:
-    """The check of a line, or its faults."""
+    """Return the check of a line, or its faults."""
     values = dict(line.values)
     faults = [*line.faults]
     if not values and faults:
@@ -84,7 +84,7 @@ def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fau
             break
         except InvalidCheck as invalid:
             names, _, said = invalid.message.partition(": ")
-            if names == "arguments":  # the value is one that cannot be read, which is told already
+            if names == "arguments":  # a value that cannot be read is a fault already
                 return faults
             fields = names.split(", ")
             if not unreadable.intersection(fields):
@@ -96,7 +96,7 @@ def check_of(line: Line, appid: str, settings: Settings) -> LineCheck | list[Fau
 
 
 def _read_numbers(values: dict[str, Any]) -> None:
-    """A CSV file has no numbers, and a JSON file may have them as text."""
+    """Make numbers of digits: a CSV file has no numbers, and a JSON file may have them as text."""
     for field in ("scene", "media_type"):
         value = values.get(field)
         if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}", value.strip(), re.ASCII):
@@ -108,7 +108,7 @@ def _kind_of(url: object) -> str:
 
 
 def _mend(values: dict[str, Any], fields: list[str]) -> None:
-    """Takes what was wrong out of the way, so that the next fault is found."""
+    """Take wrong values out of the way, so that the next fault is found."""
     for field in fields:
         if field in _RIGHT:
             values[field] = _RIGHT[field]
@@ -117,7 +117,7 @@ def _mend(values: dict[str, Any], fields: list[str]) -> None:
 
 
 def _id(value: object, number: int) -> str | None:
-    """What the output has as ``id``; None where it cannot stand there."""
+    """Return the ``id`` of a line's row; None if ``value`` cannot be one."""
     if value is None:
         return str(number)
     if isinstance(value, int) and not isinstance(value, bool):

@@ -1,4 +1,4 @@
-"""Who may look at the board, and what a browser may do with it."""
+"""The guard of the board: the password, and the bounds for a browser."""
 
 from __future__ import annotations
 
@@ -51,10 +51,10 @@ HEADERS = {
 
 _HOST = re.compile(r"(?:\[([0-9A-Fa-f:.]+)\]|([^:\[\]]+))(?::\d{1,5})?")
 
-#: open to everybody: it says nothing
+#: paths open to everybody: their answers tell nothing
 OPEN_PATHS = ("/livez",)
 
-#: what a browser that has known the password shows from then on, beside it: others' guesses do not delay it
+#: cookie of a browser that has known the password: others' guesses do not delay that browser
 COOKIE = "wxcheck_board"
 _COOKIE = re.compile(rf"(?:^|;)\s*{COOKIE}=([0-9a-f]{{64}})(?:;|$)")
 #: guesses that wait at one time; each is a connection
@@ -69,9 +69,9 @@ log = Log(__name__)
 
 
 class Guard:
-    """Lets in whoever knows the password; without one, whoever asks for this machine by a name of its loopback.
+    """Lets in a request with the password; without a password set, a request to a name of this machine's loopback.
 
-    The latter keeps out a page from elsewhere whose own name was made to mean 127.0.0.1 (DNS rebinding).
+    The latter keeps out a foreign page whose own name was made to mean 127.0.0.1 (DNS rebinding).
     """
 
     def __init__(self, app: ASGIApp, password: str | None) -> None:
@@ -80,7 +80,7 @@ class Guard:
         self._warnings = BoundedLog(log)
         self._guesses = Guesses()
         self._waiting = 0
-        #: of this process: a password that was changed since is asked for anew
+        #: value of the cookie in this process: after a restart with another password a browser is asked anew
         self._pass = secrets.token_hex(32)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -102,7 +102,7 @@ class Guard:
                 app = self._foreign(headers)
             else:
                 is_known = self._has_pass(headers)
-                # those who have known the password are apart from strangers, wherever they are
+                # browsers that have known the password are counted apart from strangers at the same address
                 guesser = COOKIE if is_known else address_of(scope.get("client"))
                 app = await self._refusal(headers, guesser, self._password)
                 if app is None and not is_known:
@@ -131,7 +131,7 @@ class Guard:
         return PlainTextResponse("The board's password (WXCHECK_BOARD_PASSWORD), with any user name.\n", 401, realm)
 
     async def _wait(self, seconds: float) -> bool:
-        """Waits; not where too many do: then it says so at once."""
+        """Wait ``seconds``. Return False at once if too many requests wait already."""
         if seconds <= 0:
             return True
         if self._waiting >= MAX_WAITING:
@@ -149,7 +149,7 @@ class Guard:
 
 
 def _name(host: str) -> str:
-    """The name in a Host header, without its port; nothing where it is none."""
+    """Return the name in a Host header, without its port; '' if the header has none."""
     match = _HOST.fullmatch(host)
     return (match[1] or match[2]) if match else ""
 

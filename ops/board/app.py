@@ -1,4 +1,4 @@
-"""The board as an ASGI application: a page, what belongs to it, and the numbers that it shows."""
+"""The board as an ASGI application: a page, its files, and the numbers that it shows."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ _TYPES = {
 
 
 def create_app(settings: Settings, read: Read) -> Starlette:
-    """The board.
+    """Return the board.
 
     Args:
-        settings: the password, and where the store is, which is named where it does not answer.
-        read: the numbers; called in a thread, at most once a second. It may raise one of ``STORE_AWAY``.
+        settings: the password, and the store's place, which is named if the store does not answer.
+        read: returns the numbers; called in a thread, at most once a second. It may raise one of ``STORE_AWAY``.
     """
     latest = Latest(read, place(settings.redis_url), version("wxcheck"))
     files = page_files()
@@ -72,7 +72,7 @@ def create_app(settings: Settings, read: Read) -> Starlette:
 
 
 def page_files() -> dict[str, tuple[bytes, str]]:
-    """What the page is made of: content and media type, by name."""
+    """Return content and media type of the page's files, by name."""
     found = {}
     for entry in resources.files("ops.board").joinpath("page").iterdir():
         media_type = next((kind for ending, kind in _TYPES.items() if entry.name.endswith(ending)), None)

@@ -1,4 +1,4 @@
-"""What the board says where it cannot read its numbers."""
+"""The troubles of a board that cannot read its numbers."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import redis.exceptions
 
 #: a sentence in English ("en") and Chinese ("zh")
 Said = dict[str, str]
-#: as ``status.numbers`` describes it
+#: a trouble in the form of ``status.numbers``
 Trouble = dict[str, Any]
 
-#: what the sentence says already
+#: part of an error's text that the sentence repeats
 _REPEATED = re.compile(r"^Error -?\d+ connecting to \S+\.\s")
 
 _START: Said = {
@@ -45,7 +45,7 @@ class StoreAway:
 
     #: host and port
     store: str
-    #: as Redis or the network said it
+    #: words of Redis or of the network
     why: str
     remedy: Said
 
@@ -83,13 +83,13 @@ class NotReadable:
 
 
 def store_away(store: str, error: Exception) -> StoreAway:
-    """What one of ``STORE_AWAY`` comes to, on one line and without its full stop."""
+    """Return the trouble for one of ``STORE_AWAY``, whose words are one line without a full stop."""
     words = _REPEATED.sub("", " ".join(str(error).split()))[:160].rstrip(".")
     return StoreAway(store, words or type(error).__name__, _remedy(error))
 
 
 def store_silent(store: str, seconds: float) -> StoreAway:
-    """The store has not said anything for so long."""
+    """Return the trouble for a store that has not answered for ``seconds``."""
     return StoreAway(store, f"no answer within {seconds:.0f} s", _START)
 
 
@@ -106,6 +106,6 @@ def _remedy(error: Exception) -> Said:
 
 
 def place(url: str) -> str:
-    """Host and port of a server's URL, without user and password."""
+    """Return host and port of a server's URL, without user and password."""
     parts = urlsplit(url)
     return f"{parts.hostname or '127.0.0.1'}:{parts.port or 6379}"

@@ -1,8 +1,8 @@
-"""How often the board's password may be guessed: by one address, and by all together. Pure.
+"""The bounds on guesses at the board's password, for one address and for all together. Pure.
 
-A password that was right costs nothing, so only wrong ones have to wait: each address has a few guesses at once and
-then one a second, all together ten a second. Whoever comes sooner waits for their turn, and where too many do, is sent
-away without a look at the password; what is refused so tells nothing about it.
+A right password costs nothing, so only wrong ones have to wait: each address has a few guesses at once and then one a
+second, all together ten a second. A guess that comes sooner waits for its turn. If too many wait, the guess is refused
+without a look at the password, so the refusal tells nothing about the password.
 """
 
 from __future__ import annotations
@@ -10,12 +10,12 @@ from __future__ import annotations
 import ipaddress
 from collections import OrderedDict
 
-#: guesses at once, and seconds for each further one: of an address, of all addresses together
+#: guesses at once, and seconds for each further guess: for an address, and for all addresses together
 FREE, SECONDS = 5, 1.0
 ALL_FREE, ALL_SECONDS = 20, 0.1
-#: seconds that one who guesses waits for the turn; longer, and it is sent away
+#: most seconds that a guess waits for its turn; a longer wait is refused
 PATIENCE = 2.0
-#: addresses that are remembered: of wrong guesses, and of a right one, which the others' guesses do not delay
+#: most addresses to remember, of wrong guesses and of right ones; others' guesses do not delay the latter
 MAX_ADDRESSES = 4096
 
 
@@ -23,13 +23,13 @@ class Guesses:
     """The guesses at one password. ``now``: seconds of a clock that is never set back."""
 
     def __init__(self) -> None:
-        #: when all guesses so far have been paid for, by address: the one that guessed last comes last
+        #: time at which all guesses so far have been paid for, by address; the latest to guess comes last
         self._paid: OrderedDict[str, float] = OrderedDict()
         self._all_paid = 0.0
         self._trusted: OrderedDict[str, None] = OrderedDict()
 
     def turn(self, address: str, now: float) -> float | None:
-        """Seconds until the password of ``address`` is to be looked at; None: it is not, too many wait before it."""
+        """Return the seconds until the turn of a guess from ``address``; None: too many wait before it."""
         trusted = address in self._trusted
         paid = max(self._paid.get(address, 0.0), now)
         all_paid = max(self._all_paid, now)
@@ -46,7 +46,7 @@ class Guesses:
         return max(0.0, wait)
 
     def right(self, address: str) -> None:
-        """The password that had its turn was right: the turn costs nothing, the wrong ones before it still do."""
+        """Note that the latest guess was right: its turn costs nothing; earlier wrong guesses still count."""
         if address in self._paid:
             self._paid[address] -= SECONDS
         if address not in self._trusted:
@@ -57,8 +57,10 @@ class Guesses:
 
 
 def address_of(client: tuple[str, int] | None) -> str:
-    """Who guesses, of a client's host and port: an IPv4 address, or the first half of an IPv6 one, which its owner
-    has all of."""
+    """Return the address that guesses are counted by, from a client's host and port.
+
+    An IPv6 address counts by its first half: its owner has all addresses with that half.
+    """
     host = client[0] if client else ""
     try:
         address = ipaddress.ip_address(host.partition("%")[0])

@@ -1,4 +1,4 @@
-"""The newest numbers: read at most once a second, however many look, and kept for while the store is away."""
+"""The newest numbers: read at most once a second for any number of readers, and kept while the store is away."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from ops.board.away import NotReadable, Trouble, store_away, store_silent
 
 #: seconds for which numbers are new
 FRESH_SECONDS = 1.0
-#: seconds that one who looks waits for newer ones
+#: most seconds that a request waits for newer numbers
 PATIENCE_SECONDS = 2.0
-#: less is not worth its while on numbers that change each second
+#: level of gzip: a higher one is not worth its time for numbers that change each second
 COMPRESSION = 5
 
-#: the numbers, as ``status.numbers`` describes them; may block, may raise
+#: returns the numbers in the form of ``status.numbers``; may block, may raise
 Read = Callable[[], dict[str, Any]]
 Outcome = dict[str, Any] | Exception
 
@@ -40,9 +40,9 @@ class Body(NamedTuple):
 class Latest:
     """Reads in a thread of its own, one reading at a time.
 
-    Where a reading fails, or takes too long, the numbers are those of the last good one with two changes:
-    ``stale_seconds`` says how old they are, and ``troubles`` holds one alone, that of the server which does not answer.
-    With no good reading yet they are nothing but these, ``at`` and ``version``.
+    If a reading fails, or takes too long, the numbers are those of the last good reading with two changes:
+    ``stale_seconds`` is their age, and ``troubles`` holds only the trouble of the server that does not answer. Before
+    the first good reading the numbers are these two, ``at`` and ``version``.
     """
 
     def __init__(self, read: Read, store: str, version: str, clock: Callable[[], float] = time.monotonic) -> None:
@@ -59,7 +59,7 @@ class Latest:
         self._said = ""
 
     async def body(self) -> Body:
-        """The newest numbers; never raises, and takes ``PATIENCE_SECONDS`` at most."""
+        """Return the newest numbers. Never raises, and takes ``PATIENCE_SECONDS`` at most."""
         self._take()
         if self._reading is None:
             if self._body is not None and self._clock() - self._tried_at < FRESH_SECONDS:
@@ -79,11 +79,11 @@ class Latest:
     def _attempt(self) -> Outcome:
         try:
             return self._read()
-        except Exception as error:  # noqa: BLE001 - whatever it is, the page is to say it, and the log where
+        except Exception as error:  # noqa: BLE001 - the page tells of any error, and the log tells its place
             return error
 
     def _take(self) -> None:
-        """Makes a reading that has ended the newest one."""
+        """Make a reading that has ended the newest one."""
         if self._reading is None or not self._reading.done():
             return
         outcome, self._reading = self._reading.result(), None
@@ -104,14 +104,14 @@ class Latest:
         return {**old, "stale_seconds": seconds, "troubles": [trouble]}
 
     def _say(self, message: str) -> None:
-        """One line for each kind of fault, not one a second."""
+        """Log one line for each kind of fault, not one a second."""
         if message != self._said:
             self._said = message
             log.warning("numbers_not_read", message)
 
 
 def _where(error: Exception) -> str:
-    """The error's class and where it was raised: its text may quote what was read."""
+    """Return an error's class and place: its text may quote the numbers."""
     frames = traceback.extract_tb(error.__traceback__)
     return f"{type(error).__name__} in {frames[-1].name}" if frames else type(error).__name__
 

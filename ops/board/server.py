@@ -1,4 +1,4 @@
-"""Runs the board until SIGTERM or SIGINT."""
+"""The process of the board, which runs until SIGTERM or SIGINT."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ GRACE_SECONDS = 5
 
 
 class _Server(uvicorn.Server):
-    """Says where it listens, once it does; with port 0 nobody knows before."""
+    """A server that announces its URL once it listens; with port 0 nobody knows the port before."""
 
     def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
         super().__init__(config)
@@ -53,18 +53,17 @@ class _Server(uvicorn.Server):
 
 
 def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> None:
-    """Serves on ``BOARD_HOST`` and ``BOARD_PORT``, while ``reporter`` says that it runs; ends the process with code 0
-    when it is told to stop.
+    """Serve the board on ``BOARD_HOST`` and ``BOARD_PORT``, while ``reporter`` records that the board runs.
 
-    Where it cannot listen it says so, and ends the process with code 2.
+    The process ends with code 0 on SIGTERM or SIGINT, and with code 2 and a message if the board cannot listen.
     """
     listening = _listen(settings.board_host, settings.board_port)
     for number in (signal.SIGTERM, signal.SIGINT):
-        # uvicorn raises the signal again after it has stopped: that ends the process, with code 0
+        # uvicorn raises the signal again after it has stopped: this handler then ends the process with code 0
         signal.signal(number, _end)
     use_lines(settings.log_format, f"board@{socket.gethostname()}", logging.INFO)
     bound_lines()
-    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # that it starts and stops is seen
+    logging.getLogger("uvicorn.error").setLevel(logging.WARNING)  # board_starts tells of the start
     config = uvicorn.Config(
         create_app(settings, read),
         log_config=None,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 ROOMS = ("bench", "callbacks", "client", "config", "ops", "sandbox", "status", "store", "tasks", "wechat", "worker")
 SOURCES = sorted(path for room in (*ROOMS, "examples", "tests") for path in (ROOT / room).rglob("*.py"))
-SCRIPTS = sorted((ROOT / "store").rglob("*.lua")) + sorted((ROOT / "worker").rglob("*.lua"))
+SCRIPTS = sorted(path for room in ROOMS for path in (ROOT / room).rglob("*.lua"))
 #: how many files have a name: a docstring may name a file without its folder where no other has that name
 FILES = Counter(
     path.name for room in (*ROOMS, "docs", "deploy", "examples", "tests") for path in (ROOT / room).rglob("*")
