@@ -20,7 +20,7 @@ from config.names import FINISH, PUSH_QUEUE
 from store.connection import STORE_AWAY, reason
 from store.outbox.outbox import Run, delivery_of, run_begins
 from store.quota.permits import STORE_PAUSE
-from tasks.giving_up import REFUSALS, give_up, note_refusal
+from tasks.giving_up import REFUSALS, fail_refused, note_refusal
 from worker.celery_parts.backend import passes
 from worker.celery_parts.request import ALONE, GivenBack, raised
 from worker.runtime import Runtime, publish_finish, runtime
@@ -69,7 +69,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
                 time.sleep(STORE_PAUSE)
         return step()
 
-    def give_back(self) -> NoReturn:
+    def requeue_for_store(self) -> NoReturn:
         """Give the message back to its queue, because the store is away and nothing can be done without the store."""
         log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
         time.sleep(STORE_PAUSE)
@@ -189,7 +189,7 @@ class EndingTask(WxcheckTask):
         """Store the end of the check, which returned or raised ``retval``. Return True if its message is done with."""
         raise NotImplementedError
 
-    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:
+    def leave_to_others(self, run: Run, task_id: str, kwargs: Any) -> None:
         """Give up the lease or claim of ``run``, so that another run ends the check; the message goes back."""
         raise NotImplementedError
 
@@ -219,7 +219,7 @@ class EndingTask(WxcheckTask):
                     self._count_move()
                     return traced
                 if run.refusals >= REFUSALS:
-                    failed = give_up(self, run, uuid, args, kwargs, request)
+                    failed = fail_refused(self, run, uuid, args, kwargs, request)
                     if failed is not None:
                         self._count_move()
                         return failed
@@ -228,7 +228,7 @@ class EndingTask(WxcheckTask):
                     said = "what follows could not be told; tried again"
                     log.warning("end_not_stored", said, task_id=uuid, appid=run.appid)
                 try:
-                    self.give_up(run, uuid, kwargs)
+                    self.leave_to_others(run, uuid, kwargs)
                 except RedisError as error:
                     said = f"{type(error).__name__}; its lease ends"
                     log.info("not_released", said, task_id=uuid, appid=run.appid)

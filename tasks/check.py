@@ -2,7 +2,7 @@
 
 Beside a verdict there are three outcomes:
 
-*snooze*  the quota is used up: the check goes back to its queue, with no attempt lost
+*snooze*  the quota allows no call now: the check comes back later, with no attempt lost
 *retry*   a fault that passes: the check is tried again later, a bounded number of times
 *refuse*  permanent: the check fails by name
 """
@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
 
-from config.days import DAY
+from config.days import DAY, seconds_of_day
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
 from store.quota.permit import Snooze
@@ -83,100 +83,8 @@ class CheckTask(EndingTask):
             answer = self._call(run, check)
             self._judge(run, check, answer)
         except STORE_AWAY:
-            self.wait_for_store(run)
+            self.give_back_for_store(run)
         return answer
-
-    def _call(self, run: Run, check: Check) -> Answer:
-        """Return the answer to ``check``. A refused token is renewed once, and the check is sent once more."""
-        calls = self.runtime.calls
-        try:
-            leave = self._reserve(run, check)
-            answer = calls.send(leave)
-            if meaning(answer.errcode) is Meaning.RENEW:
-                calls.renew(leave)
-                answer = calls.send(self._reserve(run, check))
-        except TokenRefused as refused:
-            if meaning(refused.answer.errcode) is not Meaning.RENEW:
-                return refused.answer
-            # as the answer to a call for a token, the errcode means a wrong AppSecret, which gives no new token either
-            self.runtime.statistics.call(check.appid, check.lane, "refused")
-            raise self.runtime.quota.stop(check.appid, refused.answer) from None
-        except Unanswered as unanswered:
-            self.try_again(run, check, unanswered.reason, taken=unanswered.taken)
-        except Snooze as snooze:
-            self._snooze(run, check, snooze)
-        return answer
-
-    def _reserve(self, run: Run, check: Check) -> Leave:
-        """Return the leave to send ``check`` now: the send time has come, and the record is this run's."""
-        calls = self.runtime.calls
-        for _ in range(LATE):
-            leave = calls.reserve(check, run, low=self._is_low())
-            try:
-                self._take_up(run, leave.record, leave.seconds)
-            except BaseException:
-                calls.give_back(leave)
-                raise
-            if calls.is_due(leave):
-                if run.in_hand is not None:
-                    run.in_hand.goes_out(leave.permit.ahead)
-                return leave
-        raise Snooze(0.0, "late")
-
-    def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
-        message = message_of(self, sent_at=time.time(), retries=0)
-        return {**message, "rest": without_this_run(message["rest"])}
-
-    def digest(self, args: Any, kwargs: Any) -> str:
-        return digest_of(self.name, args, kwargs)
-
-    def note_ending(self, run: Run, ended: Any) -> Any:
-        if run.is_one_step:
-            return ended  # nothing follows before the end, and the end itself tells whether this run may end the check
-        task_id = self.request.id
-        try:
-            encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
-            if anew:
-                forget_result(self, run)
-        except Taken:
-            refuse_taken(self, run)
-        except Over:
-            self._ignore_repeated(run)
-        except Lost:
-            self.lose(run)
-        except STORE_AWAY:
-            self.wait_for_store(run)
-        run.is_recorded = True
-        return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
-
-    def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
-        try:
-            self.runtime.records.note_ending(task_id, run, encode_ending(retval))
-        except (Over, Lost, Taken) as error:
-            log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
-
-    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
-        if not run.is_recorded and not run.is_one_step:
-            # Celery has failed the check before the task's function ran
-            try:
-                self.runtime.records.note_ending(task_id, run, encode_ending(retval))
-            except (Over, Lost) as other:
-                return isinstance(other, Over)
-            except Taken:
-                pass  # end_check answers the same
-        said = self.runtime.records.end_check(task_id, run)
-        if said == "repeated":
-            log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
-        elif said == "taken":
-            # the check failed before it was sent: its errbacks go out, and no result is stored
-            self.runtime.records.end_message(run)
-            self.runtime.statistics.ended(retval, task_id, run.appid)
-        elif said == "ended":
-            self.runtime.statistics.ended(retval, task_id, run.appid)
-        return said != "lost"
-
-    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
-        self.runtime.records.give_up_lease(task_id, run.token)
 
     def _look(self, run: Run) -> None:
         """Look up the record of a check whose message comes again, before the check costs a permit."""
@@ -207,22 +115,6 @@ class CheckTask(EndingTask):
         if found.state == "anew":
             forget_result(self, run)
 
-    def wait_for_store(self, run: Run) -> NoReturn:
-        """Give the message back to its queue, because the store is away and nothing may be sent without the store."""
-        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
-        self._give_back(run, "store", STORE_PAUSE)
-
-    def lose(self, run: Run) -> NoReturn:
-        """Leave the check to the run that has it now. The message comes back if it is still this run's."""
-        said = "another run has it since, or nobody knows of it"
-        log.warning("check_lost", said, task_id=self.request.id, appid=run.appid)
-        time.sleep(STORE_PAUSE)
-        self._give_back(run, ALONE, STORE_PAUSE)
-
-    def _ignore_repeated(self, run: Run) -> NoReturn:
-        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=run.appid)
-        raise Ignore
-
     def _refuse_stale(self, check: Check) -> None:
         """Fail a v2 check whose user has been away for too long, before the check costs a call."""
         sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
@@ -232,6 +124,43 @@ class CheckTask(EndingTask):
         age = time.time() - sent_at
         if age > max_age:
             raise StaleCheck(round(age, 3), max_age)
+
+    def _call(self, run: Run, check: Check) -> Answer:
+        """Return the answer to ``check``. A refused token is renewed once, and the check is sent once more."""
+        calls = self.runtime.calls
+        try:
+            leave = self._reserve(run, check)
+            answer = calls.send(leave)
+            if meaning(answer.errcode) is Meaning.RENEW:
+                calls.refuse_signature(leave)
+                answer = calls.send(self._reserve(run, check))
+        except TokenRefused as refused:
+            if meaning(refused.answer.errcode) is not Meaning.RENEW:
+                return refused.answer
+            # as the answer to a call for a token, the errcode means a wrong AppSecret, which gives no new token either
+            self.runtime.statistics.call(check.appid, check.lane, "refused")
+            raise self.runtime.quota.stop(check.appid, refused.answer) from None
+        except Unanswered as unanswered:
+            self.try_again(run, check, unanswered.reason, taken=unanswered.taken)
+        except Snooze as snooze:
+            self._snooze(run, check, snooze)
+        return answer
+
+    def _reserve(self, run: Run, check: Check) -> Leave:
+        """Return the leave to send ``check`` now: the send time has come, and the record is this run's."""
+        calls = self.runtime.calls
+        for _ in range(LATE):
+            leave = calls.reserve(check, run, low=self._is_low())
+            try:
+                self._take_up(run, leave.record, leave.seconds)
+            except BaseException:
+                calls.unused(leave)
+                raise
+            if calls.wait_until_due(leave):
+                if run.in_hand is not None:
+                    run.in_hand.goes_out(leave.permit.ahead)
+                return leave
+        raise Snooze(0.0, "late")
 
     def _judge(self, run: Run, check: Check, answer: Answer) -> None:
         """Let a verdict pass. Any other answer ends the check or puts it off."""
@@ -254,19 +183,64 @@ class CheckTask(EndingTask):
             case _:
                 raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
 
-    def _is_low(self) -> bool:
-        """True if the check is of low priority, which gives way to users' posts."""
-        priority = (self.request.delivery_info or {}).get("priority")
-        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
-
     def _snooze(self, run: Run, check: Check, snooze: Snooze) -> NoReturn:
-        """Give the check back to its queue, from which nothing is fetched until the lane opens."""
+        """Give the check back to its queue, or lay it on the shelf if only the day's reserve is left."""
         self.runtime.statistics.call(check.appid, check.lane, "given_back")
         if snooze.why != "reserve":
             self._give_back(run, snooze.why, snooze.seconds, check.appid)
         # the queue goes on for other checks, so this check waits on the shelf; those of one day come back in order
         now = time.time()
-        self._shelve(run, now + snooze.seconds + now % DAY / DAY * RESERVE_SPREAD, why="later")
+        self._shelve(run, now + snooze.seconds + seconds_of_day(now) / DAY * RESERVE_SPREAD, why="later")
+        raise Ignore
+
+    def try_again(self, run: Run, check: Check, fault: int | str, *, taken: bool) -> NoReturn:
+        """Retry the check later, while the check has retries left.
+
+        ``fault``: the errcode, or a few words. ``taken``: the platform may have taken this call all the same.
+
+        Raises:
+            Retry: the check is on the shelf.
+            PlatformUnavailable: no retry is left.
+            CheckCancelled, Ignore, GivenBack: as :meth:`ask`.
+        """
+        self.runtime.statistics.call(check.appid, check.lane, "retried")
+        settings = self.runtime.settings
+        retries = settings.api_retries
+        if taken and check.lane == "media":
+            retries = min(retries, CAUTIOUS_RETRIES)
+        failure = PlatformUnavailable(fault)
+        if self.request.retries >= retries:
+            raise failure
+        delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
+        # jitter: checks that failed together must not come back together
+        countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
+        try:
+            # without a token there is no record, and nothing was sent
+            why: Why = "sent" if run.is_recorded else "later"
+            said = self._shelve(run, time.time() + countdown, why, retries=1)
+        except STORE_AWAY:
+            self.give_back_for_store(run)
+        if said == "over":
+            self._ignore_repeated(run)
+        if said == "lost":
+            self.lose(run)
+        # tells events and result backend; Celery's own retry() would have a worker keep the message until then
+        raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)
+
+    def give_back_for_store(self, run: Run) -> NoReturn:
+        """Give the message back to its queue, because the store is away and nothing may be sent without the store."""
+        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
+        self._give_back(run, "store", STORE_PAUSE)
+
+    def lose(self, run: Run) -> NoReturn:
+        """Leave the check to the run that has it now. The message comes back if it is still this run's."""
+        said = "another run has the check, or its record is gone"
+        log.warning("check_lost", said, task_id=self.request.id, appid=run.appid)
+        time.sleep(STORE_PAUSE)
+        self._give_back(run, ALONE, STORE_PAUSE)
+
+    def _ignore_repeated(self, run: Run) -> NoReturn:
+        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=run.appid)
         raise Ignore
 
     def _give_back(self, run: Run, why: str, seconds: float, appid: str | None = None) -> NoReturn:
@@ -277,7 +251,7 @@ class CheckTask(EndingTask):
             said = f"{type(error).__name__}; its lease ends"
             log.info("not_released", said, task_id=self.request.id, appid=appid)
         if run.in_hand is None:
-            # no flow stops the queue in a pool without an event loop: without this sleep the worker would run hot
+            # no flow pauses the queue here: without a sleep the message would be fetched again at once
             time.sleep(min(seconds, STORE_PAUSE))
         raise GivenBack(why, seconds, appid)
 
@@ -291,36 +265,64 @@ class CheckTask(EndingTask):
             refuse_taken(self, run)
         return said
 
-    def try_again(self, run: Run, check: Check, reason: int | str, *, taken: bool) -> NoReturn:
-        """Retry the check later, while the check has retries left.
+    def _is_low(self) -> bool:
+        """True if the check is of low priority, which gives way to users' posts."""
+        priority = (self.request.delivery_info or {}).get("priority")
+        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
 
-        ``reason``: errcode, or the fault in a few words. ``taken``: the platform may have taken this call all the same.
+    def digest(self, args: Any, kwargs: Any) -> str:
+        return digest_of(self.name, args, kwargs)
 
-        Raises:
-            Retry: the check is on the shelf.
-            PlatformUnavailable: no retry is left.
-            CheckCancelled, Ignore, GivenBack: as :meth:`ask`.
-        """
-        self.runtime.statistics.call(check.appid, check.lane, "retried")
-        settings = self.runtime.settings
-        retries = settings.api_retries
-        if taken and check.lane == "media":
-            retries = min(retries, CAUTIOUS_RETRIES)
-        failure = PlatformUnavailable(reason)
-        if self.request.retries >= retries:
-            raise failure
-        delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
-        # jitter: checks that failed together must not come back together
-        countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
+    def note_ending(self, run: Run, ended: Any) -> Any:
+        if run.is_one_step:
+            return ended  # nothing follows before the end, and the end itself tells whether this run may end the check
+        task_id = self.request.id
         try:
-            # without a token there is no record, and nothing was sent
-            why: Why = "sent" if run.is_recorded else "later"
-            said = self._shelve(run, time.time() + countdown, why, retries=1)
-        except STORE_AWAY:
-            self.wait_for_store(run)
-        if said == "over":
+            encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
+            if anew:
+                forget_result(self, run)
+        except Taken:
+            refuse_taken(self, run)
+        except Over:
             self._ignore_repeated(run)
-        if said == "lost":
+        except Lost:
             self.lose(run)
-        # tells events and result backend; Celery's own retry() would have a worker keep the message until then
-        raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)
+        except STORE_AWAY:
+            self.give_back_for_store(run)
+        run.is_recorded = True
+        return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
+
+    def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
+        try:
+            self.runtime.records.note_ending(task_id, run, encode_ending(retval))
+        except (Over, Lost, Taken) as error:
+            log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
+
+    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
+        if not run.is_recorded and not run.is_one_step:
+            # Celery has failed the check before the task's function ran
+            try:
+                self.runtime.records.note_ending(task_id, run, encode_ending(retval))
+            except Over:
+                return True
+            except Lost:
+                return False
+            except Taken:
+                pass  # end_check answers the same
+        said = self.runtime.records.end_check(task_id, run)
+        if said == "repeated":
+            log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
+        elif said == "taken":
+            # the check failed before it was sent: its errbacks go out, and no result is stored
+            self.runtime.records.end_message(run)
+            self.runtime.statistics.ended(retval, task_id, run.appid)
+        elif said == "ended":
+            self.runtime.statistics.ended(retval, task_id, run.appid)
+        return said != "lost"
+
+    def leave_to_others(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+        self.runtime.records.give_up_lease(task_id, run.token)
+
+    def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
+        message = message_of(self, sent_at=time.time(), retries=0)
+        return {**message, "rest": without_this_run(message["rest"])}

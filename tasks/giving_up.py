@@ -43,7 +43,7 @@ def note_refusal(task: Task, run: Run, task_id: str, retval: Any, error: RedisEr
     log.error("end_not_stored", said, task_id=task_id, appid=run.appid)
 
 
-def give_up(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
+def fail_refused(task: Task, run: Run, uuid: str, args: Any, kwargs: Any, request: dict[str, Any]) -> Any:
     """Fail a check with the error for which the store refuses its end each time; its errbacks are published.
 
     Returns Celery's outcome of the run, or None if the store has gone away meanwhile.

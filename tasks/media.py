@@ -71,7 +71,7 @@ def _park(task: CheckTask, run: Run, check: Check, trace_id: str) -> NoReturn:
     try:
         pushed = task.insist(park)
     except STORE_AWAY:
-        task.wait_for_store(run)
+        task.give_back_for_store(run)
     except Superseded:
         identity = {"task_id": task_id, "trace_id": trace_id, "appid": check.appid}
         log.warning("call_superseded", "its push will be nobody's", **identity)

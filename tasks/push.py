@@ -32,7 +32,7 @@ def receive_push(self: WxcheckTask, appid: str, push: dict[str, Any], received_a
     try:
         what, parked = self.runtime.parking.match_push(appid, push, delivery)
     except STORE_AWAY:
-        self.give_back()
+        self.requeue_for_store()
     self.runtime.statistics.moved(PUSH_QUEUE)
     trace_id, seconds = push["trace_id"], time.time() - received_at
     task_id = parked.task_id if parked is not None else None
@@ -68,7 +68,7 @@ class FinishTask(EndingTask):
             log.warning("end_repeated", "another run has claimed it", **identity)
         return True
 
-    def give_up(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
+    def leave_to_others(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
         self.runtime.parking.give_up_claim(kwargs["appid"], kwargs["trace_id"], run.token)
 
 
@@ -85,7 +85,7 @@ def finish(self: FinishTask, run: Run, *, appid: str, trace_id: str, kind: Kind)
         claim = partial(self.runtime.parking.claim_finish, appid, trace_id, self.request.id, run.token, cancelled)
         outcome = self.insist(claim)
     except STORE_AWAY:
-        self.give_back()
+        self.requeue_for_store()
     if outcome is None:
         identity = {"task_id": self.request.id, "trace_id": trace_id, "appid": appid}
         log.info("finish_repeated", "it ran before, or runs now", **identity)
@@ -107,7 +107,7 @@ def cancel(self: WxcheckTask, task_id: str) -> bool:
     try:
         parked = self.runtime.parking.cancel(task_id)
     except STORE_AWAY:
-        self.give_back()
+        self.requeue_for_store()
     if parked is None:
         return False
     self.finish(parked)

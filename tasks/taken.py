@@ -42,7 +42,7 @@ def refuse_taken(task: Task, run: Run) -> NoReturn:
     except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
         if passes(error):
             run.is_ending = False
-            task.wait_for_store(run)
+            task.give_back_for_store(run)
         # an error that does not pass: nobody else can be told
         log.error("not_followed_up", type(error).__name__, task_id=request.id, appid=run.appid)  # noqa: TRY400
     task.runtime.statistics.ended(failure, request.id, run.appid)

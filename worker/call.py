@@ -72,18 +72,19 @@ class Calls:
             permit, token, record = self._quota.reserve(program, check.lane, run, token_lease=lease, low=low)
             if permit is not None and record is not None:
                 return Leave(check, permit, own if own is not None else {"access_token": str(token[1])}, record)
+            # this renews the token, which the next reservation then finds
             self._credential.parameters(check.appid, check.lane, token)
 
-    def give_back(self, leave: Leave) -> None:
+    def unused(self, leave: Leave) -> None:
         """Give back a call that is not sent: it spends no quota."""
         self._quota.unused(leave.permit)
 
-    def is_due(self, leave: Leave) -> bool:
+    def wait_until_due(self, leave: Leave) -> bool:
         """Wait for the send time of a call. If this process stood still too long, give the call back; return False."""
         time.sleep(max(0.0, leave.permit.send_at - time.monotonic()))
         if time.monotonic() <= leave.permit.begin_by:
             return True
-        self.give_back(leave)
+        self.unused(leave)
         return False
 
     def send(self, leave: Leave) -> Answer:
@@ -106,7 +107,7 @@ class Calls:
         self._quota.answered(permit)
         return answer
 
-    def renew(self, leave: Leave) -> None:
+    def refuse_signature(self, leave: Leave) -> None:
         """Have the next call signed anew, because the platform has refused the signature of ``leave``."""
         self._credential.reject(leave.check.appid, leave.parameters)
 

@@ -1,7 +1,7 @@
 """The sweeper: a thread of each worker that does the jobs of :data:`JOBS` again and again.
 
-It brings on checks whose time has come: checks whose push never came, finishes that hang, checks on the shelf. Any
-number of sweepers may run at once; each thing is done once.
+Some of them bring on checks whose time has come: checks whose push never came, finishes that hang, checks on the shelf.
+Any number of sweepers may run at once; each check is brought on once.
 """
 
 from __future__ import annotations
@@ -57,14 +57,14 @@ class Sweep:
 class Job(NamedTuple):
     """One thing that each sweeper does."""
 
-    do: Callable[[Sweep, int], None]
+    do: Callable[[Sweep, Any], None]
     #: seconds between two times; an infinite one is done once
     interval: float
-    #: things that the job deals with in one step at most, so that no step takes long
-    bound: int
+    #: things that the job deals with in one step at most, so that no step takes long; None: the job has no loop
+    bound: int | None
 
 
-def tell_presence(sweep: Sweep, _bound: int) -> None:
+def tell_presence(sweep: Sweep, _bound: None) -> None:
     """Record that the worker runs, with the queues that it consumes at present."""
     worker = sweep.worker
     queues = sorted(worker.app.amqp.queues.consume_from)
@@ -86,7 +86,7 @@ def cancel_revoked(sweep: Sweep, bound: int) -> None:
     """End the wait of checks that were revoked; look at ``bound`` parked checks for a stamp."""
     for parked in sweep.revocations.cancelled(sweep.runtime.parking, bound):
         log.info("check_revoked", "its finish goes out", **_identity(parked))
-        _bring_on(parked.task_id, partial(publish_finish, sweep.worker.app, parked))
+        _publishes(parked.task_id, partial(publish_finish, sweep.worker.app, parked))
 
 
 def drop_old_letters(sweep: Sweep, bound: int) -> None:
@@ -94,7 +94,7 @@ def drop_old_letters(sweep: Sweep, bound: int) -> None:
     sweep.runtime.dead_letters.decay(bound)
 
 
-def warn_of_redis(sweep: Sweep, _bound: int) -> None:
+def warn_of_redis(sweep: Sweep, _bound: None) -> None:
     """Log each fault of a Redis that holds checks, with its remedy; Redis may have come after the worker."""
     for url, (setting, access) in needs(sweep.runtime.settings, "worker").items():
         for fault in faults_of(url, setting, access):
@@ -104,20 +104,9 @@ def warn_of_redis(sweep: Sweep, _bound: int) -> None:
             log.warning("redis_unsafe", f"{role}: {fault}")
 
 
-def show_the_rates(sweep: Sweep, _bound: int) -> None:
+def show_the_rates(sweep: Sweep, _bound: None) -> None:
     """Show the rates that were set at run time, to Flower and ``inspect``."""
     show_rates(sweep.worker.app)
-
-
-#: in the order of a round
-JOBS = (
-    Job(tell_presence, interval=BEAT_INTERVAL, bound=1),
-    Job(bring_on_due, interval=INTERVAL, bound=200),
-    Job(cancel_revoked, interval=INTERVAL, bound=SCANNED),
-    Job(drop_old_letters, interval=60.0, bound=200),
-    Job(warn_of_redis, interval=math.inf, bound=3),
-    Job(show_the_rates, interval=INTERVAL, bound=2),
-)
 
 
 def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
@@ -130,16 +119,16 @@ def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
     overdue = runtime.parking.overdue(found.checks)
     for parked in overdue:
         log.warning("check_overdue", "its finish goes out", **_identity(parked))
-        _bring_on(parked.task_id, partial(publish_finish, app, parked))
+        _publishes(parked.task_id, partial(publish_finish, app, parked))
     due = runtime.shelf.due(found.shelved)
     for shelved in due:
-        if _bring_on(shelved.task_id, partial(publish_again, app, shelved.message)):
+        if _publishes(shelved.task_id, partial(publish_again, app, shelved.message)):
             runtime.shelf.returned(shelved)
             runtime.statistics.moved("shelf")
     return len(overdue) + len(due)
 
 
-def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
+def _publishes(task_id: str, publish: Callable[[], None]) -> bool:
     """Publish one message. Return False if broker or record fails: the other messages still get their turn."""
     try:
         publish()
@@ -152,6 +141,17 @@ def _bring_on(task_id: str, publish: Callable[[], None]) -> bool:
 
 def _identity(parked: Parked) -> dict[str, str]:
     return {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+
+
+#: every job, in the order of a round
+JOBS = (
+    Job(tell_presence, interval=BEAT_INTERVAL, bound=None),
+    Job(bring_on_due, interval=INTERVAL, bound=200),
+    Job(cancel_revoked, interval=INTERVAL, bound=SCANNED),
+    Job(drop_old_letters, interval=60.0, bound=200),
+    Job(warn_of_redis, interval=math.inf, bound=None),
+    Job(show_the_rates, interval=INTERVAL, bound=None),
+)
 
 
 class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no types
@@ -182,16 +182,19 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
     def _run(self, worker: Any) -> None:
         sweep = Sweep(worker, runtime(), Servers(runtime().settings), stopped=self._stopped)
         next_at = dict.fromkeys(JOBS, 0.0)
-        away = False
+        failing: set[Job] = set()
         while not self._stopped.wait(INTERVAL):
-            try:
-                for job in JOBS:
-                    now = time.monotonic()
-                    if now >= next_at[job]:
-                        job.do(sweep, job.bound)
-                        next_at[job] = now + job.interval
-                away = False
-            except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs; each fault is told
-                if not away:
-                    log.warning("sweep_failed", f"{type(error).__name__}: {error}; trying on")
-                away = True
+            for job in JOBS:
+                now = time.monotonic()
+                if now < next_at[job]:
+                    continue
+                try:
+                    job.do(sweep, job.bound)
+                except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs
+                    if job not in failing:
+                        said = f"{job.do.__name__}: {type(error).__name__}: {error}; trying on"
+                        log.warning("sweep_failed", said)
+                    failing.add(job)  # and tried again in the next round
+                else:
+                    failing.discard(job)
+                    next_at[job] = now + job.interval

@@ -70,5 +70,17 @@ def test_a_job_that_fails_is_tried_in_the_next_round_and_the_fault_is_told_once(
     assert [record.getMessage().split()[0] for record in caplog.records] == ["sweep_failed:"]
 
 
-def test_every_job_has_an_interval_a_bound_and_a_sentence() -> None:
-    assert all(job.interval > 0 and job.bound > 0 and job.do.__doc__ for job in JOBS)
+def test_a_job_that_fails_takes_no_turn_of_the_jobs_after_it(
+    monkeypatch: pytest.MonkeyPatch, clock: list[float]
+) -> None:
+    done: list[str] = []
+
+    def fails(*_: Any) -> None:
+        raise ConnectionError("away")
+
+    run(monkeypatch, clock, 3, Job(fails, interval=1.0, bound=1), Job(lambda *_: done.append("next"), 1.0, 1))
+    assert done == ["next"] * 3
+
+
+def test_every_job_has_an_interval_and_a_sentence() -> None:
+    assert all(job.interval > 0 and job.do.__doc__ for job in JOBS)

@@ -31,7 +31,7 @@ class Task(EndingTask):
         run.is_told = True
         run.is_committed = self.commits()
 
-    def give_up(self, _run: Run, task_id: str, _kwargs: Any) -> None:
+    def leave_to_others(self, _run: Run, task_id: str, _kwargs: Any) -> None:
         self.released.append(task_id)
 
 
