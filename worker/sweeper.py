@@ -120,10 +120,10 @@ def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
     for parked in overdue:
         log.warning("check_overdue", "its finish goes out", **_identity(parked))
         _publishes(parked.task_id, partial(publish_finish, app, parked))
-    due = runtime.shelf.due(found.shelved)
+    due = runtime.shelf.take(found.shelved)
     for shelved in due:
         if _publishes(shelved.task_id, partial(publish_again, app, shelved.message)):
-            runtime.shelf.returned(shelved)
+            runtime.shelf.remove(shelved)
             runtime.statistics.moved("shelf")
     return len(overdue) + len(due)
 

@@ -221,7 +221,7 @@ def commit(redis: Redis, run: Run, ending: Script, keys: Sequence[str | bytes], 
     return str(said)
 
 
-def settle(redis: Redis, run: Run, script: Script) -> None:
+def publish_and_acknowledge(redis: Redis, run: Run, script: Script) -> None:
     """Publish the messages of ``run``, acknowledge its own (``end_message.lua``) and run its further scripts.
 
     All of this is one step, which may be repeated.

@@ -15,7 +15,7 @@ class Snooze(Exception):
     """No call now: come back in ``seconds``, with no attempt lost.
 
     ``why``: minute, day (the quota is used up), reserve (the rest of the day is not for low priority), closed (the
-    platform said so), pause (the calls sent lately are not known).
+    platform said so), pause (the calls sent lately are not known), late (the process stood still).
     """
 
     def __init__(self, seconds: float, why: str) -> None:
@@ -25,7 +25,7 @@ class Snooze(Exception):
 
 
 class Permit(NamedTuple):
-    """Leave for one call. Times are of the process' monotonic clock, in seconds."""
+    """The right to make one call at one time. Times are of the process' monotonic clock, in seconds."""
 
     key: tuple[str, Lane]
     epoch: int

@@ -262,6 +262,7 @@ class Quota:
         )
 
     def _ask(self, asked: _Question) -> _Answer:
+        """Hand over the permits whose calls have ended, ask, and ask again until the script has an answer."""
         view = self._view(asked.appid, asked.lane)
         fresh = -1
         while True:
@@ -307,29 +308,38 @@ class Quota:
             if asked.want == "look":
                 return _Answer(None, reply.token, None)
             fresh = self._fresh(asked.appid, asked.lane, lost=epoch > 0)
-        wait, _now, epoch, day, _used, last_word, _clock = told
-        if verb == "stop":
-            raise CheckRefused(*json.loads(last_word))
-        if verb == "wait":
-            if last_word == "pause" and fresh > 0:
-                said = f"what was sent lately is not known; nothing is sent for {wait / 1e6:.0f} s"
-                log.warning("quota_unknown", said, appid=asked.appid, lane=asked.lane)
-            if last_word == "minute":
-                # a permit may come sooner: answers come in, a rate is raised
-                view.none_until[asked.low] = (after + wait / 1e6, after + min(wait / 1e6, NONE_SECONDS))
-            return _Answer(Snooze(wait / 1e6, last_word), reply.token, None)
+        if verb == "wait" and told[5] == "pause" and fresh > 0:
+            said = f"what was sent lately is not known; nothing is sent for {told[0] / 1e6:.0f} s"
+            log.warning("quota_unknown", said, appid=asked.appid, lane=asked.lane)
+        found = self._read(asked, verb, told, before, after)
+        return _Answer(found, reply.token, record_state(reply.record) if reply.record else None)
+
+    def _read(self, asked: _Question, verb: str, told: list[Any], before: float, after: float) -> Permit | Snooze:
+        """Return the permit or the refusal that ``take.lua`` has told, between ``before`` and ``after`` (monotonic).
+
+        Raises:
+            CheckRefused: the platform refuses this appId altogether.
+        """
+        wait, _now, epoch, day, _used, detail, _clock = told
         seconds = wait / 1e6
-        permit = Permit(
+        if verb == "stop":
+            raise CheckRefused(*json.loads(detail))
+        if verb == "wait":
+            if detail == "minute":
+                # a permit may come sooner: answers come in, a rate is raised
+                believed = (after + seconds, after + min(seconds, NONE_SECONDS))
+                self._view(asked.appid, asked.lane).none_until[asked.low] = believed
+            return Snooze(seconds, detail)
+        return Permit(
             key=(asked.appid, asked.lane),
             epoch=epoch,
-            bucket=last_word,
+            bucket=detail,
             day=day,
             ahead=seconds,
             send_at=after + seconds,
             begin_by=before + seconds + START,
             over_by=before + seconds + self._timeout,
         )
-        return _Answer(permit, reply.token, record_state(reply.record) if reply.record else None)
 
     def _learn(self, view: LaneView, epoch: int, day: int, used: int, *, shown: int) -> None:
         if epoch:

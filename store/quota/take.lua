@@ -237,15 +237,15 @@ if cut_until and tonumber(cut_until) > wall then
   n = math.max(1, n - math.floor(n * tonumber(cut) / 10))
 end
 
-local function leave(verdict, wait, last_word)
+local function tell(verb, wait, detail)
   redis.call('HSET', hash, 'read', string.format('%.0f', read), 'base', string.format('%.0f', base),
     'shown', string.format('%.0f', wall), 'now', string.format('%.0f', now),
     'slot', string.format('%.0f', slot), 'due', string.format('%.0f', due), 'tail', tail, 'sum', sum, 'day', day, 'used', used)
-  return {verdict, wait, now, epoch, day, used, last_word, wall}
+  return {verb, wait, now, epoch, day, used, detail, wall}
 end
 
 if stopped > wall then
-  return leave('stop', 0, refusal)
+  return tell('stop', 0, refusal)
 end
 if now < opens and ARGV[14] == '0' and sum == 0 and used == 0 then
   -- the lane was paused by a caller who could not tell that nothing was sent
@@ -253,16 +253,16 @@ if now < opens and ARGV[14] == '0' and sum == 0 and used == 0 then
   redis.call('HSET', hash, 'opens', string.format('%.0f', opens))
 end
 if now < opens then
-  return leave('wait', opens - now, 'pause')
+  return tell('wait', opens - now, 'pause')
 end
 if closed_until > wall then
-  return leave('wait', closed_until - wall, 'closed')
+  return tell('wait', closed_until - wall, 'closed')
 end
 if used >= per_day then
-  return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'day')
+  return tell('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'day')
 end
 if used >= per_day - reserve then
-  return leave('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'reserve')
+  return tell('wait', midnight(day + 1) + CLOCK_MARGIN - wall, 'reserve')
 end
 
 -- the first moment from the next slot on at which fewer than n permits count
@@ -290,10 +290,10 @@ if at > now + ahead then
   if at > asked and not short then
     redis.call('HSET', hash, 'short', 1)
   end
-  return leave('wait', at - ahead - now, 'minute')
+  return tell('wait', at - ahead - now, 'minute')
 end
 if want == 'look' then
-  return leave('send', at - now, 0)
+  return tell('send', at - now, 0)
 end
 bucket = math.floor((at + seen - now + timeout) / BUCKET)
 count = string.byte(bytes(bucket, bucket))
@@ -304,7 +304,7 @@ while count == FULL and bucket < tail + SIZE - 1 do
 end
 if count == FULL then
   -- the ring takes no more until its oldest bucket no longer counts
-  return leave('wait', BUCKET, 'minute')
+  return tell('wait', BUCKET, 'minute')
 end
 put(bucket, count + 1)
 sum = sum + 1
@@ -318,4 +318,4 @@ if short then
 end
 due = at - math.min(behind, SHORT) + math.floor(window / n)
 slot = math.max(due, at + math.floor(window / (n * CATCH_UP)))
-return leave('send', at - now, bucket)
+return tell('send', at - now, bucket)

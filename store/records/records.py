@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 
 from config.days import DAY
 from store import keys
-from store.outbox.outbox import commit, settle
+from store.outbox.outbox import commit, publish_and_acknowledge
 from store.scripts import script
 
 if TYPE_CHECKING:
@@ -131,7 +131,7 @@ class Records:
 
     def end_message(self, run: Run) -> None:
         """End a message that belongs to no check of its own: publish what follows, and store no result."""
-        settle(self._redis, run, self._end_message)
+        publish_and_acknowledge(self._redis, run, self._end_message)
 
     def count_refusal(self, task_id: str) -> int:
         """Count that the store has refused to end a check, and return the number of refusals."""

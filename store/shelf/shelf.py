@@ -71,10 +71,10 @@ class Shelf:
         said = self._put(keys=check_keys, args=args)
         return cast("Said", said)
 
-    def due(self, task_ids: list[str]) -> list[Shelved]:
+    def take(self, task_ids: list[str]) -> list[Shelved]:
         """Take checks off the shelf, of those in ``task_ids`` that are still due (:func:`store.due.due.look`).
 
-        The caller publishes each check and then calls :meth:`returned`.
+        The caller publishes each check and then calls :meth:`remove`.
         """
         due = []
         for task_id in task_ids:
@@ -84,6 +84,6 @@ class Shelf:
                 due.append(Shelved(task_id, json.loads(message), lease))
         return due
 
-    def returned(self, shelved: Shelved) -> None:
+    def remove(self, shelved: Shelved) -> None:
         """Note that a check is back in its queue. A check that was shelved anew meanwhile stays on the shelf."""
         self._remove(keys=[keys.shelved(shelved.task_id), keys.SHELF, keys.LATE], args=[shelved.task_id, shelved.lease])

@@ -272,7 +272,7 @@ def test_a_shelved_check_comes_back_once_however_many_sweep(store: redis.Redis) 
         shelf.put(f"task-{number}", {"n": number}, until=1)
     taken = [shelved for due in together(5, lambda _: taken_off(shelf, store, 100)) for shelved in due]
     assert sorted(shelved.message["n"] for shelved in taken) == list(range(10))
-    shelf.returned(taken[0])
+    shelf.remove(taken[0])
     assert store.zcard(keys.SHELF) == 9
 
 
@@ -281,7 +281,7 @@ def test_a_check_that_is_shelved_again_at_once_stays_on_the_shelf(store: redis.R
     shelf.put("task-1", {"n": 1}, until=1)
     (shelved,) = taken_off(shelf, store, 10)
     shelf.put("task-1", {"n": 2}, until=1)  # it failed at once
-    shelf.returned(shelved)
+    shelf.remove(shelved)
     assert [again.message for again in taken_off(shelf, store, 10)] == [{"n": 2}]
 
 

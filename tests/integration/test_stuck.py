@@ -95,7 +95,7 @@ def test_a_check_that_cannot_leave_the_shelf_is_told(store: redis.Redis) -> None
     store.zadd(keys.SHELF, {"task": 1})  # its lease is over
     taken_off(shelf, store, 10)
     assert read(store, later)["shelved"]["count"] == 1
-    shelf.returned(shelved)
+    shelf.remove(shelved)
     assert read(store, later)["shelved"]["count"] == 0
 
 

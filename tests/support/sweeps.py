@@ -20,4 +20,4 @@ def overdue(parking: Parking, store: redis.Redis, limit: int) -> list[Parked]:
 
 def taken_off(shelf: Shelf, store: redis.Redis, limit: int) -> list[Shelved]:
     """At most ``limit`` of the checks on the shelf whose time has come."""
-    return shelf.due(look(store, limit).shelved)
+    return shelf.take(look(store, limit).shelved)
