@@ -14,22 +14,22 @@ from status.words import printable
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
-#: of verdicts
+#: colour of each verdict's ``suggest``
 COLOURS = {"pass": "green", "review": "yellow", "risky": "red"}
 
 
 def print_json(value: Any) -> None:
-    """One line of JSON, at once also where it goes through a pipe."""
+    """Print one line of JSON, at once even through a pipe."""
     click.echo(json.dumps(value, ensure_ascii=False))
     sys.stdout.flush()
 
 
 def print_table(heads: list[str], rows: list[list[str]]) -> None:
-    """A table in a terminal; elsewhere lines with tabs, for other programs. Nothing is cut off."""
+    """Print a table on a terminal; elsewhere lines with tabs, for other programs. Nothing is cut off."""
     from rich.console import Console
     from rich.table import Column, Table
 
-    # what the platform said is in some cells: it is text, whatever it looks like
+    # some cells hold words of the platform, which are text, however they look
     rows = [[printable(cell) for cell in row] for row in rows]
     console = Console(markup=False)
     if not console.is_terminal:

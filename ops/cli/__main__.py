@@ -1,4 +1,4 @@
-"""``python -m cli``: the same as ``wxcheck``."""
+"""``python -m ops.cli``: the same as ``wxcheck``."""
 
 from __future__ import annotations
 

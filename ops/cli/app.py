@@ -1,4 +1,4 @@
-"""The Celery app, for commands that send something, and the Mini Program that is meant."""
+"""The Celery app and the Mini Program of a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def celery_app() -> Celery:
-    """The app of the workers, as the one that signatures are sent with."""
+    """Return the workers' app, with which checks are sent."""
     from worker.celery import app
 
     app.set_default()
@@ -23,7 +23,7 @@ def celery_app() -> Celery:
 
 
 def program_of(settings: Settings, appid: str | None) -> MiniProgram:
-    """The Mini Program that is meant."""
+    """Return the Mini Program with ``appid``, or the default one."""
     appid = appid or settings.default_appid
     if appid is None:
         raise click.UsageError("say --appid: no default Mini Program is set")
@@ -33,7 +33,7 @@ def program_of(settings: Settings, appid: str | None) -> MiniProgram:
 
 
 def must_exist(appid: str | None) -> None:
-    """Ends the command where no check can be of ``appid``: it is not set, and the store has not seen it either."""
+    """End the command if no check can be of ``appid``: neither settings nor store know it."""
     from config.settings import load_settings
     from store import keys
     from worker.runtime import runtime
@@ -48,5 +48,5 @@ def must_exist(appid: str | None) -> None:
 
 
 def there_are(names: Iterable[str]) -> str:
-    """What there is, where something was named that is not."""
+    """Return the sentence that lists the known names, for a name that does not exist."""
     return f"there are: {', '.join(names) or 'none'}"

@@ -1,4 +1,4 @@
-"""What a request to a push URL is, and what the endpoint would answer. Pure."""
+"""The arrival of a request at a push URL: its reading, and the endpoint's answer to it. Pure."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ if TYPE_CHECKING:
 
 
 class Arrival(NamedTuple):
-    """A request, as far as it could be read; of one that could not be verified no content."""
+    """A request, as far as it could be read. A request that could not be verified shows no content."""
 
-    #: as it is counted; of a good verdict ``queued``
+    #: outcome, by its counter's name; ``queued`` for a good verdict
     outcome: str
-    #: what the endpoint answers
+    #: the endpoint's answer
     status: int
     answer: str
-    #: whether it is taken
+    #: the endpoint would take the request
     well: bool
-    #: what it is, or what is wrong with it
+    #: kind of request, or its fault
     said: str
-    #: what to do where it is refused
+    #: remedy, if the request is refused
     remedy: str | None = None
-    #: right | wrong; None where it was not looked at
+    #: right | wrong; None: not looked at
     signature: str | None = None
     #: seconds since its ``timestamp``
     age: float | None = None
@@ -41,12 +41,12 @@ class Arrival(NamedTuple):
     #: MsgType, and of an event its name
     event: str | None = None
     trace_id: str | None = None
-    #: all that it says, as it came
+    #: all fields, as they came
     message: Message | None = None
 
 
 def arrived(program: MiniProgram | None, method: str, params: Params, body: bytes, now: float) -> Arrival:
-    """Reads one request; ``program``: whose settings it has to fit, ``now``: seconds since the epoch."""
+    """Read one request. ``program``: the Mini Program that it must fit. ``now``: seconds since the epoch."""
     seen: dict[str, Any] = {"age": _age(params, now)}
     if method == "POST":
         seen |= _shape(body)
@@ -60,7 +60,7 @@ def arrived(program: MiniProgram | None, method: str, params: Params, body: byte
         try:
             message = open_push(program, params, body, now)
         except PlainRefused:
-            with suppress(Refusal):  # its query is signed; what it says may be no verdict all the same
+            with suppress(Refusal):  # the query is signed, but the request may still be no verdict
                 seen |= _content(cleaned_or_other(outline(body)))
             raise
         seen |= _content(message)
@@ -126,5 +126,5 @@ def _age(params: Params, now: float) -> float | None:
 
 
 def is_fresh(age: float | None) -> bool:
-    """Whether a timestamp of that age is taken."""
+    """True if the endpoint takes a timestamp of that age."""
     return age is not None and abs(age) <= MAX_SKEW

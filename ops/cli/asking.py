@@ -1,4 +1,4 @@
-"""Asks before something is done that cannot be taken back."""
+"""The question before a step that cannot be taken back."""
 
 from __future__ import annotations
 
@@ -10,8 +10,7 @@ from ops.cli.exits import fail
 
 
 def ask(question: str, *, yes: bool) -> None:
-    """Goes on where the answer is yes; ends the command with exit code 1 where it is no, and with 2 where nobody is
-    there to answer."""
+    """Ask, unless ``yes``. The command ends with exit code 1 on a no, and with 2 if nobody is there to answer."""
     if yes:
         return
     if not sys.stdin.isatty():

@@ -6,7 +6,7 @@ from functools import partial
 
 import click
 
-#: seconds for which the store is waited for
+#: most seconds to wait for the store
 STORE_SECONDS = 2
 
 

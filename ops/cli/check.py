@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from wxcheck import CheckError
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://\S+")
-#: as :data:`wxcheck.Scene` has them, which takes Celery to import
+#: values of :data:`wxcheck.Scene`, whose import would take Celery's
 SCENES = ("1", "2", "3", "4")
 
 
@@ -64,7 +64,7 @@ def check(
         program_of(load_settings(), appid)
     celery_app()
     user: dict[str, Any] = {"openid": openid, "scene": int(scene) if scene else None, "appid": appid}
-    # also one that WeChat cannot fetch: taken for a text, a mistyped URL would pass
+    # even a URL that WeChat cannot fetch: taken for a text, a mistyped URL would pass
     is_file = not as_text and _URL.fullmatch(text_or_url) is not None
     if is_file:
         kind = media or media_type_of(text_or_url)
@@ -92,7 +92,7 @@ def check(
 
 
 def _tell(failure: CheckError, *, as_json: bool) -> NoReturn:
-    """Says why it could not be checked, and what to do."""
+    """Print why the check failed, with the remedy."""
     from status.check_facts import failure_of
     from status.remedies import remedy
 

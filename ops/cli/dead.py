@@ -31,7 +31,7 @@ _which = [_failure, options.appid, options.older_than, options.newer_than]
 
 
 class Filter(NamedTuple):
-    """Which letters are meant: all that fit everything that is said."""
+    """A choice of letters: all that meet each condition."""
 
     failure: str | None
     appid: str | None
@@ -158,7 +158,7 @@ def _chosen(task_ids: tuple[str, ...], every: bool, which: Filter, *, replayable
         raise click.UsageError(
             "say which: task ids; --failure NAME, --appid APPID, --older-than TIME and --newer-than TIME; or --all"
         )
-    # by its id: whether it is there, and whole, is told when it is its turn
+    # chosen by its id: a letter that is gone, or not whole, is told at its turn
     return list(task_ids) or [letter.task_id for letter in _letters(which) if letter.has_content or not replayable]
 
 
@@ -172,7 +172,7 @@ def _print_chosen(chosen: list[str], done: str, *, dry_run: bool, as_json: bool)
 
 
 def _for_each(task_ids: list[str], act: Callable[[str], bool], doing: str) -> list[str]:
-    """Those for which ``act`` said that there was nothing to do."""
+    """Return the letters for which ``act`` had nothing to do."""
     missing = []
     with store_answers(), progress_of(doing, len(task_ids)) as advance:
         for task_id in task_ids:
@@ -193,14 +193,14 @@ def _letters(which: Filter) -> Iterator[DeadLetter]:
     with store_answers():
         must_exist(which.appid)
         for letter in runtime().dead_letters.letters():
-            # one that comes meanwhile moves the others down, so that one of them is read twice
+            # a new letter moves the others down meanwhile, so one of them is read twice
             if letter.task_id not in seen and which.fits(letter, now):
                 seen.add(letter.task_id)
                 yield letter
 
 
 def _end(done: str, said: str, lacking: str, chosen: list[str], missing: list[str], *, as_json: bool) -> NoReturn:
-    """Says what became of the chosen ones, of which some were missing, and ends with the exit code for that."""
+    """Print what became of the chosen letters. End the command with the exit code for the missing ones."""
     if as_json:
         print_json({done: [task_id for task_id in chosen if task_id not in missing], "missing": missing})
     else:

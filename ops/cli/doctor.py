@@ -1,4 +1,4 @@
-"""``wxcheck doctor``: what is wrong, and the remedy."""
+"""``wxcheck doctor``: each fault, with its remedy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _url(_: click.Context, __: click.Parameter, value: str | None) -> str | None
 
 
 def _all(findings: Iterator[Finding]) -> Iterator[Finding]:
-    """Ends the command where the examination itself cannot go on: that is no answer about the system."""
+    """End the command if the examination itself cannot go on, which is no answer about the system."""
     try:
         yield from findings
     except Exception as error:  # noqa: BLE001 - a traceback would end with the code for "something is wrong"
@@ -67,7 +67,7 @@ def doctor(push_url: str | None, as_json: bool) -> None:
         if as_json:
             continue
         mark, colour = _MARKS[finding.level]
-        # servers' own words are among it
+        # the findings quote servers' own words
         said = printable(f"{finding.subject}: {finding.said}")
         click.echo(f"{click.style(mark, fg=colour, bold=True)}  {said}")
         if finding.remedy:

@@ -1,4 +1,4 @@
-"""How a command ends: its exit code, and what it says where it could not do what was asked.
+"""The exits of commands: the exit codes, and the messages of failures.
 
 0  well
 1  the answer is "no": review or risky, something is wrong, nobody knows the check
@@ -22,14 +22,14 @@ COULD_NOT = 2
 
 
 def fail(message: str) -> NoReturn:
-    """Says why it could not be done, and ends the command."""
+    """Print why the command failed, and end it."""
     click.echo(f"wxcheck: {message}", err=True)
     sys.exit(COULD_NOT)
 
 
 @contextmanager
 def store_answers() -> Iterator[None]:
-    """Ends the command with a message where the store does not answer what is asked within, or refuses it."""
+    """End the command with a message if the store does not answer within the context, or refuses."""
     from redis import RedisError
 
     try:
@@ -47,13 +47,13 @@ def broker_answers() -> Iterator[None]:
 
     try:
         yield
-    except (OperationalError, RedisError, BackendError, RuntimeError) as error:  # the last two are Celery's
+    except (OperationalError, RedisError, BackendError, RuntimeError) as error:  # Celery raises the last two
         fail(broker_away(error))
 
 
 @contextmanager
 def servers_answer() -> Iterator[None]:
-    """Ends any command so, should an error of a server get out of it."""
+    """End any command with such a message if an error of a server gets out of it."""
     try:
         yield
     except Exception as error:
@@ -70,7 +70,7 @@ def servers_answer() -> Iterator[None]:
 
 
 def store_away(error: BaseException) -> str:
-    """What is said where the store does not answer, or refuses."""
+    """Return the message for a store that does not answer, or refuses."""
     from config.refusals import remedy
 
     mend = remedy(error, "WXCHECK_REDIS_URL") or "does WXCHECK_REDIS_URL lead to a Redis that runs?"
@@ -86,5 +86,5 @@ def broker_away(error: BaseException) -> str:
 
 
 def described(error: BaseException) -> str:
-    """An error in one line."""
+    """Return an error in one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())}"

@@ -73,7 +73,7 @@ def listen(host: str, port: int, appid: str | None, once: bool, timeout: float |
 
 
 def _show(method: str, path: str, client: str, arrival: Arrival) -> None:
-    """Several lines for one request."""
+    """Return several lines for one request."""
     at = datetime.now().astimezone().strftime("%H:%M:%S")
     click.echo(f"{at}  {click.style(f'{method} {printable(path)}', bold=True)}  from {client}")
     print_fields(_fields(arrival), indent="  ")

@@ -30,14 +30,14 @@ if TYPE_CHECKING:
 
     from config.settings import MiniProgram, Settings
 
-#: the path below which an appId may stand
+#: path of pushes; an appId may follow
 PATH = "/wechat/push"
 
 
 class Listener:
-    """Listens on ``sock`` until it is told to stop; ``show`` gets each request: method, path, client, what it is.
+    """Listen on ``sock`` until it is told to stop. ``show`` gets method, path, client and reading of each request.
 
-    ``appid``: whose push it is where the path does not say.
+    ``appid``: the Mini Program of a push whose path names none.
     """
 
     def __init__(
@@ -47,13 +47,13 @@ class Listener:
         self._default = appid or settings.default_appid
         self._show = show
         self._once = once
-        #: the last one that came
+        #: the latest request
         self.last: Arrival | None = None
         route = Route("/{path:path}", self._answer, methods=["GET", "POST"])
         config = uvicorn.Config(
             Starlette(routes=[route]),
             log_config=None,
-            access_log=False,  # its lines hold the query, and so the signatures
+            access_log=False,  # uvicorn's lines hold the query, and so the signatures
             server_header=False,
             lifespan="off",
             ws="none",
@@ -64,9 +64,9 @@ class Listener:
         self._server = uvicorn.Server(config)
 
     def run(self, sock: socket.socket, seconds: float | None) -> None:
-        """Until Ctrl-C, SIGTERM, the first request where it is to be one, or ``seconds`` are over."""
+        """Serve until Ctrl-C or SIGTERM, until the first request with ``once``, or until ``seconds`` are over."""
         for number in (signal.SIGTERM, signal.SIGINT):
-            # uvicorn raises the signal again when it has stopped
+            # uvicorn raises the signal again after it has stopped
             signal.signal(number, lambda *_: sys.exit(0))
         if logging.lastResort is not None:
             logging.lastResort.addFilter(BoundedLines(logging.lastResort))
@@ -99,7 +99,7 @@ class Listener:
         return response
 
     async def _body(self, request: Request, program: MiniProgram | None, params: Any, now: float) -> bytes:
-        """What was sent; of one that is not WeChat's as much as tells its mode and format."""
+        """Read the body; of a request that is not WeChat's, as much as tells its mode and format."""
         if request.method != "POST":
             return b""
         check_announced(request.headers.raw)

@@ -22,7 +22,7 @@ from ops.cli.waiting import cancel, pending
 
 
 class Commands(click.Group):
-    """Ends every command in a line where a server refuses or is away, whatever it was asked."""
+    """Commands that end with one line if a server refuses or is away."""
 
     def invoke(self, ctx: click.Context) -> Any:
         with servers_answer():
@@ -36,7 +36,7 @@ def main() -> None:
 
     Settings come from environment variables named WXCHECK_… and from .env in this directory: see docs/settings.md.
     """
-    # a command says itself what went wrong; what the machinery logs on the way is for processes that stay
+    # a command tells its faults itself; the log on the way is for processes that stay
     logging.getLogger("worker").addHandler(logging.NullHandler())
 
 

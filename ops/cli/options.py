@@ -1,4 +1,4 @@
-"""Options that several commands have, and what they take."""
+"""Options that several commands share, and the types of their values."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": DAY}
 
 
 def seconds_of(value: str) -> float:
-    """Seconds of a time as ``90``, ``90s``, ``10m``, ``2h`` or ``7d``."""
+    """A time in seconds, given as ``90``, ``90s``, ``10m``, ``2h`` or ``7d``."""
     found = _DURATION.fullmatch(value.strip())
     if found is None:
         raise click.BadParameter(f"{value!r} is no time: 90s, 10m, 2h, 7d")

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from ops.cli.arrival import Arrival
     from ops.cli.trigger import Request
 
-#: seconds that WeChat waits for an answer
+#: seconds for which WeChat waits for an answer
 ANSWER_SECONDS = 5
 #: characters of an answer that are shown
 SHOWN = 200
@@ -174,7 +174,7 @@ def _answer_of(arrival: Arrival) -> str:
 
 
 def _send(request: Request, url: str) -> tuple[int, str, float]:
-    """Status, body and seconds of the answer."""
+    """Send a request. Return status, body and seconds of the answer."""
     import requests
 
     headers = {"Content-Type": request.content_type} if request.content_type else {}
@@ -185,7 +185,7 @@ def _send(request: Request, url: str) -> tuple[int, str, float]:
             request.method, whole, data=request.body, headers=headers, timeout=ANSWER_SECONDS, allow_redirects=False
         )
     except requests.RequestException as error:
-        # their text holds the query
+        # the error's text holds the query
         why = "does not answer within 5 s, as WeChat wants it" if isinstance(error, requests.Timeout) else "no answer"
         if isinstance(error, requests.exceptions.SSLError):
             why = "its certificate is not valid for this host"
@@ -196,7 +196,7 @@ def _send(request: Request, url: str) -> tuple[int, str, float]:
 
 
 def _meaning(status: int, answer: str, expected: Arrival, *, made_up: bool, is_faulty: bool) -> tuple[str, str | None]:
-    """What an answer says, and what to do about it."""
+    """Return the meaning of an answer, and the remedy."""
     from wechat.push.outcomes import Refusal
 
     if (status, answer) == (200, "success"):

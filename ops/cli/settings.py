@@ -16,15 +16,15 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 MASK = "**********"
-#: each may hold a password; the first is where the others lead that are not set
+#: URLs that may hold a password; an unset one has the value of the first
 _URLS = ("redis_url", "broker_url", "result_backend", "api_base")
-#: up to the last "@", for a password may hold one
+#: up to the last "@", since a password may hold one
 _PASSWORD = re.compile(r"(://[^:/@;]*):[^;]*@")
 _IN_QUERY = re.compile(r"([?&][^=&;]*(?:passw|secret|token|key)[^=&;]*=)[^&;]*", re.IGNORECASE)
 
 
 class Shown(NamedTuple):
-    """A setting as it may be shown."""
+    """A setting in the form that may be shown."""
 
     name: str
     value: str
@@ -67,7 +67,7 @@ def show(as_json: bool) -> None:
     print_table(["setting", "value", "from"], [list(setting) for setting in shown])
 
 
-#: what a process needs nothing of
+#: secrets that a process does not need
 _NEEDLESS = {
     "endpoint": ("secret",),
     "board": ("secret", "push_token", "push_aes_key", "push_aes_key_previous"),
@@ -118,5 +118,5 @@ def _shown(settings: Settings) -> Iterator[Shown]:
 
 
 def masked(url: str) -> str:
-    """A URL, or several with semicolons between them, without the passwords in it."""
+    """Return a URL, or several with semicolons between them, without passwords."""
     return _IN_QUERY.sub(rf"\1{MASK}", _PASSWORD.sub(rf"\1:{MASK}@", url))

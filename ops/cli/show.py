@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from status.check_life import Life
 
 _COLOURS = {"done": "green", "failed": "red", "dead_letter": "red", "unknown": "yellow"}
-#: what is said of a time that is to come
+#: words for a time that is to come
 _TO_COME = {"comes_back": "comes back", "times_out": "times out"}
 
 

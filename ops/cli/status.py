@@ -54,7 +54,7 @@ def status(watch: bool, interval: float, lang: Lang, as_json: bool) -> None:
 
 
 def reader() -> Callable[[], dict[str, Any]]:
-    """What reads the numbers."""
+    """Return the reader of the numbers."""
     from config.settings import load_settings
     from status.numbers import Numbers
 
@@ -63,7 +63,7 @@ def reader() -> Callable[[], dict[str, Any]]:
 
 
 def code_of(numbers: dict[str, Any]) -> int:
-    """The exit code of these numbers."""
+    """Return the exit code for ``numbers``."""
     return NO if any(trouble["level"] == "bad" for trouble in numbers["troubles"]) else WELL
 
 
@@ -74,12 +74,12 @@ def _print(numbers: dict[str, Any], lang: Lang) -> None:
 
     console = Console(highlight=False)
     for line in lines(numbers, lang):
-        # in a file or a pipe a line stays a line
+        # a line stays a line in a file or a pipe
         console.print(line, soft_wrap=not console.is_terminal)
 
 
 def _watch(read: Callable[[], dict[str, Any]], interval: float, lang: Lang, *, as_json: bool) -> None:
-    """Until Ctrl-C; a store that goes away is said, and waited for."""
+    """Show the numbers until Ctrl-C; tell of a store that goes away, and wait for it."""
     from rich.console import Console, Group
     from rich.live import Live
     from rich.text import Text

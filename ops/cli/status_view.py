@@ -18,12 +18,12 @@ BAR = 10
 _SPARKS = "▁▂▃▄▅▆▇█"
 _LEVELS = {"bad": "bold red", "warn": "bold yellow"}
 _STATES = {"open": "green", "slowed": "yellow", "paused": "yellow", "closed": "red", "stopped": "red", "spent": "red"}
-#: failures that are shown, the newest first
+#: most failures to show, the newest first
 NEWEST = 5
 
 
 def lines(numbers: Numbers, lang: Lang) -> Iterator[Text]:
-    """What is wrong comes first. Where the store is away the numbers may be old, or absent."""
+    """Return the lines of the numbers, the troubles first. Without a store the numbers may be old, or absent."""
     yield from _troubles(numbers, lang)
     if numbers.get("stale_seconds"):
         old = say(lang, "these numbers are {} old: the store does not answer", span(lang, numbers["stale_seconds"]))
@@ -44,15 +44,17 @@ def lines(numbers: Numbers, lang: Lang) -> Iterator[Text]:
 
 
 def bar(share: float) -> Text:
-    """A gauge of ten cells."""
-    # none is empty that has been used, and none full that is not
+    """Return a gauge of ten cells."""
+    # a used gauge is never empty, and only a full one is full
     full = BAR if share >= 1 else max(int(share * BAR), int(share > 0))
     return Text("█" * full + "░" * (BAR - full), "green" if share < 0.8 else "yellow" if share < 1 else "red")
 
 
 def sparkline(minutes: list[list[float]]) -> Text:
-    """What was sent in each minute ``[at, sent, given_back, refused]``, the highest one a full cell; where checks
-    were given back it is yellow, where calls were refused red."""
+    """Return a cell for each minute ``[at, sent, given_back, refused]``, a full one for the most calls sent.
+
+    Yellow: checks were given back. Red: calls were refused.
+    """
     most = max((minute[1] for minute in minutes), default=0)
     line = Text()
     for _, sent, given_back, refused in minutes:

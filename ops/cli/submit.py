@@ -37,9 +37,9 @@ _ENDINGS: dict[str, Form] = {".csv": "csv", ".jsonl": "jsonl", ".ndjson": "jsonl
 
 
 class Paths(NamedTuple):
-    """Where everything is."""
+    """The places of a backfill's files."""
 
-    #: None is stdout
+    #: None: stdout
     output: Path | None
     journal: Path
     form: Form
@@ -219,7 +219,7 @@ def _run(
 
 
 def _header(journal: Journal, mine: Header) -> Header:
-    """The first line of the journal, which is written now where there is none."""
+    """Return the first line of the journal; write it if there is none."""
     from ops.backfill.faults import CannotGoOn
     from ops.backfill.journal import header_of, new_header
 
@@ -238,7 +238,7 @@ def _header(journal: Journal, mine: Header) -> Header:
 
 
 def _open_again(state: State, told: Options) -> int:
-    """How many lines have an end that is no longer one."""
+    """Return the number of lines whose end no longer counts."""
     from ops.backfill.state import End
 
     ended = state.counts()
@@ -269,7 +269,7 @@ def _tell_end(run: Backfill, found: Survey, paths: Paths, *, as_json: bool) -> i
     code = WELL if counts[End.VERDICT] == found.lines else NO
     if as_json:
         ends = {end.name.lower(): count for end, count in counts.items()}
-        # all that failed, as the rows have it, those that can be mended among them
+        # all failures of the rows, with those that can be mended among them
         ends["failed"] += ends["mendable"]
         now = dict(sorted(rows.items()))
         print_json({"lines": found.lines, **ends, "left": found.lines - ended, "now": now, "output": str(paths.output)})
@@ -295,7 +295,7 @@ def _count(count: int, what: str) -> str:
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """Has SIGTERM end it as Ctrl-C does."""
+    """Make SIGTERM end the command as Ctrl-C does."""
 
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt

@@ -1,4 +1,4 @@
-"""Makes the pushes of ``wxcheck push trigger``, right ones and wrong ones, as WeChat would send them. Pure."""
+"""The pushes of ``wxcheck push trigger``, right ones and wrong ones, in WeChat's form. Pure."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
 What = Literal["pass", "review", "risky", "unfetchable", "event", "url-check"]
 Fault = Literal["signature", "timestamp", "key", "appid", "trace-id", "body"]
 
-#: what the push of a file says that could not be fetched
+#: errcode in the push of a file that could not be fetched
 UNFETCHABLE = -1008
-#: seconds; over ten minutes are refused
+#: seconds; more than ten minutes are refused
 STALE = 660
 #: a Mini Program that nobody has
 STRANGER = "wx" + "f" * 16
@@ -46,7 +46,7 @@ def request_of(
     form: Format,
     fault: Fault | None,
 ) -> Request:
-    """The request of a push, or of the check of the push URL; ``trace_id``: one is made up where it is None."""
+    """Return the request of a push, or of the check of the push URL. ``trace_id``: None makes one up."""
     at = time.time() - (STALE if fault == "timestamp" else 0)
     signer = _faulty(program, fault)
     if what == "url-check":
@@ -76,7 +76,7 @@ _SUGGEST: dict[str, Literal["pass", "review", "risky"]] = {"pass": "pass", "revi
 
 
 def _faulty(program: MiniProgram, fault: Fault | None) -> MiniProgram:
-    """The Mini Program as somebody has it who gets one thing wrong."""
+    """Return the Mini Program with the one setting of ``fault`` wrong; None: with none."""
     changes: dict[str, dict[str, Any]] = {
         "signature": {"push_token": SecretStr(secrets.token_hex(16))},
         "key": {"push_aes_key": SecretStr(base64.b64encode(secrets.token_bytes(32)).decode()[:43])},

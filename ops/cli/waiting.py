@@ -20,16 +20,16 @@ if TYPE_CHECKING:
 
     from store.parked.parked import Waiting
 
-#: seconds that a worker has to answer
+#: most seconds to wait for a worker's answer
 ANSWER_SECONDS = 30
 
 
 class Wait(NamedTuple):
-    """A check that is not ended, and for how long that has been so, in seconds; None where nobody knows."""
+    """A check that has not ended, and the seconds since it was parked; None if nobody knows."""
 
     check: Waiting
     waited: float | None
-    #: seconds until it times out, of one that waits
+    #: seconds until it times out, if it waits
     left: float | None
 
 
@@ -133,7 +133,7 @@ def cancel(
     else:
         click.echo(f"{len(cancelled)} are cancelled.")
     for task_id in gone:
-        # one of many may have ended meanwhile: that is as well
+        # a check may have ended meanwhile, which is as good
         if task_ids:
             click.echo(f"wxcheck: {task_id} does not wait for a push: see wxcheck show {task_id}", err=True)
     sys.exit(COULD_NOT if gone and task_ids else WELL)
@@ -166,7 +166,7 @@ def _waits_for_push(task_id: str) -> bool:
 
 
 def _cancelled(task_ids: list[str]) -> set[str]:
-    """Has the workers cancel them; those that did wait."""
+    """Have the workers cancel checks. Return the checks that did wait."""
     from celery.exceptions import TimeoutError as ResultTimeout
 
     from config.names import CANCEL, PUSH_QUEUE

@@ -1,1 +1,1 @@
-"""``wxcheck doctor``: looks at everything that checks need, one thing after the other, and says what to mend."""
+"""The doctor (``wxcheck doctor``) looks at everything that checks need, and names the remedy of each fault."""

@@ -1,4 +1,4 @@
-"""Whether broker and result backend answer, where they are set apart from the store."""
+"""The look at broker and result backend, if they are not the store's Redis."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def examine(settings: Settings, celery_app: Celery, answers: Future[bool]) -> Iterator[Finding]:
-    """Sets ``answers`` to whether the broker does: what asks it besides waits for that."""
+    """Yield the findings. ``answers`` is set to True if the broker answers: other looks at the broker wait for that."""
     try:
         if settings.broker != settings.redis_url:
             yield from _broker(settings, celery_app, answers)

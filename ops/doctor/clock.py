@@ -1,4 +1,4 @@
-"""Whether the clocks agree: this machine's, Redis', those of all processes, and the platform's."""
+"""The look at the clocks: this machine's, Redis', those of all processes, and the platform's."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from store.watch.presence import Presence
     from worker.runtime import Runtime
 
-#: seconds for which the platform is waited for
+#: most seconds to wait for the platform
 PATIENCE = 4
 BOTH = "set the wrong one, and have NTP keep both: pushes are refused beyond 10 minutes"
 OURS = "set this machine's, and have NTP keep it: pushes are refused beyond 10 minutes"
@@ -26,15 +26,15 @@ REDIS = "set that of Redis' machine, for this one agrees with the platform, and 
 
 
 class Ahead(NamedTuple):
-    """How far this machine's clock is ahead of another one."""
+    """The seconds by which this machine's clock is ahead of another one."""
 
     seconds: float
-    #: seconds that this may be wrong by: half of what the answer took, and what the other does not tell
+    #: seconds by which this may be wrong: half of the answer's time, and half of the other clock's granularity
     give: float
 
     @property
     def off(self) -> float:
-        """Seconds that are certain."""
+        """Return the seconds that are certain."""
         return max(0.0, abs(self.seconds) - self.give)
 
 
@@ -47,7 +47,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
 
 
 def told(redis: Ahead, platform: Ahead | None, processes: list[Presence]) -> Iterator[Finding]:
-    """What is said of the clocks. Pure. ``platform``: None where it does not tell its time."""
+    """Yield the findings about the clocks. Pure. ``platform``: None if the platform does not tell its time."""
     found = []
     if redis.off >= CLOCK_DOUBT:
         # two against one
@@ -71,9 +71,9 @@ def told(redis: Ahead, platform: Ahead | None, processes: list[Presence]) -> Ite
 
 
 def between(began: float, ended: float, shown: float, granularity: float = 0.0) -> Ahead:
-    """What another clock ``shown`` while this one went from ``began`` to ``ended`` says; all in seconds.
+    """Compare this clock, which went from ``began`` to ``ended``, with another clock that showed ``shown`` meanwhile.
 
-    ``granularity``: of the other, which leaves out what is beyond it.
+    All in seconds. ``granularity``: the unit of the other clock, which leaves out smaller parts.
     """
     return Ahead((began + ended) / 2 - (shown + granularity / 2), (ended - began + granularity) / 2)
 
@@ -85,7 +85,7 @@ def _off(whose: str, seconds: float, other: str, remedy: str) -> Finding:
 
 
 def _platform(base: str) -> Ahead | None:
-    """By the ``Date`` of an answer; None where there is none: whether the platform answers is looked at apart."""
+    """Compare with the ``Date`` of an answer of the platform; None without an answer, which is another look's fault."""
     began = time.time()
     try:
         with requests.get(base, timeout=PATIENCE, allow_redirects=False, stream=True) as answer:

@@ -1,5 +1,7 @@
-"""The order in which things are looked at. What explains what follows comes before it: with settings that are wrong,
-or without the store, nothing further is asked. The rest does not lean on one another, and is looked at side by side.
+"""The order of the looks: a cause comes before its consequences.
+
+With wrong settings, or without the store, nothing further is asked. The other looks do not depend on one another, and
+run side by side.
 """
 
 from __future__ import annotations
@@ -21,12 +23,12 @@ if TYPE_CHECKING:
 
     from ops.doctor.side_by_side import Look
 
-#: seconds for all that is looked at side by side; the store, before, has a bound of its own (:mod:`ops.doctor.redis`)
+#: seconds for all looks side by side; the look at the store has a bound of its own (:mod:`ops.doctor.redis`)
 LONGEST = 12.0
 
 
 def examine(push_url: str | None = None) -> Iterator[Finding]:
-    """Looks at one thing after the other. ``push_url``: of the default Mini Program, in place of ``PUSH_URL``."""
+    """Yield all findings. ``push_url``: the URL of the default Mini Program, in place of ``PUSH_URL``."""
     from ops.doctor.settings import doubts, faults
 
     try:
@@ -49,7 +51,7 @@ def examine(push_url: str | None = None) -> Iterator[Finding]:
 
 
 def _looks(push_url: str | None) -> Sequence[Look]:
-    """What is looked at where there is a store; the order in which it is told."""
+    """Return the looks that need the store, in the order of their findings."""
     from ops.doctor import broker, clock, lately, lists, platform, push, queues
     from worker.celery import app  # here, where no other thread imports it
     from worker.runtime import runtime

@@ -1,15 +1,15 @@
-"""What ``wxcheck doctor`` says of one thing that it looked at."""
+"""A finding: the doctor's sentence on one thing."""
 
 from __future__ import annotations
 
 from typing import Any, Literal, NamedTuple
 
-#: bad and warn are faults and doubts; skipped: not looked at, and why
+#: bad: a fault, warn: a doubt, skipped: not looked at
 Level = Literal["ok", "warn", "bad", "skipped"]
 
 
 class Finding(NamedTuple):
-    """One thing that was looked at, how it is, and what to do where it is not well."""
+    """The state of one thing, with the remedy if it is not well."""
 
     level: Level
     subject: str
@@ -21,10 +21,10 @@ class Finding(NamedTuple):
         return self.level != "bad"
 
     def told(self) -> dict[str, Any]:
-        """For JSON."""
+        """Return the finding as JSON values."""
         return {**self._asdict(), "well": self.well}
 
 
 def words(error: BaseException) -> str:
-    """The class and the text of an error, on one line."""
+    """Return class and text of an error, on one line."""
     return f"{type(error).__name__}: {' '.join(str(error).split())[:200]}"

@@ -1,4 +1,4 @@
-"""What went wrong lately, as the processes have counted it: a fault that shows only when pushes and answers come."""
+"""The look at recent troubles, by the processes' own counts: some faults show only when pushes and answers come."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Lists at a Redis broker that are nearly a queue of ours, and that no worker reads: what lies there waits for ever."""
+"""The look for lists at a Redis broker that are nearly a queue of ours: no worker reads them, so checks wait there."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-#: keys that are looked at in one step, and seconds for all of them
+#: keys of one step, and most seconds for all keys
 BATCH, LONGEST = 1000, 4.0
-#: lists that are told at most
+#: most lists to tell
 MOST = 10
 
-#: an appId's own queue, also of one that is not set any more
+#: an appId's own queue, even if the appId is no longer in the settings
 _OWN = re.compile(rf"(?:{re.escape(TEXT_QUEUE)}|{re.escape(MEDIA_QUEUE)})\.wx\w+")
 
 
 class Unread(NamedTuple):
-    """A list that nobody reads, the queue that it was meant to be of, and how many messages wait in it."""
+    """A list that nobody reads, its intended queue, and the number of its messages."""
 
     name: str
     queue: str
@@ -55,7 +55,7 @@ def examine(settings: Settings, broker_answers: Future[bool]) -> Iterator[Findin
 
 
 def meant(name: str, appids: Iterable[str]) -> str | None:
-    """The queue that a list looks like; None where it is one of those that are read, or looks like none. Pure."""
+    """Return the queue that a list is nearly named after; None for a list that is read, or has another name. Pure."""
     queue = next((queue for queue in QUEUES if queue in name), None)
     if queue is None:
         return None
@@ -65,9 +65,9 @@ def meant(name: str, appids: Iterable[str]) -> str | None:
 
 
 def told(unread: Iterable[Unread]) -> Iterator[Finding]:
-    """What is said of such lists. Pure."""
+    """Yield the findings about such lists. Pure."""
     for name, queue, messages in sorted(unread)[:MOST]:
-        # ascii: what separates the parts of a name may be no character that can be seen
+        # ascii: the separator within a name may be an invisible character
         yield Finding(
             "bad",
             queue,

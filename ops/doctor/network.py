@@ -1,4 +1,4 @@
-"""Which step on the way to a server failed, told from what requests raises."""
+"""The step on the way to a server that failed, told from the errors of requests."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Step(Enum):
-    """A step that fails; what is said of it."""
+    """A step that fails; its value is the sentence about it."""
 
     PROXY = "the proxy of this machine's environment (HTTPS_PROXY, HTTP_PROXY) does not answer"
     NAME = "its name is not resolved"
@@ -29,7 +29,7 @@ class Step(Enum):
 
 
 _NO_WAY = (errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN)
-#: the first that is among an error and its causes counts
+#: the first class found among an error and its causes counts
 _SIGNS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Step], ...] = (
     (requests.exceptions.ProxyError, Step.PROXY),
     (socket.gaierror, Step.NAME),
@@ -42,7 +42,7 @@ _SIGNS: tuple[tuple[type[BaseException] | tuple[type[BaseException], ...], Step]
 
 
 def failed_step(error: requests.RequestException) -> tuple[Step, str]:
-    """The step, and what is said of it: never with the URL, whose query may be signed."""
+    """Return the failed step, and a sentence about it. The sentence never has the URL, whose query may be signed."""
     chain = list(_causes(error))
     step = next((step for kind, step in _SIGNS if any(isinstance(cause, kind) for cause in chain)), None)
     if step is None:
@@ -54,7 +54,7 @@ def failed_step(error: requests.RequestException) -> tuple[Step, str]:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """``error`` and all that it came from."""
+    """Yield ``error`` and all its causes."""
     seen: set[int] = set()
     rest: list[object] = [error]
     while rest:
@@ -66,7 +66,7 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
 
 
 def _tls(chain: list[BaseException]) -> str:
-    """Why, in OpenSSL's words."""
+    """Return the cause of a TLS failure in OpenSSL's words."""
     for cause in chain:
         if isinstance(cause, ssl.SSLCertVerificationError):
             return f"the certificate is not accepted, {cause.verify_message.rstrip('.')}"

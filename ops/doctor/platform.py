@@ -1,5 +1,4 @@
-"""Whether the platform answers, takes each Mini Program's secret and this machine's address, and what is left of its
-quotas."""
+"""The look at the platform: its answer, each Mini Program's secret, this machine's address, and the quotas left."""
 
 from __future__ import annotations
 
@@ -31,11 +30,11 @@ if TYPE_CHECKING:
     from wechat.quotas import PlatformQuota
     from worker.runtime import Runtime
 
-#: seconds for which one answer of the platform is waited for
+#: most seconds to wait for one answer of the platform
 PATIENCE = 4
 #: seconds for all Mini Programs, once the platform has answered
 PROGRAMS = 7.0
-#: share of the day's quota of which less is a doubt
+#: share of the day's quota below which the rest is a doubt
 LITTLE = 0.1
 
 _AWAY = "; if WeChat itself is away, wait: checks are tried again"
@@ -65,7 +64,7 @@ def examine(runtime: Runtime) -> Iterator[Finding]:
 
 
 def _unreachable(base: str) -> Finding | None:
-    """Which step to the platform fails."""
+    """Return the finding about the step to the platform that fails; None if none does."""
     try:
         requests.get(base, timeout=PATIENCE, allow_redirects=False, stream=True).close()
     except requests.RequestException as error:
@@ -83,13 +82,13 @@ def _program(runtime: Runtime, program: MiniProgram) -> Iterator[Finding]:
 
 
 def _token(runtime: Runtime, program: MiniProgram) -> Finding:
-    """Whether calls can be signed. No token is renewed for it that lives: others use it."""
+    """Return the finding about the signing of calls. A living token is not renewed, since others use it."""
     subject, settings = f"{program.appid} token", runtime.settings
     if settings.token_source == "none":
         return Finding("skipped", subject, "none is needed: TOKEN_SOURCE is none, cloud hosting signs the calls")
     try:
         if settings.token_source == "stable":
-            # also where one is in the store, which another machine fetched: this gives the same again
+            # even if the store has a token, which another machine may have fetched: WeChat gives the same again
             http = Http(settings.api_base, min(settings.api_timeout, PATIENCE))
             TokenCalls(http, settings).fetch(program.appid)
             return Finding("ok", subject, "WeChat takes appId, secret and this machine's address")
@@ -108,7 +107,7 @@ def _token(runtime: Runtime, program: MiniProgram) -> Finding:
 
 
 def refused(subject: str, refusal: Answer | CheckRefused) -> Finding:
-    """What is said of an appId that the platform refuses. Pure."""
+    """Return the finding about an appId that the platform refuses. Pure."""
     mend = remedy("CheckRefused", refusal.errcode)["en"]
     if refusal.errcode == 40164 and (address := _INVALID_IP.search(refusal.errmsg)) is not None:
         mend = f"Put {address[1]}, this machine's public IP, on the appId's IP list at mp.weixin.qq.com."
@@ -124,7 +123,7 @@ def _unanswered(reason: str) -> str:
 
 
 def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
-    """Compares a lane's count of today with the platform's; from here on, the higher one counts."""
+    """Compare a lane's count of today with the platform's. From here on, the higher count holds."""
     subject = f"{program.appid} {lane}"
     per_minute, per_day, _ = runtime.rates.of(program, lane)
     ours = 0
@@ -150,9 +149,9 @@ def _not_told(settings: Settings) -> str:
 def quota_told(
     subject: str, lane: Lane, ours: int, theirs: PlatformQuota, set_here: tuple[int, int], now: float
 ) -> Finding:
-    """What is said of a lane. Pure.
+    """Return the finding about a lane. Pure.
 
-    ``ours``: calls of today that are counted here. ``set_here``: calls a minute and a day that are sent at most.
+    ``ours``: calls of today by our own count. ``set_here``: most calls to send in a minute and in a day.
     ``now``: seconds since the epoch.
     """
     per_minute, per_day = set_here

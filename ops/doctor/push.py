@@ -1,6 +1,6 @@
-"""Whether each push URL leads to an endpoint that has the same Token: asked as WeChat asks when the URL is saved.
+"""The look at each push URL: an endpoint with the same Token must answer WeChat's question on saving the URL.
 
-No push is sent, for it would be counted.
+No push is sent, since it would be counted.
 """
 
 from __future__ import annotations
@@ -34,9 +34,9 @@ PATIENCE = 5
 #: seconds for all Mini Programs
 PROGRAMS = 9.0
 PATH = "/wechat/push"
-#: bytes of an answer that are read
+#: most bytes of an answer to read
 MOST = 256
-#: where WeChat calls
+#: ports that WeChat calls
 PORTS = {"http": 80, "https": 443}
 
 _RUNS = "see that the endpoint, and the proxy before it, run"
@@ -58,15 +58,15 @@ class Heard(NamedTuple):
     """An answer to WeChat's question."""
 
     status: int
-    #: its beginning, at most ``MOST`` bytes
+    #: at most its first ``MOST`` bytes
     body: str
     kind: str
-    #: where it redirects to
+    #: target of a redirection
     location: str | None
 
 
 def examine(runtime: Runtime, url: str | None) -> Iterator[Finding]:
-    """``url``: of the default Mini Program, in place of ``PUSH_URL``."""
+    """Yield the findings. ``url``: the URL of the default Mini Program, in place of ``PUSH_URL``."""
     settings = runtime.settings
     looks: list[Look] = []
     inside = []
@@ -104,7 +104,7 @@ def _public(program: MiniProgram, url: str) -> Iterator[Finding]:
 
 
 def out_of_reach(url: str) -> str | None:
-    """Why WeChat could not call ``url`` although this machine can; None where it can, or is a stand-in here. Pure."""
+    """Return why WeChat cannot call ``url`` though this machine can; None if it can, or for a loopback. Pure."""
     parts = urlsplit(url)
     host, port = parts.hostname or "", PORTS[parts.scheme]
     if is_loopback(host):
@@ -122,7 +122,7 @@ def _is_of_this_network(host: str) -> bool:
 
 
 def _inside(runtime: Runtime, programs: list[MiniProgram]) -> Iterator[Finding]:
-    """Asks the endpoint of this machine, where no URL says how it is reached from outside."""
+    """Ask the endpoint of this machine, for Mini Programs without a push URL."""
     settings = runtime.settings
     host, port = _listens(settings)
     outside = "the way from outside was not tried: set WXCHECK_PUSH_URL"
@@ -149,7 +149,7 @@ def _listens(settings: Settings) -> tuple[str, int]:
 
 
 def _fault(program: MiniProgram, url: str, *, direct: bool = False) -> Finding | None:
-    """What is wrong with the answer; ``direct``: past the proxy of the environment."""
+    """Ask ``url`` as WeChat does. Return the finding if the answer is wrong. ``direct``: without a proxy."""
     echo = secrets.token_hex(8)
     try:
         heard = _ask(f"{url}?{url_check(program, echo)}", direct=direct)
@@ -172,7 +172,7 @@ def _ask(url: str, *, direct: bool) -> Heard:
 
 
 def misheard(heard: Heard) -> tuple[str, str]:
-    """What an answer without the echo says, and the remedy. Pure."""
+    """Return the fault of an answer without the echo, and the remedy. Pure."""
     status = heard.status
     if heard.body == Outcome.BAD_SIGNATURE:
         remedy = (

@@ -1,4 +1,4 @@
-"""Whether every queue is consumed and an endpoint runs, all of the same version."""
+"""The look at the queues and processes: a worker consumes each queue, an endpoint runs, all have the same version."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) 
     }
     lengths: dict[str, int] = {}
     if broker_answers.result():
-        with suppress(BrokerAway):  # it went away since
+        with suppress(BrokerAway):  # the broker went away meanwhile
             lengths = Queues(runtime.settings, celery_app).lengths([*_WITHOUT, *own])
     yield from told(processes, lengths, own, Servers(runtime.settings).told())
 
@@ -45,10 +45,10 @@ def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) 
 def told(
     processes: list[Presence], lengths: Mapping[str, int], own: Mapping[str, str], servers: Mapping[str, Server]
 ) -> Iterator[Finding]:
-    """What is said of the processes that run, and of the queues. Pure.
+    """Yield the findings about processes and queues. Pure.
 
-    ``lengths``: messages by queue, as far as that is known. ``own``: the queues of single appIds, each with the queue
-    whose workers consume it too. ``servers``: what this process has itself.
+    ``lengths``: messages by queue, as far as they are known. ``own``: the queues of single appIds, each with the queue
+    whose workers consume it too. ``servers``: the servers of this process.
     """
     workers = [process for process in processes if process.kind == "worker" and _meets(process, servers)]
     for name in _WITHOUT:
@@ -74,7 +74,7 @@ def _queue(name: str, shared: str, workers: list[Presence], lengths: Mapping[str
 
 
 def _meets(process: Presence, servers: Mapping[str, Server]) -> bool:
-    """Whether it has the same broker, as far as is known: presence is kept in the store, whatever the broker."""
+    """True if a process has the same broker, as far as is known: processes of any broker are present in the store."""
     marks = {having["broker"].mark for having in (process.servers, servers) if "broker" in having}
     return len(marks - {None}) < 2
 

@@ -1,4 +1,4 @@
-"""Whether a Redis that holds checks is there, loses nothing by itself, takes writes, and is quick."""
+"""The look at a Redis that holds checks: it must answer, lose nothing by itself, take writes, and be quick."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ if TYPE_CHECKING:
 
 #: seconds for connecting, and for each answer
 PATIENCE = 3
-#: seconds of an answer that takes long: a check waits for some ten of them
+#: seconds beyond which an answer is slow: a check waits for some ten answers
 SLOW = 0.05
-#: pings of which the quickest counts
+#: number of pings; the quickest counts
 PINGS = 5
-#: share of its memory beyond which Redis will be full soon
+#: share of Redis' memory beyond which it will be full soon
 NEARLY_FULL = 0.9
-#: what Redis says of its last writes to the disk
+#: fields of INFO about the last writes to the disk
 _WRITES = ("aof_last_write_status", "aof_last_bgrewrite_status", "rdb_last_bgsave_status")
 
 
 def examine(settings: Settings) -> Iterator[Finding]:
-    """The store, and what a worker may do in each Redis."""
+    """Yield the findings about the store, and about a worker's rights in each Redis."""
     lacks = [
         fault
         for url, (setting, access) in needs(settings, "worker").items()
@@ -45,9 +45,9 @@ def examine(settings: Settings) -> Iterator[Finding]:
 
 
 def look(role: str, url: str, setting: str) -> Iterator[Finding]:
-    """One Redis; raises as redis-py does.
+    """Yield the findings about one Redis. Raises as redis-py does.
 
-    ``role``: what it is for. ``setting``: the one that says where it is.
+    ``role``: the store, the broker or the result backend. ``setting``: name of the setting with its URL.
     """
     with connect(url, PATIENCE, retries=0) as client:
         lost = told(client)
@@ -65,7 +65,7 @@ _PARTS = ("memory", "persistence", "replication", "cluster")
 
 
 def doubts(role: str, info: Mapping[str, Any], seconds: float, setting: str) -> Iterator[Finding]:
-    """What its ``INFO`` says that hinders checks now or soon, and whether its answer took long. Pure."""
+    """Yield what hinders checks now or soon, by Redis' ``INFO`` and the seconds of its answer. Pure."""
     if info.get("role") == "slave":
         yield Finding("bad", role, "it is a replica, which takes no writes", f"set {setting} to its master")
     if int(info.get("cluster_enabled", 0)):

@@ -1,4 +1,4 @@
-"""Settings that are wrong, and those that may be meant so and are worth a second look."""
+"""The look at the settings: wrong ones, and allowed ones that are worth a second look."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
     from config.settings import Settings
 
 
-#: where every process reads settings too
+#: directory from which every process reads settings, too
 _FILE = Path(".env")
 
 
 def faults(message: str) -> Iterator[Finding]:
-    """Each fault of a :class:`config.settings.SettingsError`, of which this is the message."""
+    """Yield a finding for each fault in the message of a :class:`config.settings.SettingsError`."""
     listed = [line.removeprefix("  - ") for line in message.splitlines() if line.startswith("  - ")]
     for fault in listed:
         yield Finding("bad", "settings", fault, "see docs/settings.md; nothing further was looked at")
@@ -29,7 +29,7 @@ def faults(message: str) -> Iterator[Finding]:
 
 
 def doubts(settings: Settings) -> Iterator[Finding]:
-    """What is allowed, and has its price."""
+    """Yield the settings that are allowed, but have a price."""
     found = [*_pushes(settings), *_one_redis(settings), *_dead_letters(settings), *_file()]
     if not found:
         yield Finding("ok", "settings", f"complete, for {', '.join(settings.programs)}")

@@ -1,4 +1,4 @@
-"""Looks at several things at the same time, each bounded: one that hangs or raises keeps nobody from the others."""
+"""Looks side by side, each bounded: a look that hangs or raises does not stop the others."""
 
 from __future__ import annotations
 
@@ -16,17 +16,18 @@ from store.connection import STORE_AWAY
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
 
-    #: what is looked at, and how
+    #: subject, and the function that yields its findings
     Look = tuple[str, Callable[[], Iterable[Finding]]]
 
-#: looks at one time: several Mini Programs are several looks
+#: most looks at one time: each Mini Program is a look
 MOST = 16
 
 
 def side_by_side(looks: Sequence[Look], seconds: float) -> Iterator[Finding]:
-    """What each of ``looks`` finds, in their order, told as soon as those before it are done.
+    """Yield the findings of ``looks`` in their order, each as soon as the looks before are done.
 
-    ``seconds``: for all of them. One that takes longer ends with a finding that says so; it is left to itself.
+    ``seconds``: most seconds for all looks. A look that takes longer ends with a finding that says so, and is left to
+    itself.
     """
     deadline = time.monotonic() + seconds
     turns = threading.Semaphore(MOST)
@@ -35,7 +36,7 @@ def side_by_side(looks: Sequence[Look], seconds: float) -> Iterator[Finding]:
 
 
 def failed(subject: str, error: BaseException) -> Finding:
-    """What is said of a look that raised."""
+    """Return the finding about a look that raised."""
     mend = remedy(error, "WXCHECK_REDIS_URL")
     if mend is None and isinstance(error, STORE_AWAY):
         return Finding("bad", subject, f"Redis went away meanwhile: {words(error)}", "look again: wxcheck doctor")
@@ -48,7 +49,7 @@ def failed(subject: str, error: BaseException) -> Finding:
 def _begin(
     look: Callable[[], Iterable[Finding]], subject: str, turns: threading.Semaphore
 ) -> queue.SimpleQueue[Finding | None]:
-    """Starts a look; its findings come through the queue, then None."""
+    """Start a look. Its findings come through the queue, then None."""
     found: queue.SimpleQueue[Finding | None] = queue.SimpleQueue()
 
     def run() -> None:
@@ -61,7 +62,7 @@ def _begin(
         finally:
             found.put(None)
 
-    # nobody waits for it: the command ends while it hangs
+    # a daemon: the command ends even while the look hangs
     threading.Thread(target=run, name=f"doctor-{subject}", daemon=True).start()
     return found
 

@@ -1,4 +1,4 @@
-"""What the demo sends, and what has to become of it."""
+"""The cases of the demo: checks to send, and their right outcomes."""
 
 from __future__ import annotations
 
@@ -22,23 +22,23 @@ RISKY_PARAGRAPH_IN_ENGLISH = "Special 3456 book yuuo guan 6543 li zxcz garlic 77
 class Case:
     """Checks, the follow-up that hangs on them, and how both have to end."""
 
-    #: in a few words, for the table
+    #: a few words for the table
     title: str
-    #: one in a chain, several in the header of a chord
+    #: the checks: one in a chain, several in the header of a chord
     checks: list[Signature]
-    #: what each check has to end with: fields of its verdict, or the name of its failure's class
+    #: right end of each check: fields of its verdict, or the name of its failure's class
     expected: list[dict[str, Any] | str]
     #: the follow-up of the chain, the body of the chord
     follow_up: str
-    #: the task that has to run, once: the follow-up or the errback
+    #: the task that has to run once: the follow-up or the errback
     runs: str
-    #: and what it has to return
+    #: right result of that task
     outcome: dict[str, Any]
-    #: how often the verdict of each check on media is delivered
+    #: deliveries of each media check's verdict
     pushes: int = 1
 
     def send(self, subject: str) -> list[AsyncResult]:
-        """Enqueues it all; ``subject`` is the id of the post, photo or album. The results of the checks, in order."""
+        """Enqueue the case. Return the results of its checks, in order. ``subject``: id of the post, photo or album."""
         follow_up = _signature(self.follow_up, subject)
         if len(self.checks) > 1:
             return list(chord(group(self.checks), follow_up).apply_async().parent.results)
@@ -47,7 +47,7 @@ class Case:
 
 
 def cases() -> list[Case]:
-    """Every case of the demo; new signatures each time, for they carry when they were made."""
+    """Return every case of the demo, with new signatures: a signature carries its time."""
     return [
         _text("an innocent text, version 1", "pass", 1, content="今天天气真好"),
         _text("an innocent text, version 2", "pass", 2, content="今天天气真好", openid=OPENID, scene=2),
@@ -75,7 +75,7 @@ def _url(name: str) -> str:
 
 
 def _signature(task: str, subject: str) -> Signature:
-    """By name: what runs it is another program."""
+    """Return a signature by name: another program has the task."""
     return Signature(task, args=(subject,), options={"queue": QUEUE})
 
 

@@ -1,4 +1,4 @@
-"""``wxcheck demo``: the whole system on this machine, checks in real chains, and a table of what became of them."""
+"""``wxcheck demo``: the whole system on this machine, checks in real chains, and a table of their outcomes."""
 
 from __future__ import annotations
 
@@ -27,14 +27,14 @@ from ops.local.stack import Stack, drop_celery_variables
 
 Tell = Callable[[str], None]
 
-#: seconds for everything that was sent to come out; it takes about two
+#: seconds for all cases to end; they take about two
 _OUTCOMES_TIMEOUT = 30.0
 #: seconds between two looks
 _LOOK = 0.05
 #: seconds after the last push in which a follow-up that runs twice would show
 _SETTLE = 1.0
 
-#: columns, where there is no terminal to ask
+#: columns of the table without a terminal
 _WIDTH = 132
 
 _NEXT = (
@@ -44,9 +44,9 @@ _NEXT = (
 
 
 def run_demo() -> int:
-    """Runs the demo; its exit code: 0 only if everything came out as it has to.
+    """Run the demo. Return its exit code: 0 only if every outcome is right.
 
-    1: something did not, or a process failed; 130, 143: ended by SIGINT or SIGTERM. Nothing is left behind.
+    1: an outcome is wrong, or a process failed; 130, 143: SIGINT or SIGTERM ended it. Nothing is left behind.
     """
     console = Console(highlight=False, width=None if sys.stdout.isatty() else _WIDTH)
     try:
@@ -72,7 +72,7 @@ def _run(console: Console) -> int:
             sent, outcomes, faults = _check_everything(stack, tell)
         except (redis.RedisError, OperationalError, requests.RequestException) as error:
             time.sleep(_SETTLE)
-            stack.check()  # a process that ended explains it better
+            stack.check()  # a process that ended is the better explanation
             raise LocalError(f"{type(error).__name__}: {error}") from error
         kept = stack.processes.keep_logs() if faults else None
         tell("ending every process")
@@ -91,7 +91,7 @@ def _run(console: Console) -> int:
 
 @contextmanager
 def _progress(console: Console) -> Iterator[Tell]:
-    """Lines that stay, and in a terminal one that moves while the next step is under way."""
+    """Lines that stay; on a terminal, a line that moves during the next step."""
     if not console.is_terminal:
         yield lambda step: console.print(f"  {step}", markup=False)
         return
@@ -105,8 +105,8 @@ def _progress(console: Console) -> Iterator[Tell]:
 
 
 def _check_everything(stack: Stack, tell: Tell) -> tuple[list[Sent], list[Outcome], list[str]]:
-    """Sends every case and waits for what becomes of it: what was sent, what came, and all that is wrong with it."""
-    run = secrets.token_hex(4)  # a Redis that is not ours may remember other demos
+    """Send every case and wait for its outcome. Return the sent cases, their outcomes, and all faults."""
+    run = secrets.token_hex(4)  # a Redis of the user's may remember other demos
     with _application(stack) as app, redis.Redis.from_url(stack.store_url, socket_timeout=5) as store:
         sent = [send(case, f"{run}-{number}") for number, case in enumerate(cases(), 1)]
         tell(f"sent {len(sent)} chains and chords")
@@ -124,14 +124,14 @@ def _check_everything(stack: Stack, tell: Tell) -> tuple[list[Sent], list[Outcom
 
 @contextmanager
 def _application(stack: Stack) -> Iterator[Celery]:
-    """A Celery app that knows broker and backend, as any application that uses wxcheck's client has one."""
+    """Return a Celery app with broker and backend, like that of any application with wxcheck's client."""
     with Celery("wxcheck-demo", broker=stack.broker, backend=stack.backend) as app:
         app.set_default()
         try:
             yield app
         finally:
-            # Results that still exist unsubscribe when the program ends, and there is no Redis any more to tell.
-            consumer = getattr(app.backend, "result_consumer", None)  # other backends have none
+            # existing results would unsubscribe when the program ends, at a Redis that is gone by then
+            consumer = getattr(app.backend, "result_consumer", None)  # other backends have no such consumer
             if consumer is not None:
                 consumer.subscribed_to.clear()
 
@@ -139,7 +139,7 @@ def _application(stack: Stack) -> Iterator[Celery]:
 def _await_outcomes(
     stack: Stack, app: Celery, sent: list[Sent], store: redis.Redis, deadline: float, tell: Tell
 ) -> None:
-    """Returns when each case is complete, or at ``deadline``."""
+    """Return when each case is complete, or at ``deadline``."""
     waiting = list(sent)
     while waiting and time.monotonic() < deadline:
         stack.check()

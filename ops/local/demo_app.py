@@ -44,29 +44,29 @@ def _configuration() -> dict[str, Any]:
 
 
 app = Celery("demo", set_as_current=False)
-app.add_defaults(_configuration)  # read when it is first needed, and not by who only wants the names above
+app.add_defaults(_configuration)  # read at the first use, and not for an import of the names above
 
 
 def runs_key(subject: str) -> str:
-    """The list of what ran for ``subject``: ``{"task", "outcome", "at"}`` as JSON; ``at`` in seconds since 1970."""
+    """Return the key of the runs for ``subject``, a list of ``{"task", "outcome", "at"}`` (JSON, in seconds)."""
     return f"demo:runs:{subject}"
 
 
 @app.task(name=PUBLISH_PHOTO)
 def publish_photo(verdict: Verdict, photo_id: str) -> dict[str, Any]:
-    """Shows a photo that passed; what is to be reviewed waits for a human being."""
+    """Show a photo that passed. A photo to be reviewed waits for a human being."""
     return _record(PUBLISH_PHOTO, photo_id, {"shown": verdict["suggest"] == "pass"})
 
 
 @app.task(name=PUBLISH_POST)
 def publish_post(verdict: Verdict, post_id: str) -> dict[str, Any]:
-    """Shows a post whose text passed."""
+    """Show a post whose text passed."""
     return _record(PUBLISH_POST, post_id, {"shown": verdict["suggest"] == "pass"})
 
 
 @app.task(name=PUBLISH_ALBUM)
 def publish_album(verdicts: list[Verdict], album_id: str) -> dict[str, Any]:
-    """Shows, of an album, the photos that passed: a list with true or false for each, in the album's order."""
+    """Show an album's photos that passed. Return a list with true or false for each, in the album's order."""
     return _record(PUBLISH_ALBUM, album_id, {"shown": [verdict["suggest"] == "pass" for verdict in verdicts]})
 
 

@@ -1,4 +1,4 @@
-"""Why a local system could not be started, or ended.
+"""The errors of a local system that cannot start, or that ends.
 
 ::
 

@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM as an exception, so that what was started is ended by the same code in every case."""
+"""SIGINT and SIGTERM as an exception, so that one piece of code ends all processes in every case."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from types import FrameType
 
 
 class Interrupted(BaseException):
-    """SIGINT or SIGTERM came. No Exception, so that nothing on the way out takes it for a fault of its own."""
+    """SIGINT or SIGTERM came. No Exception, so that no handler on the way out takes it for a fault of its own."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -17,16 +17,16 @@ class Interrupted(BaseException):
 
     @property
     def exit_code(self) -> int:
-        """As shells have it: 130 for SIGINT, 143 for SIGTERM."""
+        """Return the exit code of shells: 130 for SIGINT, 143 for SIGTERM."""
         return 128 + self.signal
 
 
 @contextmanager
 def interruptible() -> Iterator[None]:
-    """Within it the first SIGINT or SIGTERM raises Interrupted in the main thread; further ones change nothing.
+    """Make the first SIGINT or SIGTERM within the context raise Interrupted in the main thread.
 
-    The clean-up that the first one sets off is bounded, so that nobody needs the second one. Where it came inside of a
-    finalizer, out of which Python lets no exception, it is raised at the end.
+    Further signals change nothing: the clean-up after the first one is bounded, so nobody needs a second. A signal
+    within a finalizer, out of which Python lets no exception, is raised at the end of the context.
     """
     came: int | None = None
 

@@ -1,9 +1,10 @@
-"""``python -m ops.local.keeper``: starts processes for another one, and ends them when that one ends, however it ends.
+"""``python -m ops.local.keeper`` starts processes for a parent process, and ends them however the parent ends.
 
-It has a session of its own, so that neither Ctrl-C in the terminal nor a signal to its parent's group reaches it. Its
-parent holds the other end of its stdin. At EOF there (the parent closed it, or died, SIGKILL included) or on SIGTERM
-it ends its children in the reverse order of their stages: SIGTERM to each, ``--grace`` seconds of waiting, SIGKILL to
-what is left of each one's process group. Then it deletes the directory that it made for their files, and exits.
+The keeper has a session of its own, so that neither Ctrl-C in the terminal nor a signal to its parent's group reaches
+it. The parent holds the other end of the keeper's stdin. At EOF there (the parent closed it, or died, SIGKILL
+included) or on SIGTERM the keeper ends its children in the reverse order of their stages: SIGTERM to each, ``--grace``
+seconds of waiting, SIGKILL to the rest of each child's process group. Then the keeper deletes the directory that it
+made for the children's files, and exits.
 
 In, one JSON object a line: ``{"name", "command": […], "environment": {…}, "cwd", "stage"}`` starts a process, with the
 keeper's own environment and these variables, and its output in ``NAME.log`` of the directory.
@@ -34,7 +35,7 @@ STDIN, STDOUT = 0, 1
 GRACE = 8.0
 #: seconds between two looks at children that have been told to end
 _LOOK = 0.02
-#: exit code of a command that can't be run, as shells have it
+#: shells' exit code of a command that cannot be run
 _NOT_STARTED = 127
 
 
@@ -54,20 +55,20 @@ class Keeper:
         self._stopping = False
 
     def run(self) -> None:
-        """Starts what stdin asks for, until EOF or SIGTERM; then ends it all, and deletes the directory."""
+        """Start the processes that stdin asks for, until EOF or SIGTERM; then end them, and delete the directory."""
         wake, woken = socket.socketpair()
         with wake, woken, selectors.DefaultSelector() as selector:
             wake.setblocking(False)
             woken.setblocking(False)
             signal.set_wakeup_fd(wake.fileno(), warn_on_full_buffer=False)
-            # Handlers, not SIG_IGN: what is ignored stays ignored in every process that is started from here.
+            # handlers, not SIG_IGN: an ignored signal stays ignored in every process that the keeper starts
             signal.signal(signal.SIGINT, lambda *_: None)
             signal.signal(signal.SIGHUP, lambda *_: None)
             signal.signal(signal.SIGCHLD, lambda *_: None)
             signal.signal(signal.SIGTERM, self._on_term)
             selector.register(STDIN, selectors.EVENT_READ)
             selector.register(woken, selectors.EVENT_READ)
-            # Made here and not by the parent: from the first moment it belongs to who deletes it.
+            # made here, not in the parent: from the first moment it belongs to the process that deletes it
             self._directory = Path(tempfile.mkdtemp(prefix="wxcheck-"))
             try:
                 _tell(directory=str(self._directory))
@@ -116,7 +117,7 @@ class Keeper:
         _tell(started=name, pid=process.pid)
 
     def _reap(self) -> None:
-        """Tells of the children that ended, and ends what these left running of their groups."""
+        """Tell of the children that ended, and end the rest of their process groups."""
         for child in list(self._children):
             code = child.process.poll()
             if code is not None:
@@ -131,7 +132,7 @@ class Keeper:
     def _end_stage(self, stage: int) -> None:
         members = [child for child in self._children if child.stage == stage]
         for child in members:
-            # To the process alone: what it started is its own to end, and a pool's process would drop its task.
+            # to the child alone: it ends its own processes, and a pool's process would drop its task
             child.process.send_signal(signal.SIGTERM)
         deadline = time.monotonic() + self._grace
         while any(child in self._children for child in members) and time.monotonic() < deadline:
@@ -145,13 +146,13 @@ class Keeper:
 
 
 def _kill_group(group: int) -> None:
-    # macOS answers EPERM where only zombies are left
+    # macOS answers EPERM if only zombies are left
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(group, signal.SIGKILL)
 
 
 def _tell(**event: Any) -> None:
-    # With the parent gone nobody reads it; EOF on stdin says so next.
+    # The parent is gone, and nobody reads this; EOF on stdin follows.
     with contextlib.suppress(BrokenPipeError):
         os.write(STDOUT, json.dumps(event).encode() + b"\n")
 

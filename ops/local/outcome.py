@@ -1,4 +1,4 @@
-"""What became of a case: read from the results and the store, and compared with what has to come."""
+"""The outcome of a case: read from results and store, and compared with the right outcome."""
 
 from __future__ import annotations
 
@@ -26,23 +26,23 @@ class Run:
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a case so far."""
+    """The outcome of a case so far."""
 
-    #: of each check: its verdict; the name of its failure's class; None while there is neither
+    #: for each check its verdict, or the name of its failure's class; None: not ended
     verdicts: list[dict[str, Any] | str | None]
     runs: list[Run]
 
     @property
     def complete(self) -> bool:
-        """Whether each check has ended and something ran on it."""
+        """True if each check has ended and a follow-up or an errback has run."""
         return None not in self.verdicts and bool(self.runs)
 
     def words(self) -> list[str]:
-        """Each check's verdict, or failure, in a word."""
+        """Return each check's verdict, or failure, in a word."""
         return [came["suggest"] if isinstance(came, dict) else came or "none" for came in self.verdicts]
 
     def faults(self, case: Case) -> list[str]:
-        """What did not come out as ``case`` says it has to; empty where all did."""
+        """Return each difference from the right outcome of ``case``."""
         faults = []
         for expected, came in zip(case.expected, self.verdicts, strict=True):
             seen = came
@@ -63,19 +63,19 @@ class Sent:
 
     case: Case
     subject: str
-    #: of the checks
+    #: results of the checks
     task_ids: list[str]
     #: seconds since the epoch
     at: float
 
     def outcome(self, app: Celery, store: redis.Redis) -> Outcome:
-        """What came of it so far, as the result backend of ``app`` and the demo's records in ``store`` have it."""
+        """Read the outcome so far, from the result backend of ``app`` and the demo's records in ``store``."""
         runs = [Run(**json.loads(run)) for run in store.lrange(runs_key(self.subject), 0, -1)]
         return Outcome([_verdict(app, task_id) for task_id in self.task_ids], runs)
 
 
 def send(case: Case, subject: str) -> Sent:
-    """Enqueues the case, with ``subject`` as the id of its post, photo or album."""
+    """Enqueue the case, with ``subject`` as the id of its post, photo or album."""
     at = time.time()
     return Sent(case, subject, [result.id for result in case.send(subject)], at)
 

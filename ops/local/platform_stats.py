@@ -1,4 +1,4 @@
-"""What the stand-in platform counted: calls and pushes, beside what the demo's cases ask for."""
+"""The counts of the stand-in platform: calls and pushes, compared with those of the demo's cases."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from ops.local.stack import Stack
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 from wxcheck import CHECK_TEXT
 
-#: seconds for the stand-in to answer
+#: most seconds to wait for the stand-in
 _ANSWER = 5
 
 
 @dataclass(frozen=True)
 class PlatformStats:
-    """Counted since the stand-in was started."""
+    """The counts since the stand-in's start."""
 
     texts: int
     media: int
     #: deliveries, repeated ones included
     pushes: int
-    #: verdicts that are still to be delivered
+    #: verdicts not delivered yet
     waiting: int
 
     def faults(self, cases: list[Case]) -> list[str]:
-        """Where it was called more or less often than ``cases`` ask for, or pushed less often; empty where not."""
-        # what is refused before any call costs none
+        """Return each fault of the counts: more or fewer calls than ``cases`` need, or fewer pushes."""
+        # a check that is refused before its call costs none
         checks = [
             (check.task == CHECK_TEXT, case)
             for case in cases
@@ -43,13 +43,13 @@ class PlatformStats:
             faults.append(f"the platform was asked for {self.texts} texts, expected {texts}")
         if self.media != media:
             faults.append(f"the platform was asked for {self.media} pictures and clips, expected {media}")
-        if self.pushes < pushes:  # one that was not answered in time is pushed again, and that is no fault
+        if self.pushes < pushes:  # more pushes are no fault: WeChat repeats one that was not answered in time
             faults.append(f"the platform pushed {self.pushes} times, expected {pushes}")
         return faults
 
 
 def platform_stats(stack: Stack) -> PlatformStats:
-    """Asks the stand-in of ``stack``.
+    """Ask the stand-in of ``stack`` for its counts.
 
     Raises:
         requests.RequestException: it does not answer.

@@ -8,13 +8,13 @@ import socket
 
 from ops.local.errors import NoFreePort
 
-#: below the ports that Linux, macOS and Windows hand to outgoing connections, so that none of these takes one of ours
-#: between the look at it and its use
+#: below the ports that Linux, macOS and Windows hand to outgoing connections: none of these takes a port between the
+#: look at it and its use
 _LOWEST, _HIGHEST = 20_000, 32_000
 
 
 def free_port() -> int:
-    """A TCP port between 20000 and 32000 that nobody listens on at 127.0.0.1."""
+    """Return a TCP port between 20000 and 32000 that nobody listens on at 127.0.0.1."""
     for _ in range(100):
         port = random.randint(_LOWEST, _HIGHEST)  # noqa: S311 - so that two who look at the same time differ
         if is_free("127.0.0.1", port):
@@ -23,10 +23,10 @@ def free_port() -> int:
 
 
 def is_free(host: str, port: int) -> bool:
-    """Whether a server could listen at ``port`` of ``host`` now."""
+    """True if a server could listen at ``port`` of ``host`` now."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as probe:
-        # As servers do: a port whose last connections are still closing is free.
+        # Servers do the same: a port whose last connections are still closing is free.
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
             probe.bind((host, port))

@@ -24,9 +24,9 @@ ROOT = Path(__file__).resolve().parents[2]
 
 #: seconds for the keeper to start; a cold disk or a busy machine takes most of it
 _KEEPER_STARTS = 20.0
-#: seconds between two looks at whether a process is ready
+#: seconds between two looks at a process that is not ready
 _LOOK = 0.05
-#: how much of a log's end is told when its process fails
+#: lines of a log's end that are told if its process fails
 _TAIL_LINES = 15
 _TAIL_BYTES = 16_384
 
@@ -34,11 +34,11 @@ _TAIL_BYTES = 16_384
 class Processes:
     """A set of processes under a keeper, in a directory of their own. Leaving the context ends them and deletes it."""
 
-    #: holds ``NAME.log`` for each process, and whatever else they need; deleted at the end
+    #: holds ``NAME.log`` of each process, and their other files; deleted at the end
     directory: Path
 
     def __init__(self, environment: Mapping[str, str], *, grace: float = keeper.GRACE) -> None:
-        """``environment`` is what every process gets; ``grace`` is the time from SIGTERM to SIGKILL, in seconds."""
+        """``environment``: the variables of every process. ``grace``: seconds from SIGTERM to SIGKILL."""
         self._environment = dict(environment)
         self._grace = grace
         self._changed = threading.Condition()
@@ -73,7 +73,7 @@ class Processes:
     def start(
         self, name: str, command: Sequence[str], *, environment: Mapping[str, str], cwd: Path, stage: int = 1
     ) -> None:
-        """Has the keeper start ``command``; at the end, higher stages are ended before lower ones."""
+        """Have the keeper start ``command``. Higher stages end before lower ones."""
         order = {
             "name": name,
             "command": list(command),
@@ -90,7 +90,7 @@ class Processes:
             raise ProcessFailed(f"{name} could not be started: the keeper of the processes is gone") from None
 
     def wait_until(self, name: str, ready: Callable[[], bool], timeout: float) -> None:
-        """Returns as soon as ``ready()`` is true.
+        """Return as soon as ``ready()`` is true.
 
         Raises:
             ProcessFailed: a process of the set has ended meanwhile, or ``timeout`` seconds have passed.
@@ -103,7 +103,7 @@ class Processes:
             time.sleep(_LOOK)
 
     def check(self) -> None:
-        """Finds out whether every process still runs.
+        """Make sure that every process still runs.
 
         Raises:
             ProcessFailed: one has ended, though nobody told it to; or the keeper has.
@@ -117,23 +117,23 @@ class Processes:
             raise ProcessFailed("the keeper of the processes has ended, and they with it")
 
     def pids(self) -> dict[str, int]:
-        """The running processes' ids by name."""
+        """Return the running processes' ids by name."""
         with self._changed:
             return {name: pid for name, pid in self._pids.items() if name not in self._codes}
 
     def log(self, name: str) -> Path:
-        """Where the output of a process goes."""
+        """Return the path of a process' output."""
         return self.directory / f"{name}.log"
 
     def keep_logs(self) -> Path:
-        """Copies every log to a directory that outlives this one, and returns it."""
+        """Copy every log to a directory that outlives this one. Return that directory."""
         kept = Path(tempfile.mkdtemp(prefix="wxcheck-logs-"))
         for log in self.directory.glob("*.log"):
             shutil.copy(log, kept)
         return kept
 
     def close(self) -> None:
-        """Ends every process, and waits for that. Bounded: each stage has its grace.
+        """End every process, and wait for that. Bounded: each stage has its grace.
 
         Raises:
             ProcessFailed: the keeper is still there long after it should have ended.

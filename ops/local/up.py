@@ -21,14 +21,14 @@ if TYPE_CHECKING:
 
 #: WeChat's own host
 REAL = "api.weixin.qq.com"
-#: seconds between two looks at whether every process still runs
+#: seconds between two looks at the processes
 _LOOK = 0.5
 
 
 def run_up() -> int:
-    """Runs redis (unless REDIS_URL is set), a worker, the endpoint, Flower, and the sandbox unless an appId is set.
+    """Run Redis (unless REDIS_URL is set), a worker, the endpoint, Flower, and the sandbox unless an appId is set.
 
-    The exit code: 0 when it was ended by SIGINT or SIGTERM, 1 when a process failed. Nothing is left behind.
+    Returns the exit code: 0 after SIGINT or SIGTERM, 1 after the failure of a process. Nothing is left behind.
     """
     console = Console(highlight=False, markup=False, soft_wrap=True, width=None if sys.stdout.isatty() else 132)
     try:
@@ -56,7 +56,7 @@ def _run(console: Console) -> NoReturn:
 
 
 def _against(settings: Settings) -> str:
-    """The platform that the system will call, real or not, and which settings say so."""
+    """Return the sentence on the platform that the system will call, real or not, and on the settings behind it."""
     file = Path(".env").absolute()
     read = f"the environment and {file}" if file.is_file() else f"the environment; there is no {file}"
     if not settings.programs:

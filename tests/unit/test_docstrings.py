@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import ast
 import importlib
+import importlib.util
 import io
 import re
 import tokenize
@@ -104,6 +105,14 @@ def is_file(name: str, within: Path) -> bool:
     return FILES[name] == 1
 
 
+def is_command(name: str) -> bool:
+    """True if ``python -m`` can run ``name``: a module or package of this repository, or an installed one."""
+    found = split(name)
+    if found is not None:
+        return not found[1] and (found[0].name != "__init__.py" or found[0].with_name("__main__.py").is_file())
+    return importlib.util.find_spec(name) is not None
+
+
 def test_every_reference_leads_to_a_name_that_exists() -> None:
     found = [
         (str(path.relative_to(ROOT)), name)
@@ -120,6 +129,16 @@ def test_every_file_that_is_named_exists() -> None:
         for path in [*SOURCES, *SCRIPTS]
         for name in FILE.findall(prose(path))
         if name not in EXAMPLES and not is_file(name, path)
+    ]
+    assert found == []
+
+
+def test_every_module_that_is_named_as_a_command_exists() -> None:
+    found = [
+        (str(path.relative_to(ROOT)), name)
+        for path in SOURCES
+        for name in re.findall(r"python -m ([a-z_]\w*(?:\.\w+)*)", prose(path))
+        if not is_command(name)
     ]
     assert found == []
 
