@@ -17,7 +17,7 @@ import uvloop
 
 from callbacks.app import create_app
 from callbacks.bounded_log import bound_lines
-from callbacks.listening import CannotListen, listen
+from callbacks.listening import AnnouncedServer, CannotListen, listen
 from callbacks.probe import PROBE_SECONDS
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
@@ -38,20 +38,6 @@ OTHER_FILES = 200
 KEEP_ALIVE_SECONDS = 5
 #: seconds at the end for requests under way: 10 for a slow body, 3 for a publish, and a reserve
 GRACE_SECONDS = 15
-
-
-class Server(uvicorn.Server):
-    """Announces its address once it listens; with port 0 nobody knows the port before."""
-
-    def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
-        super().__init__(config)
-        self._log_format = log_format
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}"
-        announce(self._log_format, log, "endpoint_starts", f"callbacks: listening on {url}", url=url)
 
 
 @click.command()
@@ -107,7 +93,11 @@ def main(log_level: str) -> None:
         timeout_graceful_shutdown=GRACE_SECONDS,
     )
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        runner.run(Server(config, settings.log_format).serve([listening]))
+        runner.run(AnnouncedServer(config, partial(_announce, settings.log_format)).serve([listening]))
+
+
+def _announce(log_format: LogFormat, url: str) -> None:
+    announce(log_format, log, "endpoint_starts", f"callbacks: listening on {url}", url=url)
 
 
 def allowed_connections() -> int:

@@ -1,8 +1,11 @@
-"""A socket to serve on."""
+"""A socket to serve on, and a server that tells its URL once it listens."""
 
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
+
+import uvicorn
 
 
 class CannotListen(Exception):
@@ -21,3 +24,16 @@ def listen(host: str, port: int) -> socket.socket:
     except OSError as error:
         why = (error.strerror or type(error).__name__).partition(" (")[0]
         raise CannotListen(f"cannot listen on {host}, port {port}: {why}") from None
+
+
+class AnnouncedServer(uvicorn.Server):
+    """A server that calls ``announce`` with its URL once it listens; with port 0 nobody knows the port before."""
+
+    def __init__(self, config: uvicorn.Config, announce: Callable[[str], None]) -> None:
+        super().__init__(config)
+        self._announce = announce
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        host, port = self.servers[0].sockets[0].getsockname()[:2]
+        self._announce(f"http://{f'[{host}]' if ':' in host else host}:{port}")

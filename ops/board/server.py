@@ -7,6 +7,7 @@ import logging
 import signal
 import socket
 import sys
+from functools import partial
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -14,7 +15,7 @@ import click
 import uvicorn
 
 from callbacks.bounded_log import bound_lines
-from callbacks.listening import CannotListen, listen
+from callbacks.listening import AnnouncedServer, CannotListen, listen
 from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
@@ -36,20 +37,6 @@ BACKLOG = 100
 KEEP_ALIVE_SECONDS = 15
 #: seconds that requests under way get at the end
 GRACE_SECONDS = 5
-
-
-class _Server(uvicorn.Server):
-    """A server that announces its URL once it listens; with port 0 nobody knows the port before."""
-
-    def __init__(self, config: uvicorn.Config, log_format: LogFormat) -> None:
-        super().__init__(config)
-        self._log_format = log_format
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        host, port = self.servers[0].sockets[0].getsockname()[:2]
-        url = f"http://{f'[{host}]' if ':' in host else host}:{port}/"
-        announce(self._log_format, log, "board_starts", f"board: {url}", url=url)
 
 
 def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> None:
@@ -79,10 +66,14 @@ def serve(settings: Settings, read: Read, reporter: Reporter | None = None) -> N
     if reporter is not None:
         reporter.start()
     try:
-        asyncio.run(_Server(config, settings.log_format).serve([listening]))
+        asyncio.run(AnnouncedServer(config, partial(_announce, settings.log_format)).serve([listening]))
     finally:
         if reporter is not None:
             reporter.stop()
+
+
+def _announce(log_format: LogFormat, url: str) -> None:
+    announce(log_format, log, "board_starts", f"board: {url}/", url=f"{url}/")
 
 
 def _listen(host: str, port: int) -> socket.socket:
