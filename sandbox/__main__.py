@@ -60,9 +60,9 @@ def main(
         raise click.UsageError(str(error)) from None
 
     use_lines(settings.log_format, f"sandbox@{socket.gethostname()}", logging.getLevelNamesMapping()[log_level.upper()])
-    logging.getLogger("urllib3").setLevel("WARNING")  # at DEBUG it writes URLs with their signatures
+    logging.getLogger("urllib3").setLevel("WARNING")  # its records at DEBUG have URLs with their signatures
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, _stop)  # uvicorn hands them on when it has shut down
+        signal.signal(number, _stop)  # uvicorn raises both again after its shutdown
     listener = _listen(host, default_port(settings) if port is None else port)
     url = _url(listener)
     announce(settings.log_format, log, "sandbox_starts", f"sandbox listening on {url}", url=url)
@@ -86,7 +86,7 @@ def main(
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine reaches ``host``."""
+    """True if only this machine reaches ``host``."""
     try:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
@@ -94,7 +94,7 @@ def is_loopback(host: str) -> bool:
 
 
 def default_port(settings: Settings) -> int:
-    """The port where the workers of these settings look for the platform, if that is on this machine."""
+    """Return the port of the platform in the workers' settings, if that platform is on this machine; else None."""
     parts = urlsplit(settings.api_base)
     if parts.scheme != "http" or not is_loopback(parts.hostname or ""):
         return DEFAULT_PORT
@@ -110,7 +110,7 @@ def push_url_of(base: str, appid: str, default_appid: str | None) -> str:
 
 def _listen(host: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    # asyncio sets TCP_NODELAY only where the protocol is named; without it each answer waits 40 ms for an ACK
+    # asyncio sets TCP_NODELAY only for a named protocol; without TCP_NODELAY each answer waits 40 ms for an ACK
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     try:

@@ -35,7 +35,7 @@ async def quota(request: Request) -> Response:
 
 
 def caller_of(state: State, request: Request, path: str, open_interface: bool = False) -> str:
-    """The appId that calls ``path`` with the token in the query; counts the call against its quota.
+    """Return the appId that calls ``path`` with the token in the query. The call counts against its quota.
 
     A call with a token that is known but dead counts too. ``open_interface``: no token is needed.
 

@@ -1,4 +1,4 @@
-"""What the sandbox answers over HTTP: error codes with their messages, verdicts of texts, receipts of media. Pure.
+"""The sandbox's answers over HTTP: error codes with their messages, verdicts of texts, receipts of media. Pure.
 
 Sources: the documentation of ``msg_sec_check`` and ``media_check_async``, the list of global error codes, and answers
 seen in public clients.
@@ -49,7 +49,7 @@ ERRMSGS = {
     87020: "media is checked too often",
 }
 
-#: what a media answer or a push may say; text labels are more
+#: labels of a verdict on media; texts have more
 RISKY_LABEL = 20002
 PASS_LABEL = 100
 
@@ -77,7 +77,7 @@ def refusal(errcode: int, ip: str = "") -> dict[str, Any]:
 
 
 def verdict_of(scenario: Scenario) -> tuple[str, int]:
-    """``suggest`` and ``label`` that ``scenario`` asks for; ``pass`` and 100 where it asks for none."""
+    """Return ``suggest`` and ``label`` of ``scenario``; ``pass`` and 100 if it names none."""
     label = scenario.label
     suggest = scenario.suggest
     if suggest is None:

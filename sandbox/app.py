@@ -19,7 +19,7 @@ _ANY = ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 
 
 def make_app(state: State) -> Starlette:
-    """The application of ``state``; its pushes stop when the application does."""
+    """Return the application of ``state``. Its pushes stop with the application."""
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:

@@ -22,7 +22,7 @@ from sandbox.state import State
 from sandbox.transport import NoAnswer, read_request
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
-#: as the platform answers: UTF-8 that does not say so
+#: the platform's own type: UTF-8 without a charset
 _HEADERS = {"content-type": "text/plain"}
 _HTML = {"content-type": "text/html"}
 
@@ -44,7 +44,7 @@ async def _answered(request: Request, path: str, read: Callable[[bytes], Check])
         return await _judged(request, state, path, read)
     except Refused as refused:
         return _json(state, path, refusal(refused.errcode), state.options.camel_case)
-    except asyncio.CancelledError:  # uvicorn does so when it stops and has waited long enough
+    except asyncio.CancelledError:  # uvicorn cancels requests when it stops and has waited long enough
         return _json(state, path, refusal(-1), state.options.camel_case)
     except ScenarioError as error:
         state.stats.answers[path]["http 400"] += 1
@@ -87,7 +87,7 @@ async def _judged(request: Request, state: State, path: str, read: Callable[[byt
         await state.pushes.early(delivery)
     await _pause(late)
     if not lost:
-        # the delay begins when the answer is sent; with none at all, either of them may be first
+        # the delay begins with the answer; without a delay, push and answer come in any order
         for _ in range(repeats if early else repeats + 1):
             state.pushes.later(delivery, _delay(options) if scenario.delay is None else scenario.delay)
     if fault is not None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from config.settings import PREFIX, MiniProgram, Settings
 
 #: A Mini Program that exists nowhere, as environment variables. Sandbox, workers and endpoint started with these fit
-#: together; the sandbox takes them by itself where no Mini Program is configured. No secrets: they open nothing.
+#: together; the sandbox takes them by itself if no Mini Program is configured. No secrets: they open nothing.
 DEMO_ENVIRONMENT: dict[str, str] = {
     "WXCHECK_APPID": "wx5a4dbeefdeadc0de",
     "WXCHECK_SECRET": "00000000demo0000secret0000000000",
@@ -15,7 +15,7 @@ DEMO_ENVIRONMENT: dict[str, str] = {
 
 
 def programs_of(settings: Settings) -> tuple[dict[str, MiniProgram], str | None, bool]:
-    """The Mini Programs by appId, the default one's appId, and whether they are the demonstration's.
+    """Return the Mini Programs by appId, the default appId, and True if they are the demonstration's.
 
     The demonstration's Mini Program takes its quotas from ``settings``.
     """

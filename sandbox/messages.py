@@ -1,4 +1,4 @@
-"""The pushes that WeChat sends: what they say, as JSON or XML, plain or in an envelope, signed. Pure.
+"""The pushes that WeChat sends: JSON or XML, plain or in an envelope, signed. Pure.
 
 The shapes are those of the event ``wxa_media_check``, versions 1 and 2, and of "Message push".
 """
@@ -28,7 +28,7 @@ _ERRORS = {-1008: "下载错误，请检查媒体链接是否有效", 43104: "ap
 
 
 def verdict(appid: str, trace_id: str, version: int, scenario: Scenario, strings: bool) -> dict[str, Any]:
-    """What the push of a verdict, or of a failure, says; ``strings`` makes every number a string."""
+    """Return the fields of the push of a verdict, or of a failure. ``strings`` makes every number a string."""
     message: dict[str, Any] = {
         "ToUserName": f"gh_{hashlib.sha256(appid.encode()).hexdigest()[:12]}",
         "FromUserName": SENDER,
@@ -46,7 +46,7 @@ def _v1(appid: str, trace_id: str, scenario: Scenario) -> dict[str, Any]:
     suggest, _ = verdict_of(scenario)
     tail: dict[str, Any] = {"extra_info_json": "", "appid": appid, "trace_id": trace_id}
     if scenario.error is not None:
-        # an unsigned 32-bit number, as the platform sends it
+        # an unsigned 32-bit number, in the platform's form
         return {"isrisky": 0, **tail, "status_code": scenario.error & 0xFFFFFFFF, "detail": []}
     head = {} if scenario.no_result else {"isrisky": int(suggest == "risky")}
     return {**head, **tail, "status_code": 0}
@@ -58,7 +58,7 @@ def _v2(scenario: Scenario) -> dict[str, Any]:
         return {"version": 2, "detail": [], "errcode": scenario.error, "errmsg": message}
     suggest, label = verdict_of(scenario)
     told = {"strategy": "content_model", "errcode": 0, "suggest": suggest, "label": label, "prob": 90}
-    # the entries after the first failed by themselves and contradict it: whoever reads any of them reads wrongly
+    # the entries after the first failed by themselves and contradict it: a program that reads any of them reads wrongly
     other = ("risky", 21000) if suggest == "pass" else ("pass", 100)
     failed = {"strategy": "content_model", "errcode": -1, "suggest": other[0], "label": other[1], "prob": 0}
     detail = [dict(failed) if i else told for i in range(scenario.details)]
@@ -79,8 +79,8 @@ def _stringed(value: Any) -> Any:
 def sealed(
     message: dict[str, Any], program: MiniProgram, mode: Mode, form: Format, at: float | None = None
 ) -> tuple[str, bytes, str]:
-    """Query string, body and Content-Type of one delivery: current ``timestamp`` (or ``at``, in seconds since the
-    epoch), random ``nonce``, signed.
+    """Return query string, body and Content-Type of one delivery: current ``timestamp`` (or ``at``, in seconds since
+    the epoch), random ``nonce``, signed.
 
     ``program`` has a ``push_token``, and a ``push_aes_key`` unless ``mode`` is plain.
     """
@@ -100,12 +100,12 @@ def sealed(
 
 
 def url_check(program: MiniProgram, echo: str, at: float | None = None) -> str:
-    """Query string of the platform's check of the push URL, which is to be answered with ``echo``."""
+    """Return the query string of the platform's check of the push URL. The right answer is ``echo``."""
     return urlencode(_signed(program, at)[1] | {"echostr": echo})
 
 
 def _signed(program: MiniProgram, at: float | None) -> tuple[str, dict[str, str]]:
-    """The token, and the query that it signs."""
+    """Return the token, and the query that it signs."""
     if program.push_token is None:
         raise ValueError(f"{program.appid} has no push_token to sign with")
     token = program.push_token.get_secret_value()
@@ -114,7 +114,7 @@ def _signed(program: MiniProgram, at: float | None) -> tuple[str, dict[str, str]
 
 
 def encode(message: dict[str, Any], form: Format) -> bytes:
-    """The message as raw UTF-8, JSON or XML."""
+    """Return the message as raw UTF-8, JSON or XML."""
     if form == "json":
         return json.dumps(message, ensure_ascii=False, separators=(",", ":")).encode()
     return _element("xml", message).encode()

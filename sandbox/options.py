@@ -1,7 +1,7 @@
-"""What can be changed about the sandbox while it runs, with its defaults.
+"""The options of a running sandbox, with their defaults.
 
 Given at start (``--option fault_busy=0.1``) or later (``PATCH /sandbox/options`` with ``{"fault_busy": 0.1}``).
-A share is the part of all calls or pushes, 0 to 1, that it befalls, drawn at random.
+A share is the part of all calls or pushes, 0 to 1, that an option befalls, drawn at random.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class Options(BaseModel):
     push_early: Share = Field(0, description="share pushed, and that answered, before the check itself is answered")
 
     def changed(self, changes: dict[str, Any]) -> Options:
-        """The options with ``changes``.
+        """Return the options with ``changes``.
 
         Raises:
             OptionError: unknown name or bad value; none of the changes is made.
@@ -105,7 +105,7 @@ class Options(BaseModel):
 
 
 def parse_option(argument: str) -> tuple[str, Any]:
-    """``name=value`` of the command line: the value is JSON where it reads as that, else a string.
+    """Read ``name=value`` of the command line. The value is JSON if it reads as JSON, else a string.
 
     Raises:
         OptionError: there is no ``=`` in it.

@@ -1,7 +1,7 @@
-"""How the platform reads the body of a call, and what it makes of a text. Pure.
+"""The platform's reading of the body of a call, and its judgement of a text. Pure.
 
 The body has to be raw UTF-8. WeChat does not unescape ``\\uXXXX``: Chinese that arrives so is answered *pass* without
-having been read, and it is here too.
+having been read, here too.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Check:
 
     kind: str
     version: int
-    #: what ``*n`` counts by
+    #: key by which ``*n`` counts
     key: str
     scenario: Scenario
 
@@ -117,7 +117,7 @@ def read_media(raw: bytes) -> Check:
         raise Refused(40004)
     scenario = of_url(url)
     if not url.lower().startswith(("http://", "https://")):
-        # the call itself is taken: whether a file can be had is found out later
+        # the call itself is taken: the platform tries the file later
         scenario = Scenario(error=-1008)
     return Check(kind, _version(body), url, scenario)
 

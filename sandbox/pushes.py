@@ -20,16 +20,16 @@ from sandbox.options import Options
 
 log = Log(__name__)
 
-#: checks that can be listed and pushed again; the oldest is forgotten
+#: most checks that can be listed and pushed again; the oldest is forgotten
 KEPT_CHECKS = 10_000
-#: verdicts on their way at once; media checks beyond them are answered -1, so that memory stays bounded
+#: most verdicts on their way; further media checks are answered -1, so that memory stays bounded
 MAX_WAITING = 50_000
 THREADS = 16
 
 
 @dataclass(slots=True)
 class Delivery:
-    """A media check that was taken, and what became of its push. The media URL is not kept."""
+    """A media check that was taken, with the fate of its push. The media URL is not kept."""
 
     trace_id: str
     appid: str
@@ -51,10 +51,10 @@ class Pushes:
     """Delivers from threads, with one ``requests`` session each; everything else runs on the event loop.
 
     Args:
-        programs: whose push settings sign and encrypt; one without a ``push_token`` has no push URL and gets none
-        urls: where each appId's pushes go
-        options: the options as they are now
-        pushed: called with the HTTP status of each delivery, None where there was no answer
+        programs: their push settings sign and encrypt; a Mini Program without a ``push_token`` gets no push
+        urls: push URL of each appId
+        options: returns the present options
+        pushed: called with the HTTP status of each delivery; None: no answer
     """
 
     def __init__(
@@ -87,24 +87,24 @@ class Pushes:
             self._kept.popitem(last=False)
 
     def recent(self, limit: int) -> list[Delivery]:
-        """The last media checks, the newest first."""
+        """Return the last media checks, the newest first."""
         return list(itertools.islice(reversed(self._kept.values()), limit))
 
     def find(self, trace_id: str) -> Delivery | None:
         return self._kept.get(trace_id)
 
     def later(self, delivery: Delivery, seconds: float) -> None:
-        """Delivers after ``seconds``, with the attempts that the options allow."""
+        """Deliver after ``seconds``, with the attempts that the options allow."""
         self._start(self._attempts(delivery, seconds, self._options().push_attempts))
 
     async def early(self, delivery: Delivery) -> None:
-        """Delivers now, and returns when that was answered; a failed one is tried again later, like any other."""
+        """Deliver now, and return after the answer. A failed delivery is tried again later, like any other."""
         options = self._options()
         if await self.send(delivery) != 200 and options.push_attempts > 1:
             self._start(self._attempts(delivery, options.push_retry_seconds, options.push_attempts - 1))
 
     async def send(self, delivery: Delivery) -> int | None:
-        """Delivers once; returns the HTTP status, None where there was no answer."""
+        """Deliver once. Return the HTTP status; None: no answer."""
         program = self._programs[delivery.appid]
         if program.push_token is None:
             log.warning("no_push_url", "it has no push_token, and gets no pushes", appid=delivery.appid)
@@ -117,7 +117,7 @@ class Pushes:
         return status
 
     def forget(self) -> None:
-        """Drops every verdict, also those on their way."""
+        """Drop every verdict, even those on their way."""
         for task in self._tasks:
             task.cancel()
         self._tasks.clear()
@@ -171,7 +171,7 @@ class Pushes:
 
 
 def mode_of(program: MiniProgram, options: Options) -> Mode:
-    """The mode that ``program`` is pushed to in: ``auto`` is secure where it has a key."""
+    """Return the mode of pushes to ``program``: ``auto`` is secure if the Mini Program has a key."""
     if options.push_mode != "auto":
         return options.push_mode
     return "plain" if program.push_aes_key is None else "secure"

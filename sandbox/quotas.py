@@ -11,7 +11,7 @@ from sandbox.answers import Refused
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What one appId may call one API; ``minute_errcode`` is 44991 for the checks, 45011 for the others."""
+    """The quota of one appId for one API. ``minute_errcode``: 44991 for the checks, 45011 for the others."""
 
     per_minute: int
     per_day: int
@@ -37,7 +37,7 @@ class Quotas:
         self._calls: dict[tuple[str, str], _Calls] = {}
 
     def spend(self, appid: str, path: str, limits: Limits) -> None:
-        """Counts one call, also where it is refused.
+        """Count one call, even a refused one.
 
         Raises:
             Refused: 45009 the day's quota is used up, 44991 or 45011 the minute's, 44990 too many within a second.

@@ -70,9 +70,9 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
-    """What the directives ask for; the default is what happens without any."""
+    """The demands of the directives. The defaults are those without any directive."""
 
-    #: the magic value as it was written: the word that a keyword verdict names
+    #: the magic value as written: the word that a keyword verdict names
     written: str = ""
     suggest: Suggest | None = None
     label: int | None = None
@@ -87,17 +87,17 @@ class Scenario:
     details: int = 1
     early: bool = False
     delay: float | None = None
-    #: how often it is pushed; None: once, or as the options say
+    #: number of pushes; None: once, or by the options
     repeat: int | None = None
     lost: bool = False
 
     @property
     def counted(self) -> bool:
-        """Whether it matters how often this content was checked before."""
+        """True if the number of earlier checks of this content matters."""
         return self.slow_times is not None or any(fault.times is not None for fault in self.faults)
 
     def fault_at(self, call: int) -> Fault | None:
-        """What goes wrong with the ``call``-th check of this content, counted from 0."""
+        """Return the fault of the ``call``-th check of this content, counted from 0; None: no fault."""
         for fault in self.faults:
             if fault.times is None or call < fault.times:
                 return fault
@@ -105,7 +105,7 @@ class Scenario:
         return None
 
     def slow_at(self, call: int) -> float:
-        """Seconds that the ``call``-th check of this content, counted from 0, is answered late."""
+        """Return the seconds by which the ``call``-th check of this content, counted from 0, is answered late."""
         return self.slow if self.slow_times is None or call < self.slow_times else 0
 
 
@@ -113,7 +113,7 @@ NOTHING = Scenario()
 
 
 def of_text(text: str) -> Scenario:
-    """The scenario that a text's content names.
+    """Return the scenario that a text's content names.
 
     Raises:
         ScenarioError: unknown directive or bad value.
@@ -122,7 +122,7 @@ def of_text(text: str) -> Scenario:
 
 
 def of_url(url: str) -> Scenario:
-    """The scenario that path, query or fragment of a media URL name, percent-encoded or not.
+    """Return the scenario that path, query or fragment of a media URL name, percent-encoded or not.
 
     Raises:
         ScenarioError: unknown directive or bad value.
@@ -131,7 +131,7 @@ def of_url(url: str) -> Scenario:
         return NOTHING
     try:
         parts = urlsplit(url)
-        # apart, for a separator that was encoded must not join what stands in two of them
+        # apart: an encoded separator must not join the words of two parts
         pieces = [parts.path, *parts.query.split("&"), parts.fragment]
     except ValueError:
         pieces = [url]

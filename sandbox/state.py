@@ -1,4 +1,4 @@
-"""All that a running sandbox remembers."""
+"""The state of a running sandbox."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from sandbox.tokens import Tokens
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 from wechat.token_calls import CLASSIC_TOKEN_PATH
 
-#: contents and URLs whose calls ``*n`` counts; the one longest unused is forgotten
+#: most contents and URLs whose calls ``*n`` counts; the one longest unused is forgotten
 COUNTED_CONTENTS = 10_000
 
 
@@ -25,9 +25,9 @@ class State:
 
     Args:
         programs: by appId; not empty
-        default_appid: whose calls those without an access token are
-        urls: where each appId's pushes go
-        options: as given at start; :meth:`reset` returns to them
+        default_appid: the Mini Program of calls without an access token
+        urls: push URL of each appId
+        options: those of the start; :meth:`reset` returns to them
     """
 
     def __init__(
@@ -49,7 +49,7 @@ class State:
         self._forget()
 
     def change(self, changes: dict[str, Any]) -> None:
-        """Changes options.
+        """Change options.
 
         Raises:
             OptionError: unknown name, bad value, or a push mode that needs a key which is not there.
@@ -59,13 +59,13 @@ class State:
         self.options = options
 
     def reset(self) -> None:
-        """As after the start: no tokens, calls, checks or pushes, and the first options."""
+        """Return to the state after the start: no tokens, calls, checks or pushes, and the first options."""
         self.options = self._first_options
         self.pushes.forget()
         self._forget()
 
     def turn(self, appid: str, kind: str, content: str) -> int:
-        """How often this content was counted before, and counts it."""
+        """Count this content. Return the number of times that it was counted before."""
         key = (appid, kind, hash(content))
         turn = self._turns.pop(key, 0)
         self._turns[key] = turn + 1
@@ -74,7 +74,7 @@ class State:
         return turn
 
     def limits(self, appid: str, path: str) -> Limits:
-        """What ``appid`` may call ``path``."""
+        """Return the quota of ``appid`` for ``path``."""
         program, options = self.programs[appid], self.options
         if path == TEXT_PATH:
             return Limits(

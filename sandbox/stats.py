@@ -1,4 +1,4 @@
-"""What the sandbox counts."""
+"""The counts of the sandbox."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import Any
 
 
 class Stats:
-    """Calls and answers by path, deliveries by what they were answered. Few keys, so that they stay small."""
+    """Calls and answers by path, deliveries by their answers. The keys are few, so the counts stay small."""
 
     def __init__(self) -> None:
         self.calls: Counter[str] = Counter()
-        #: by path, then by errcode; what is no JSON counts by name: ``http 502``, ``reset``, ``html``, ``garbage``
+        #: by path, then by errcode; answers without JSON count by name: ``http 502``, ``reset``, ``html``, ``garbage``
         self.answers: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.pushes_sent = 0
-        #: by HTTP status; ``none`` where the receiver did not answer
+        #: by HTTP status; ``none``: the receiver did not answer
         self.push_answers: Counter[str] = Counter()
 
     def pushed(self, status: int | None) -> None:
@@ -22,7 +22,7 @@ class Stats:
         self.push_answers["none" if status is None else str(status)] += 1
 
     def report(self, waiting: int) -> dict[str, Any]:
-        """As ``GET /sandbox/stats`` answers; ``waiting`` = verdicts on their way."""
+        """Return the answer to ``GET /sandbox/stats``. ``waiting``: verdicts on their way."""
         return {
             "calls": dict(self.calls),
             "answers": {path: dict(codes) for path, codes in self.answers.items()},

@@ -13,7 +13,7 @@ from sandbox.answers import Refused
 
 Kind = Literal["stable", "classic"]
 
-#: more than live at once under any option; the oldest is forgotten, and answers 40001 like any unknown one
+#: more tokens than live at once under any option; the oldest is forgotten, and answers 40001 like any unknown token
 KNOWN_TOKENS = 4_096
 FORCED_PER_DAY = 20
 FORCED_APART = 30
@@ -26,7 +26,7 @@ class Token:
     appid: str
     #: seconds since the epoch
     expires_at: float
-    #: a newer one has taken its place: past its time it is "not latest" (40001), not "expired" (42001)
+    #: a newer token has taken its place: past its time it is "not latest" (40001), not "expired" (42001)
     replaced: bool = False
     dead: bool = False
 
@@ -41,7 +41,7 @@ class Tokens:
         self._forced: dict[str, deque[float]] = {}
 
     def stable(self, appid: str, force: bool, lifetime: int, overlap: float) -> tuple[str, int]:
-        """The token of ``stable_token`` and its whole seconds left.
+        """Return the token of ``stable_token`` and its whole seconds left.
 
         Raises:
             Refused: 45011, 45009 - forced again within 30 seconds, or for the 21st time today.
@@ -64,7 +64,7 @@ class Tokens:
         return self._issue(appid, "stable", lifetime, now)
 
     def classic(self, appid: str, lifetime: int, overlap: float) -> tuple[str, int]:
-        """A new token of ``/cgi-bin/token``; the one before works for ``overlap`` seconds more."""
+        """Return a new token of ``/cgi-bin/token``. The token before works for ``overlap`` seconds more."""
         now = self._clock()
         current = self._current.get((appid, "classic"))
         if current is not None:
@@ -73,7 +73,7 @@ class Tokens:
         return self._issue(appid, "classic", lifetime, now)
 
     def owner(self, value: str) -> tuple[str | None, int]:
-        """The appId that a token belongs to, where it is known, and the errcode: 0, 40001 or 42001."""
+        """Return the appId of a token, if known, and the errcode: 0, 40001 or 42001."""
         token = self._known.get(value)
         if token is None:
             return None, 40001
@@ -84,7 +84,7 @@ class Tokens:
         return token.appid, 0
 
     def invalidate(self) -> int:
-        """Kills every live token at once; returns how many there were."""
+        """Kill every live token at once. Return their number."""
         now = self._clock()
         live = [token for token in self._known.values() if not token.dead and token.expires_at > now]
         for token in live:

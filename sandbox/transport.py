@@ -1,4 +1,4 @@
-"""What lies below the answers: bodies of bounded size, and connections that are closed without one."""
+"""The transport below the answers: bodies of bounded size, and connections that are closed without an answer."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-#: bytes; well beyond the 500 KB that a v1 text may have
+#: most bytes of a body; well beyond the 500 KB of a v1 text
 MAX_BODY = 4 * 1024 * 1024
 
 #: open connections by the address of their other end, so that one can be closed without an answer
@@ -19,7 +19,7 @@ _connections: dict[Any, asyncio.Transport] = {}
 
 
 class Protocol(H11Protocol):
-    """uvicorn's HTTP, which knows no way to close a connection without an answer."""
+    """uvicorn's HTTP, with a way to close a connection without an answer."""
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
@@ -32,21 +32,21 @@ class Protocol(H11Protocol):
 
 
 class NoAnswer(Response):
-    """Closes the connection, nothing sent."""
+    """A response that closes the connection without an answer."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
         transport = _connections.get(tuple(scope["client"]))
-        if transport is None:  # under another server than this one, a test client for instance
+        if transport is None:  # another server than this one: a test client, for instance
             raise ConnectionResetError("the sandbox closed this connection on purpose")
         transport.abort()
-        await receive()  # until uvicorn has noticed, or it would answer 500 into the void
+        await receive()  # wait until uvicorn notices: it would answer 500 into the void
 
 
 async def read_request(request: Request) -> bytes:
-    """The body of a request.
+    """Return the body of a request.
 
     Raises:
-        HTTPException: 413 where it is over 4 MiB, 400 where the caller went away half way.
+        HTTPException: 413 if the body is over 4 MiB, 400 if the caller went away half way.
     """
     chunks, size = [], 0
     try:

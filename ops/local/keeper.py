@@ -1,4 +1,4 @@
-"""``python -m ops.local.keeper`` starts processes for a parent process, and ends them however the parent ends.
+"""``python -m ops.local.keeper``: starts processes for another one, and ends them when that one ends, however it ends.
 
 The keeper has a session of its own, so that neither Ctrl-C in the terminal nor a signal to its parent's group reaches
 it. The parent holds the other end of the keeper's stdin. At EOF there (the parent closed it, or died, SIGKILL
