@@ -6,6 +6,7 @@ import math
 from collections.abc import Iterable
 from typing import Any
 
+from wechat import verdicts
 from wxcheck import (
     CheckCancelled,
     CheckRefused,
@@ -27,8 +28,8 @@ STATES = ("open", "slowed", "closed", "stopped", "paused", "spent")
 RESULTS = ("sent", "given_back", "refused", "retried")
 KINDS = ("text", "image", "audio")
 SUGGESTS = ("pass", "review", "risky")
-#: labels of verdicts; :class:`wxcheck.Verdict` tells their meaning
-LABELS = ("100", "10001", "20001", "20002", "20003", "20006", "20008", "20012", "20013", "21000")
+#: labels of verdicts
+LABELS = tuple(str(label) for label in verdicts.LABELS)
 FAILURES = tuple(
     failure.__name__
     for failure in (

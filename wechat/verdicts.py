@@ -13,6 +13,8 @@ from wxcheck import Kind, MediaUnavailable, Suggest, Verdict
 NORMAL = 100
 #: label of risky content without a named reason; version 1 never names one
 OTHER = 21000
+#: labels that the platform documents; :class:`wxcheck.Verdict` tells their meaning
+LABELS = (NORMAL, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, OTHER)
 
 #: errcode of a failure without a code of its own
 UNKNOWN = -1

@@ -34,6 +34,7 @@ from config.names import UNREADABLE
 from store import keys
 from store.scripts import script
 from wechat.errcodes import is_known
+from wechat.verdicts import LABELS
 from wxcheck import CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable
 
 if TYPE_CHECKING:
@@ -50,8 +51,6 @@ KEEP_MINUTE, KEEP_HOUR = 2 * 3600, 26 * 3600
 NEWEST = 100
 #: upper bounds of the push delays, in seconds
 DELAYS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
-#: labels of a verdict that the platform documents
-LABELS = frozenset((100, 10001, 20001, 20002, 20003, 20006, 20008, 20012, 20013, 21000))
 
 Call = Literal["sent", "given_back", "refused", "retried"]
 OTHER = "other"
