@@ -37,7 +37,7 @@ _CHINESE: dict[Outcome, tuple[str, str]] = {
     Outcome.UNKNOWN_APPID: ("未知的 appId", "推送 URL 末尾必须是 APPID 或 APPS 中的某个 appId"),
     Outcome.TOO_LARGE: ("正文过大", "微信的推送只有几 KB；这来自陌生人"),
     Outcome.BROKER_UNAVAILABLE: (
-        "消息代理不可用",
+        "broker 不可用",
         "请检查 BROKER_URL（或 REDIS_URL）的代理是否运行、内存是否充足、是否可写",
     ),
 }

@@ -22,18 +22,18 @@ _CLOSED: dict[str, Said] = {
     "second": {"en": "WeChat said: too many calls within a second (44990)", "zh": "微信返回：一秒内调用过多（44990）"},
     "minute": {
         "en": "WeChat said that this minute's quota is used up (44991)",
-        "zh": "微信返回：本分钟的额度已用完（44991）",
+        "zh": "微信返回：本分钟的配额已用完（44991）",
     },
-    "day": {"en": "WeChat said that the day's quota is used up (45009)", "zh": "微信返回：当日额度已用完（45009）"},
+    "day": {"en": "WeChat said that the day's quota is used up (45009)", "zh": "微信返回：当日配额已用完（45009）"},
 }
-_SPENT: Said = {"en": "the day's quota is used up", "zh": "当日额度已用完"}
+_SPENT: Said = {"en": "the day's quota is used up", "zh": "当日配额已用完"}
 _PAUSED: Said = {
     "en": "Redis was restarted, or does not know what was sent lately",
     "zh": "Redis 重启过，或不知道最近发出了多少",
 }
 _SLOWED: Said = {
     "en": "less is sent for a while: something else spends the same quota",
-    "zh": "暂时放慢：有别的程序在使用同一额度",
+    "zh": "暂时放慢：有别的程序在使用同一配额",
 }
 
 

@@ -46,7 +46,7 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
             },
             {
                 "en": "The workers' logs say why: not_brought_on. Does the broker take messages?",
-                "zh": "原因见 worker 日志：not_brought_on。消息代理是否接收消息？",
+                "zh": "原因见 worker 日志：not_brought_on。broker 是否接收消息？",
             },
         )
     if (found := stuck["due"])["count"]:
@@ -73,7 +73,7 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
             {
                 "en": "The workers' logs say why: end_not_stored. Do result backend and broker take writes, and are "
                 "the queues of follow-ups lists?",
-                "zh": "原因见 worker 日志：end_not_stored。结果后端和消息代理是否可写？后续任务的队列是否为列表？",
+                "zh": "原因见 worker 日志：end_not_stored。结果后端和 broker 是否可写？后续任务的队列是否为列表？",
             },
         )
     for name, seconds in stuck["queues"].items():
@@ -83,11 +83,11 @@ def stuck_troubles(numbers: dict[str, Any]) -> Iterator[dict[str, Any]]:
             {
                 "en": f"{name} does not move: it has messages, workers and a quota, and nothing has come out of it for "
                 f"{waited['en']}.",
-                "zh": f"{name} 没有进展：有消息、有 worker、有额度，但已 {waited['zh']} 没有处理任何消息。",
+                "zh": f"{name} 没有进展：有消息、有 worker、有配额，但已 {waited['zh']} 没有处理任何消息。",
             },
             {
                 "en": "See the workers' logs, and start them again; wxcheck doctor compares which broker each has.",
-                "zh": "请查看 worker 日志并重启；wxcheck doctor 会比较各进程所用的消息代理。",
+                "zh": "请查看 worker 日志并重启；wxcheck doctor 会比较各进程所用的 broker。",
             },
         )
 

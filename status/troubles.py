@@ -92,7 +92,7 @@ def _broker(evidence: Evidence) -> Iterator[Trouble]:
             "bad",
             {
                 "en": f"The broker refuses: {evidence.broker_fault}.",
-                "zh": f"消息代理拒绝：{evidence.broker_fault}。",
+                "zh": f"broker 拒绝：{evidence.broker_fault}。",
             },
             {
                 "en": f"{mend[:1].upper()}{mend[1:]}.",
@@ -105,7 +105,7 @@ def _broker(evidence: Evidence) -> Iterator[Trouble]:
             "bad",
             {
                 "en": f"The broker does not answer: {evidence.broker_fault}.",
-                "zh": f"消息代理没有应答：{evidence.broker_fault}。",
+                "zh": f"broker 没有应答：{evidence.broker_fault}。",
             },
             {
                 "en": "Start it, or set WXCHECK_BROKER_URL to the one that runs; nothing is taken from its queues.",
@@ -179,13 +179,13 @@ def _platform(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
                     "en": "wxcheck doctor says which step fails: name, connection, TLS or answer. Checks are tried "
                     "again; those that fail for it are kept for wxcheck replay.",
                     "zh": "wxcheck doctor 会指出失败的步骤：域名、连接、TLS 或应答。检测会自动重试；"
-                    "因此失败的会保留，可用 wxcheck replay 重发。",
+                    "因此失败的会保留，可用 wxcheck replay 重放。",
                 },
             )
 
 
 _SERVERS: dict[str, Said] = {
-    "broker": {"en": "brokers", "zh": "消息代理"},
+    "broker": {"en": "brokers", "zh": " broker "},
     "results": {"en": "result backends", "zh": "结果后端"},
 }
 
@@ -286,7 +286,7 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                 {
                     "en": "Ask WeChat for a larger quota, or send less: other programs with this appId spend it too. "
                     "WXCHECK_DAY_RESERVE keeps a part of it from backfills.",
-                    "zh": "请向微信申请更大的额度，或减少发送：使用同一 appId 的其他程序也在消耗。"
+                    "zh": "请向微信申请更大的配额，或减少发送：使用同一 appId 的其他程序也在消耗。"
                     "WXCHECK_DAY_RESERVE 可为用户保留一部分。",
                 },
             )
@@ -297,7 +297,7 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                 said,
                 {
                     "en": "It opens by itself. Where it happens often, something else spends the same quota.",
-                    "zh": "届时会自动恢复。如经常发生，说明有别的程序在使用同一额度。",
+                    "zh": "届时会自动恢复。如经常发生，说明有别的程序在使用同一配额。",
                 },
             )
         elif (lane["backlog_seconds"] or 0) > LONG_BACKLOG:
@@ -311,7 +311,7 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                 },
                 {
                     "en": "Are there workers enough? If the gauge of the minute is full, the quota is the bound.",
-                    "zh": "worker 是否足够？如果每分钟额度已满，则受额度限制。",
+                    "zh": "worker 是否足够？如果每分钟配额已满，则受配额限制。",
                 },
             )
 

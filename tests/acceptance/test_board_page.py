@@ -249,7 +249,7 @@ def test_every_state_of_a_lane_has_a_word_and_a_sign_of_its_own(shown: Board, br
         page = opened(window)
         page.get_by_role("button", name="全部展开").click()
         states = set(page.locator(".lane .state").all_inner_texts())
-        assert states == {"● 开放", "◐ 减速", "‖ 关闭", "‖ 暂停", "○ 用尽", "✕ 停止"}
+        assert states == {"● 开放", "◐ 减速", "‖ 关闭", "‖ 暂停", "○ 用尽", "✕ 停用"}
         spent = page.locator(".lane", has_text="用尽").first
         expect(spent.get_by_role("meter").last).to_contain_text("100%")
         clean(window)

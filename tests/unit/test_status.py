@@ -59,9 +59,9 @@ def test_the_numbers_are_there() -> None:
 
 
 def test_a_closed_lane_says_why_and_when_it_opens() -> None:
-    closed = lane(state="closed", why=said("the day is spent", "今日额度用尽"), opens_at=AT + 7500, backlog=None)
+    closed = lane(state="closed", why=said("the day is spent", "当日配额已用完"), opens_at=AT + 7500, backlog=None)
     assert "text  closed: the day is spent; opens in 2 h 5 min" in shown(lanes=[closed])
-    assert "文本  关闭: 今日额度用尽; 2 小时 5 分 后放行" in shown("zh", lanes=[closed])
+    assert "文本  关闭: 当日配额已用完; 2 小时 5 分 后开放" in shown("zh", lanes=[closed])
 
 
 def test_a_failure_is_shown_with_errcode_rid_and_remedy_and_a_wrong_clock_is_told() -> None:
