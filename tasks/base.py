@@ -144,7 +144,7 @@ class EndingTask(WxcheckTask):
             self.end(run, retval, task_id, kwargs)
 
     def end(self, run: Run, retval: Any, task_id: str, kwargs: Any) -> None:
-        """Ends the check, which returned or raised ``retval``, and notes in ``run`` how far that went."""
+        """End the check, which returned or raised ``retval``. ``run`` then knows how far the end has come."""
         run.is_told = True
         if run.chord_is_claimed:
             said = "another run may have died with its body; tried again"

@@ -1,8 +1,7 @@
 """Celery's pool of processes, mended: a worker that stops would wait for half a minute.
 
-A stopping worker forgets, in Celery 5.7, the messages that it has written to a child process and has not heard of yet.
-If it remembers no other message, it does not read its children's results, and a child with such a message waits 30 s
-for its result to be read before it ends.
+In Celery 5.7 a stopping worker forgets a message that lies unanswered with a child process. A worker that remembers no
+other message reads no more results, and that child waits 30 s before it ends: nobody reads its result.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Outcomes without a traceback, for tasks that end without a result on purpose.
 
 For each exception Celery copies every frame's code with all positions in it, twice, and writes the traceback as text.
-A check that is parked or goes back to its queue (``celery.exceptions.Ignore``) would spend a third of its run on that.
+For a check that is parked or given back (``celery.exceptions.Ignore``) both would take a third of its run.
 """
 
 from __future__ import annotations

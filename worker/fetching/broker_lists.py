@@ -1,7 +1,7 @@
 """The lists in which a Redis broker keeps a queue, one for each priority that is in use. Pure.
 
-Each publisher chooses for itself the priorities that have a list of their own (kombu's ``priority_steps``), so a
-consumer has to look into every possible list.
+Each publisher chooses the priorities with a list of their own (kombu's ``priority_steps``), so a consumer has to look
+into every possible list.
 """
 
 from __future__ import annotations

@@ -2,8 +2,8 @@
 
 The queue has a channel of its own, with a window (:mod:`worker.fetching.window`). A check that gets no permit goes
 back to its place in the queue. If no other check in hand waits for its send time, the queue is paused until permits
-come. With several Mini Programs on one queue a pause would hold up those that have permits. There the check moves to
-its appId's own queue, ``wxcheck.text.<appid>``, and later checks of that appId follow it until that queue is empty.
+come. With several Mini Programs on one queue a pause would hold up the others. There the check moves to its appId's own
+queue, ``wxcheck.text.<appid>``, and later checks of the same appId follow until the own queue is empty.
 """
 
 from __future__ import annotations
