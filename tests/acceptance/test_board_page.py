@@ -28,6 +28,19 @@ HOSTILE = '<img src=x onerror="window.hacked=1"><script>window.hacked=1</script>
 
 expect.set_options(timeout=PATIENCE * 1000)
 
+#: whether two Chinese letters look different: without a font for them each is the same box
+HAS_CHINESE_FONT = """() => {
+  const drawn = (letter) => {
+    const canvas = document.createElement("canvas");
+    const pen = canvas.getContext("2d");
+    pen.font = "40px sans-serif";
+    pen.fillText(letter, 10, 60);
+    return canvas.toDataURL();
+  };
+  return drawn("\u914d") !== drawn("\u989d");
+}"""
+NO_CHINESE_FONT = "pictures would show boxes, in English too, which names the other language: install a Chinese font"
+
 #: the least contrast of any words on the page with what is behind them, and whose it is
 CONTRAST = """() => {
   const channels = (color) => color.match(/[\\d.]+/g).map(Number);
@@ -194,6 +207,7 @@ def test_it_is_to_be_read_in_each_language_theme_and_size(
         ratio, whose = page.evaluate(CONTRAST)
         assert ratio >= 4.5, f"{whose!r} has a contrast of {ratio:.2f}"
         if os.environ.get("PICTURES") == "1":
+            assert page.evaluate(HAS_CHINESE_FONT), NO_CHINESE_FONT
             window.picture(f"board-{name}-{scheme}-{language[:2]}", tmp_path, whole=name == "desktop")
         clean(window)
 
@@ -414,6 +428,7 @@ def test_a_store_that_is_away_is_the_first_line(shown: Board, browser: Browser, 
         ratio, whose = page.evaluate(CONTRAST)
         assert ratio >= 4.5, f"{whose!r} has a contrast of {ratio:.2f}"
         if os.environ.get("PICTURES") == "1":
+            assert page.evaluate(HAS_CHINESE_FONT), NO_CHINESE_FONT
             window.picture("board-store-away", tmp_path)
         show(shown, quiet())
         expect(page.locator("#first-said")).to_have_text("All is well.")
