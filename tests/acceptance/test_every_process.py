@@ -305,8 +305,8 @@ def test_checks_wait_on_over_a_restart_of_worker_and_endpoint(system: System) ->
 
 
 def test_a_check_whose_pool_process_is_killed_is_given_back_and_done_again(platform: System) -> None:
-    platform.tell_sandbox(answer_seconds=[30, 30])
-    worker = platform.worker("worker", "-P", PREFORK, "-c", "1", WXCHECK_API_TIMEOUT="38")
+    platform.tell_sandbox(answer_seconds=[8, 8])
+    worker = platform.worker("worker", "-P", PREFORK, "-c", "1", WXCHECK_API_TIMEOUT="10")
     result = text(platform, "a lovely day").apply_async()
     eventually(lambda: platform.sandbox_stats()["calls"].get("/wxa/msg_sec_check"), "the call is under way")
     platform.tell_sandbox(answer_seconds=[0, 0])

@@ -21,9 +21,12 @@ PATIENCE = 60.0
 def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE) -> None:
     """Waits until ``holds()`` is true; fails with ``what`` did not come true."""
     deadline = time.monotonic() + seconds
+    pause = 0.01
     while not holds():
         assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
-        time.sleep(0.02)
+        time.sleep(pause)
+        # to ask is work for whoever is asked, and for this process
+        pause = min(1.2 * pause, 0.05)
 
 
 class Running:
