@@ -15,6 +15,7 @@ from tasks.push import finish
 from tasks.text import check_text
 from worker.celery import app
 from worker.celery_parts.request import CheckRequest, FinishRequest, ParkedCheck, raised
+from worker.fetching.in_hand import InHand
 
 CONTENT = "what a user wrote"
 
@@ -60,6 +61,13 @@ def test_events_show_no_arguments() -> None:
 def test_inspect_and_flower_show_no_arguments() -> None:
     assert CONTENT not in repr(received().info())
     assert CONTENT not in repr(received().info(safe=False))
+
+
+def test_a_message_in_the_hands_of_a_flow_is_described_by_values_that_json_can_hold() -> None:
+    request = received()
+    request.request_dict["delivery_info"].update(in_hand=InHand(), tag="1", process=1)
+    described = json.loads(json.dumps(request.info()))
+    assert set(described["delivery_info"]) == {"exchange", "routing_key", "priority", "redelivered"}
 
 
 def test_the_records_that_celery_logs_carry_no_arguments() -> None:

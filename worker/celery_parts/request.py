@@ -14,6 +14,9 @@ from worker.celery_parts.tracebacks import Outcome
 from worker.messages import HIDDEN
 from wxcheck import CheckCancelled
 
+#: what is shown of a message's way
+SHOWN = ("exchange", "routing_key", "priority", "redelivered")
+
 #: why a message was given back: only its check is to run again, and its lane goes on
 ALONE = "alone"
 
@@ -84,6 +87,8 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False
         """Return the description for ``inspect active`` and Flower's page of a worker."""
         described: dict[str, Any] = super().info(safe=True)
+        # what this worker alone knows a message by is none of it, and cannot be encoded
+        described["delivery_info"] = {name: described["delivery_info"].get(name) for name in SHOWN}
         return described
 
 
