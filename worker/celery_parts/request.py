@@ -87,7 +87,7 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False
         """Return the description for ``inspect active`` and Flower's page of a worker."""
         described: dict[str, Any] = super().info(safe=True)
-        # what this worker alone knows a message by is none of it, and cannot be encoded
+        # the other fields are this worker's own, and JSON cannot hold them
         described["delivery_info"] = {name: described["delivery_info"].get(name) for name in SHOWN}
         return described
 
