@@ -14,7 +14,7 @@ from worker.celery_parts.tracebacks import Outcome
 from worker.messages import HIDDEN
 from wxcheck import CheckCancelled
 
-#: what is shown of a message's way
+#: fields of a message's delivery that are shown: plain values, which JSON can hold
 SHOWN = ("exchange", "routing_key", "priority", "redelivered")
 
 #: why a message was given back: only its check is to run again, and its lane goes on
