@@ -128,7 +128,10 @@ class System:
         arguments = ["-Q", "application", "-n", "application@%h", "--pool=threads", "-c", "4", *more]
         # it asks no other worker what it has missed, which takes a second
         arguments += ["--loglevel=INFO", "--without-mingle"]
-        running = self.run("application", ["celery", "-A", "tests.support.application", "worker", *arguments])
+        command = ["celery", "-A", "tests.support.application", "worker", *arguments]
+        running = Running("application", command, self.environment, self.directory)
+        self._stack.callback(running.kill)  # it is Celery's own, and may hang when it stops after its broker was away
+        self.started.append(running)
         running.wait_for(" ready.")
         return running
 
