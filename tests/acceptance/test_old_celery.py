@@ -18,8 +18,7 @@ from tests.matrix.running import Matrix, matrix
 from tests.support.old_celery import PINS, VERSIONS, python_of
 from tests.support.processes import PATIENCE, ROOT
 
-#: the oldest one is tried each time
-EVERY = [VERSIONS[0], *(pytest.param(version, marks=pytest.mark.long) for version in VERSIONS[1:])]
+EVERY = [pytest.param(version, marks=pytest.mark.long) for version in VERSIONS]
 
 
 def pinned(version: str) -> list[str]:

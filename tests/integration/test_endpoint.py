@@ -702,7 +702,7 @@ def test_hostile_pushes_do_not_flood_the_log(broker: Valkey, caplog: pytest.LogC
         push(client, params={})
     lines = [record.getMessage() for record in caplog.records if "status=403" in record.getMessage()]
     assert 2 <= len(lines) <= seconds + 3
-    assert "more like it" in lines[-1]
+    assert any("more like it" in line for line in lines[1:])
 
 
 # --- as a process

@@ -453,7 +453,7 @@ def test_no_window_ever_holds_more_calls_than_the_rate(machine: type[SteadyClock
         run_state_machine_as_test(
             named,
             settings=settings(
-                max_examples=EXAMPLES or 60,
+                max_examples=EXAMPLES or 30,
                 stateful_step_count=40,
                 derandomize=not EXAMPLES,
                 database=None,
