@@ -30,7 +30,7 @@ from tasks.taken import forget_result, refuse_taken
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.errcodes import OK, Meaning, meaning
 from worker.celery_parts.request import ALONE, GivenBack
-from worker.messages import message_of, without_this_run
+from worker.messages import COMES_AGAIN_HEADER, message_of, without_this_run
 from wxcheck import (
     SENT_AT_HEADER,
     CheckCancelled,
@@ -77,7 +77,7 @@ class CheckTask(EndingTask):
             # all checks without an id would share one record
             raise InvalidCheck("a check needs a task id: send it with apply_async, several as a group")
         try:
-            if (self.request.delivery_info or {}).get("redelivered"):
+            if self._comes_again():
                 self._look(run)
             self._refuse_stale(check)
             answer = self._call(run, check)
@@ -85,6 +85,11 @@ class CheckTask(EndingTask):
         except STORE_AWAY:
             self.give_back_for_store(run)
         return answer
+
+    def _comes_again(self) -> bool:
+        """True if the message was delivered before."""
+        redelivered = (self.request.delivery_info or {}).get("redelivered")
+        return bool(redelivered or (self.request.headers or {}).get(COMES_AGAIN_HEADER))
 
     def _look(self, run: Run) -> None:
         """Look up the record of a check whose message comes again, before the check costs a permit."""

@@ -36,6 +36,8 @@ APPID_POSITION = {CHECK_TEXT: 6, CHECK_MEDIA: 4}
 _PROPERTIES = ("correlation_id", "reply_to", "priority", "delivery_mode")
 #: headers that do not go along: the body is no longer compressed, the countdown has run out
 _OF_ITS_WAY = ("compression", "redelivered", "eta")
+#: of a message that was delivered before, and then published anew
+COMES_AGAIN_HEADER = "wxcheck_comes_again"
 
 
 def rest_of(request: Context) -> dict[str, Any]:
@@ -170,11 +172,18 @@ def digest_in(message: Message) -> str:
 
 
 def raw_message(message: Message, queue: str) -> dict[str, Any]:
-    """Return a received message for :func:`publish_again`, to be published on ``queue``."""
+    """Return a received message for :func:`publish_again`, to be published on ``queue``.
+
+    What is published anew is not redelivered to its broker, so a header tells that the message comes again.
+    """
+    comes_again = bool((message.delivery_info or {}).get("redelivered"))
     return {
         "queue": queue,
         "body": message.body if isinstance(message.body, str) else bytes(message.body).decode("utf-8"),
-        "headers": {name: value for name, value in message.headers.items() if name not in _OF_ITS_WAY},
+        "headers": {
+            **{name: value for name, value in message.headers.items() if name not in _OF_ITS_WAY},
+            **({COMES_AGAIN_HEADER: True} if comes_again else {}),
+        },
         "properties": {name: message.properties[name] for name in _PROPERTIES if name in message.properties},
         "content_type": message.content_type,
         "content_encoding": message.content_encoding,

@@ -36,6 +36,7 @@ from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import on_shelf, taken_out, unacknowledged
 from tests.support.system import APPID, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
+from worker.fetching.consumer import CROWD_LOOK
 
 
 def text(system: System, content: str) -> Any:
@@ -188,7 +189,8 @@ def test_a_check_that_waits_is_known_by_its_message_that_comes_again(system: Sys
     assert system.calls(MEDIA_PATH) == 1
 
 
-def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_known(system: System) -> None:
+@pytest.mark.parametrize("place", ["the shared queue", "its own queue"])
+def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_known(system: System, place: str) -> None:
     elsewhere, task_id = f"elsewhere-{uuid.uuid4().hex}", str(uuid.uuid4())
     text(system, words("pass")).set(queue=elsewhere).apply_async(task_id=task_id)
     message = taken_out(system.redis, elsewhere)
@@ -196,6 +198,9 @@ def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_kno
     assert verdict_of(system.app.AsyncResult(task_id))["suggest"] == "pass"
     second = text(system, words("risky")).apply_async(task_id=task_id)
     eventually(lambda: system.calls(TEXT_PATH) == 2 and verdict_of(second)["suggest"] == "risky", "the second one ends")
+    if place == "its own queue":
+        system.redis.sadd(keys.crowded("text"), APPID)
+        time.sleep(CROWD_LOOK + 1)
     delivered_again(system, wxcheck.TEXT_QUEUE, message)
     log = system.directory / "worker.log"
     eventually(lambda: f"check_repeated task_id={task_id}" in log.read_text(), "it is known")
