@@ -14,7 +14,7 @@ from tests.matrix.running import matrix
 from tests.support.topology import NAMES
 
 #: child processes, which run what a worker's threads else run
-PREFORK = ("--pool=prefork", "-c", "4")
+PROCESSES = ("--pool=processes", "-c", "4")
 
 
 #: tried with every change: all on one server, each on its own, another kind of broker; the others lie between
@@ -31,7 +31,7 @@ def test_every_canvas_ends_as_it_should_and_leaves_nothing(topology: str, tmp_pa
 @pytest.mark.long
 @pytest.mark.parametrize("topology", NAMES)
 def test_every_canvas_ends_so_where_child_processes_run_the_checks(topology: str, tmp_path: Path) -> None:
-    run_all(topology, tmp_path, PREFORK)
+    run_all(topology, tmp_path, PROCESSES)
 
 
 def run_all(topology: str, directory: Path, worker: tuple[str, ...] = ()) -> None:
