@@ -10,9 +10,14 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from bench.overhead.side import ALLOCATOR
 from bench.servers import inherited_environment
 from ops.local.processes import ROOT
+
+#: they run a bench of seconds, and wait for it
+pytestmark = pytest.mark.long
 
 
 def test_a_tiny_run_has_both_sides_in_its_table_and_its_file(tmp_path: Path) -> None:

@@ -517,9 +517,9 @@ def test_a_broker_that_answers_errors_is_answered_503_until_it_takes_writes(
         refused_in_time(client)
         own_broker.run(*mend)
         assert push(client).status_code == 200
-    [line] = [record.getMessage() for record in caplog.records if "status=503" in record.getMessage()]
-    assert error in line
-    assert "t-1" not in line
+    lines = [record.getMessage() for record in caplog.records if "status=503" in record.getMessage()]
+    assert lines
+    assert all(error in line and "t-1" not in line for line in lines)
 
 
 def test_a_broker_that_was_emptied_loses_no_push(served: httpx.Client, broker: Valkey) -> None:
