@@ -35,7 +35,7 @@ test: lint types  ## runs lint, types and all tests but the long ones; TESTS="te
 # tests that take too long for every change: each scenario of chaos by itself
 test-long: setup  ## runs the tests that take minutes
 	$(BIN)/python -m pytest -n 3 --dist worksteal -m long
-	MODEL_EXAMPLES=100 $(BIN)/python -m pytest -n 2 tests/integration/test_quota_model.py
+	MODEL_EXAMPLES=60 $(BIN)/python -m pytest -n 2 tests/integration/test_quota_model.py
 	FUZZ_SECONDS=60 $(BIN)/python -m pytest tests/fuzz
 
 # kills, hangs and cuts off processes under load, and counts what was lost or done twice: about twenty minutes;

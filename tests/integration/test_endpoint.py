@@ -49,7 +49,10 @@ from status.cluster_metrics import cluster_metrics
 from tests.support.ports import free_port
 from wechat.push.envelope import encrypt, sign
 from wechat.push.outcomes import Outcome
-from worker.fetching import transport  # noqa: F401 - every process of the project has it: it is how messages lie in Redis
+from worker.fetching.transport import use_transport
+
+# every process of the project has it: it is how messages lie in Redis
+use_transport()
 
 ROOT = Path(__file__).parent.parent.parent
 VECTORS = json.loads((ROOT / "tests" / "vectors" / "push.json").read_text(encoding="utf-8"))
@@ -518,8 +521,8 @@ def test_a_broker_that_answers_errors_is_answered_503_until_it_takes_writes(
         own_broker.run(*mend)
         assert push(client).status_code == 200
     lines = [record.getMessage() for record in caplog.records if "status=503" in record.getMessage()]
-    assert lines
-    assert all(error in line and "t-1" not in line for line in lines)
+    assert any(error in line for line in lines)
+    assert not any("t-1" in line for line in lines)
 
 
 def test_a_broker_that_was_emptied_loses_no_push(served: httpx.Client, broker: Valkey) -> None:
