@@ -195,7 +195,7 @@ class CheckTask(EndingTask):
             self._give_back(run, snooze.why, snooze.seconds, check.appid)
         # the queue goes on for other checks, so this check waits on the shelf; those of one day come back in order
         now = time.time()
-        self._shelve(run, now + snooze.seconds + seconds_of_day(now) / DAY * RESERVE_SPREAD, why="later")
+        self._shelve(run, now + snooze.seconds + spread_of(now), why="later")
         raise Ignore
 
     def try_again(self, run: Run, check: Check, fault: int | str, *, taken: bool) -> NoReturn:
@@ -331,3 +331,8 @@ class CheckTask(EndingTask):
     def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
         message = message_of(self, sent_at=time.time(), retries=0)
         return {**message, "rest": without_this_run(message["rest"])}
+
+
+def spread_of(now: float) -> float:
+    """Return the seconds that a check waits beyond midnight in Shanghai, the later in the day it came, the more."""
+    return seconds_of_day(now) / DAY * RESERVE_SPREAD
