@@ -92,6 +92,7 @@ def test_a_push_that_comes_again_runs_the_follow_up_once(system: System) -> None
 def test_of_two_pushes_that_differ_the_first_counts(system: System) -> None:
     result, trace_id = lost(system)
     push(system, media_push(trace_id, result={"suggest": "risky", "label": 20002}))
+    counted(system, "push_matched")
     push(system, media_push(trace_id))
     counted(system, "push_repeated")
     verdict = verdict_of(result)
