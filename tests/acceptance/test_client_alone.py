@@ -19,6 +19,9 @@ import pytest
 from tests.support.processes import ROOT
 from tests.support.system import APPID, System
 
+# the environment is made of packages from PyPI, each time anew
+pytestmark = pytest.mark.long
+
 #: what an application may write: it is given the URL of a Redis, and prints what it saw as JSON
 APPLICATION = """
 import importlib.util, json, sys, time

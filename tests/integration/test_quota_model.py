@@ -48,7 +48,7 @@ from wechat.errcodes import Meaning
 from wxcheck import CheckRefused
 
 #: how many examples to try of each machine, in place of the few that are always the same
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "30"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "15"))
 #: from so many on they are new ones each time
 MANY = 100
 
