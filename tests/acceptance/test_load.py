@@ -17,7 +17,7 @@ from tests.support.processes import eventually
 from tests.support.system import APPID, System
 
 #: with every change, and the size at which what is rare has happened before
-SIZES = [500, pytest.param(2_000, marks=pytest.mark.long)]
+SIZES = [200, pytest.param(2_000, marks=pytest.mark.long)]
 #: of the pushes, on each of the two faults
 SHARE = 0.3
 #: seconds; far more than it takes on an idle machine with two cores

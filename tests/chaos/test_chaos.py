@@ -18,7 +18,7 @@ from tests.chaos.run import run_scenario
 from tests.chaos.scenarios import SHORT, scenarios_of
 
 #: with every change; the others, which wait for minutes, with make test-long
-ALWAYS: dict[str, tuple[str, ...]] = {"one Redis": ("workers", "endpoint", "connections"), "RabbitMQ": ()}
+ALWAYS: dict[str, tuple[str, ...]] = {"one Redis": ("workers",), "RabbitMQ": ()}
 #: at a time: each of them starts nine processes
 AT_ONCE = 2
 

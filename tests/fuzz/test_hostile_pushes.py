@@ -9,7 +9,7 @@ platform sends on for a stranger; the rest are the stranger's own.
 A second round is of messages that are signed and whole, whatever is written in them: one that is no verdict is always
 taken, and one that is a verdict is never taken for another message.
 
-``FUZZ_SECONDS`` says for how long, both together: 10 in ``make test``, a minute in ``make test-long``, ten minutes in
+``FUZZ_SECONDS`` says for how long, both together: 5 in ``make test``, a minute in ``make test-long``, ten minutes in
 ``make fuzz``.
 """
 
@@ -36,7 +36,7 @@ from config.settings import Settings
 from wechat.push import envelope
 from wechat.push.outcomes import Outcome
 
-SECONDS = float(os.environ.get("FUZZ_SECONDS", "10"))
+SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 #: seconds in which each is answered, on a machine that has other things to do as well
 SOON = 20.0
 #: examples between two looks at the clock

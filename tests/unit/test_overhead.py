@@ -9,6 +9,7 @@ import asyncio
 import base64
 import json
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 from xml.etree import ElementTree
 
@@ -20,7 +21,6 @@ from bench.overhead.figures import FIGURES
 from bench.overhead.notes import Note, Notebook, Notes
 from bench.overhead.outcome import Row, Target, at_least, at_most, percentile, ratio, steady_rate
 from bench.overhead.platform import Platform
-from bench.overhead.plots import PLOTS, draw
 from bench.overhead.scale import FULL, QUICK
 from bench.overhead.side import ALLOCATOR, CHECKS_ONLY
 from bench.overhead.table import HEADINGS, as_text, cells, number
@@ -203,22 +203,29 @@ def results() -> dict[str, Any]:
     }
 
 
-def test_every_plot_is_a_small_picture_that_the_same_results_draw_again(tmp_path: Path) -> None:
-    written = draw(results(), tmp_path)
-    assert [path.stem for path in written] == list(PLOTS)
+@pytest.fixture
+def plots() -> ModuleType:
+    from bench.overhead import plots  # here: Matplotlib takes a second of each process that collects the tests
+
+    return plots
+
+
+def test_every_plot_is_a_small_picture_that_the_same_results_draw_again(tmp_path: Path, plots: ModuleType) -> None:
+    written = plots.draw(results(), tmp_path)
+    assert [path.stem for path in written] == list(plots.PLOTS)
     for path in written:
         assert ElementTree.parse(path).getroot().tag.endswith("svg")  # noqa: S314 - it was written here
         assert 2_000 < path.stat().st_size < 100_000
         assert "2 cores of a CPU" in path.read_text()
         assert "a quick look" in path.read_text()
-    again = draw(results(), tmp_path / "again")
+    again = plots.draw(results(), tmp_path / "again")
     assert [path.read_bytes() for path in again] == [path.read_bytes() for path in written]
 
 
-def test_what_was_not_measured_is_not_drawn(tmp_path: Path) -> None:
+def test_what_was_not_measured_is_not_drawn(tmp_path: Path, plots: ModuleType) -> None:
     given = results()
     memory = {"memory": given["series"]["memory"]}
-    written = draw({**given, "rows": [], "series": memory}, tmp_path)
+    written = plots.draw({**given, "rows": [], "series": memory}, tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == [path.name for path in written] == ["memory.svg"]
 
 

@@ -33,32 +33,43 @@ def dotted(path: Path) -> str:
     return name.removeprefix("client.").removesuffix(".__init__")
 
 
-MODULES = {
-    dotted(path)
-    for room in ROOMS
-    for path in (ROOT / room).rglob("*.py")
-    if any(isinstance(statement, DOES) for statement in parsed(path).body)
-}
-#: docstring of each test's file
-HEADS = {path: ast.get_docstring(parsed(path)) or "" for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+@cache
+def modules() -> set[str]:
+    """The modules of all rooms by the names that they are imported by."""
+    return {
+        dotted(path)
+        for room in ROOMS
+        for path in (ROOT / room).rglob("*.py")
+        if any(isinstance(statement, DOES) for statement in parsed(path).body)
+    }
 
-#: modules by each end of their path, with ``_`` for the dots: ``sandbox_tokens`` is ``sandbox.tokens`` alone, while
-#: ``tokens`` is ``store.tokens.tokens`` too
-ENDS: dict[str, set[str]] = defaultdict(set)
-for _module in MODULES:
-    _parts = _module.replace("__", "").split(".")
-    for _start in range(len(_parts)):
-        ENDS["_".join(_parts[_start:])].add(_module)
+
+@cache
+def heads() -> dict[Path, str]:
+    """The docstring of each test's file."""
+    return {path: ast.get_docstring(parsed(path)) or "" for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+
+
+@cache
+def ends() -> dict[str, set[str]]:
+    """Modules by each end of their path, with ``_`` for the dots: ``sandbox_tokens`` is ``sandbox.tokens`` alone, while
+    ``tokens`` is ``store.tokens.tokens`` too."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for module in modules():
+        parts = module.replace("__", "").split(".")
+        for start in range(len(parts)):
+            found["_".join(parts[start:])].add(module)
+    return found
 
 
 def meant(path: Path) -> set[str]:
     """The modules that a file's name may mean."""
-    return ENDS.get(path.stem.removeprefix("test_"), set())
+    return ends().get(path.stem.removeprefix("test_"), set())
 
 
 def listed(path: Path) -> set[str]:
     """The modules and files that a head names, in its lines ``Tests:``."""
-    lines = re.findall(r"^Tests: (.+)$", HEADS[path], re.MULTILINE)
+    lines = re.findall(r"^Tests: (.+)$", heads()[path], re.MULTILINE)
     return {name.strip() for line in lines for name in line.split(",")}
 
 
@@ -97,33 +108,33 @@ def reached(path: Path) -> set[str]:
 
 
 def test_every_module_is_named_by_a_test() -> None:
-    by_name = set().union(*(meant(path) for path in HEADS if len(meant(path)) == 1))
-    by_head = set().union(*(listed(path) for path in HEADS))
-    untested = sorted(MODULES - by_name - by_head)
+    by_name = set().union(*(meant(path) for path in heads() if len(meant(path)) == 1))
+    by_head = set().union(*(listed(path) for path in heads()))
+    untested = sorted(modules() - by_name - by_head)
     assert not untested, f"no test's name or head names {untested}"
 
 
 def test_what_a_head_names_exists() -> None:
-    assert [(path.name, name) for path in HEADS for name in sorted(listed(path)) if not exists(name)] == []
+    assert [(path.name, name) for path in heads() for name in sorted(listed(path)) if not exists(name)] == []
 
 
 def test_a_name_that_several_modules_have_is_told_apart_by_the_head() -> None:
-    assert [path.name for path in HEADS if len(meant(path)) > 1 and not meant(path) & listed(path)] == []
+    assert [path.name for path in heads() if len(meant(path)) > 1 and not meant(path) & listed(path)] == []
 
 
 def test_a_head_that_lists_modules_lists_the_one_that_its_file_is_named_after() -> None:
-    of_modules = [path for path in HEADS if listed(path) & MODULES]
+    of_modules = [path for path in heads() if listed(path) & modules()]
     assert [path.name for path in of_modules if len(meant(path)) == 1 and not meant(path) <= listed(path)] == []
 
 
 def test_a_unit_test_reaches_the_modules_that_it_is_found_by() -> None:
     """Those of other folders may start processes instead."""
-    units = [path for path in HEADS if path.parent.name == "unit"]
-    found_by = {path: listed(path) & MODULES or (meant(path) if len(meant(path)) == 1 else set()) for path in units}
-    assert [(path.name, modules - reached(path)) for path, modules in found_by.items() if modules - reached(path)] == []
+    units = [path for path in heads() if path.parent.name == "unit"]
+    found_by = {path: listed(path) & modules() or (meant(path) if len(meant(path)) == 1 else set()) for path in units}
+    assert [(path.name, own - reached(path)) for path, own in found_by.items() if own - reached(path)] == []
 
 
 def test_every_head_begins_with_a_sentence_that_has_its_subject_first() -> None:
-    first = {path.name: head.split("\n\n")[0] for path, head in HEADS.items()}
+    first = {path.name: head.split("\n\n")[0] for path, head in heads().items()}
     assert [name for name, head in first.items() if not re.match(r"[A-Z`]", head) or not head.endswith(".")] == []
     assert [name for name, head in first.items() if head.split()[0] in NO_SUBJECT] == []
