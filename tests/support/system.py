@@ -186,8 +186,7 @@ class System:
             self.redis.hdel(key, "closed_until", "why", "cut", "cut_until", "stopped", "refusal")
 
     def close(self) -> None:
-        # results unsubscribe when they are collected, at the latest when the process ends, and Redis is gone by then
-        self.app.backend.result_consumer.subscribed_to.clear()
+        self.app.close()
         self._stack.close()
 
 
@@ -197,9 +196,21 @@ class KeepingSystem(System):
     redis_options: ClassVar[list[str]] = ["--appendonly", "yes", "--appendfsync", "always"]
 
 
-def plain_client(broker: str, results: str = "") -> Celery:
+class PlainClient(Celery):  # type: ignore[misc]  # Celery ships no types
+    """One that closes the connections of its results too."""
+
+    def close(self) -> None:
+        # a result unsubscribes when it is collected, on a new connection if need be, which nobody would close
+        consumer = self.backend.result_consumer
+        consumer.subscribed_to.clear()
+        consumer.stop()
+        self.backend.client.connection_pool.disconnect()
+        super().close()
+
+
+def plain_client(broker: str, results: str = "") -> PlainClient:
     """A Celery app that imports nothing of the project; ``results``: the broker's URL, unless said."""
-    app = Celery("plain", broker=broker, backend=results or broker, set_as_current=False)
+    app = PlainClient("plain", broker=broker, backend=results or broker, set_as_current=False)
     app.conf.update(task_serializer="json", accept_content=["json"], broker_connection_timeout=3)
     return app
 
