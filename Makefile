@@ -30,7 +30,7 @@ demo: setup  ## runs 15 checks on this machine, with a stand-in for WeChat, and 
 # on the redis-server that is on the PATH, else on the embedded Valkey; TESTS_REDIS=valkey or TESTS_REDIS=redis takes that
 # one, and TESTS="tests/integration" these tests alone
 test: lint types  ## runs lint, types and all tests but the long ones; TESTS="tests/unit" runs some
-	$(BIN)/python -m pytest -n 7 --dist worksteal $(TESTS)
+	$(BIN)/python -m pytest -n 8 --dist worksteal $(TESTS)
 
 # tests that take too long for every change: each scenario of chaos by itself
 test-long: setup  ## runs the tests that take minutes
