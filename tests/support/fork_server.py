@@ -60,13 +60,15 @@ def _serve(control: socket.socket) -> tuple[dict[str, Any], list[int]]:
                     sys.exit()
                 program = os.fork()
                 if program == 0:
+                    # told once it has a group of its own, which may be killed from then on
+                    os.setsid()
+                    os.write(files[2], str(os.getpid()).encode())
                     waiting.close()
                     control.detach()
                     return json.loads(packet), files
                 output, errors, channel = files
                 os.close(output)
                 os.close(errors)
-                os.write(channel, str(program).encode())
                 waiting.register(os.pidfd_open(program), selectors.EVENT_READ, (program, channel))
             elif isinstance(key.data, tuple):
                 program, channel = key.data
@@ -95,7 +97,6 @@ def _tell(channel: int, status: int) -> None:
 
 def _become(asked: dict[str, Any], files: list[int]) -> None:
     """Makes this process one that was started by a command."""
-    os.setsid()
     nothing = os.open(os.devnull, os.O_RDONLY)
     for file, number in zip((nothing, *files[:2]), (0, 1, 2), strict=True):
         os.dup2(file, number)
