@@ -19,7 +19,8 @@ from tests.chaos.scenarios import SHORT, scenarios_of
 
 #: with every change; the others, which wait for minutes, with make test-long
 ALWAYS: dict[str, tuple[str, ...]] = {"one Redis": ("workers",), "RabbitMQ": ()}
-#: with some seeds a check fails as PushTimeout while its push waits in RabbitMQ; make chaos has it
+#: with some seeds a check fails as PushTimeout though the platform delivered its push, and why is not known; make chaos
+#: has it
 NOT_YET = ("RabbitMQ", "all")
 #: at a time: each of them starts nine processes
 AT_ONCE = 2
