@@ -46,9 +46,10 @@ _CHINESE: dict[Outcome, tuple[str, str]] = {
 def refused_pushes(numbers: dict[str, Any], latest: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     """Yield the refusals since the last push that was taken.
 
-    A refusal is bad if checks wait for a push; else it may be a stranger's doing.
+    A check of the push URL ends none: ``wxcheck doctor`` asks for one too. A refusal is bad if checks wait for a push;
+    else it may be a stranger's doing.
     """
-    taken = max(latest.get(f"request|{outcome}", 0.0) for outcome in (Outcome.QUEUED, Outcome.URL_CHECK))
+    taken = latest.get(f"request|{Outcome.QUEUED}", 0.0)
     waiting = numbers["waiting"]["count"]
     for refusal in Refusal.__subclasses__():
         at = latest.get(f"request|{refusal.outcome}", 0.0)

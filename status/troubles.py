@@ -21,6 +21,7 @@ from status.remedies import Said, stops
 from status.spans import span
 from status.stuck_troubles import stuck_troubles
 from store.watch.servers import Server, differing
+from wechat.push.outcomes import Outcome
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
@@ -247,7 +248,9 @@ def _silence(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
     oldest = numbers["waiting"]["oldest_seconds"]
     if oldest is None or oldest < SILENT_DOUBT:
         return
-    pushed = max((at for field, at in evidence.latest.items() if field.startswith("request|")), default=0.0)
+    # a check of the push URL is no push: wxcheck doctor asks for one too
+    pushes = (f"request|{outcome}" for outcome in Outcome if outcome is not Outcome.URL_CHECK)
+    pushed = max(evidence.latest.get(push, 0.0) for push in pushes)
     if pushed > numbers["at"] - oldest:
         return
     count, waited = numbers["waiting"]["count"], span(oldest)

@@ -138,6 +138,8 @@ def test_each_refusal_of_a_push_is_told_with_its_remedy_until_a_push_is_taken(ou
     told["waiting"]["count"] = 1
     latest = {f"request|{outcome}": NOW - 20}
     assert keys(find_troubles(told, evidence(latest=latest))) == [(f"push_{outcome}", "bad")]
+    checked = evidence(latest={**latest, "request|url_check": NOW - 5})
+    assert keys(find_troubles(told, checked)) == [(f"push_{outcome}", "bad")]
     assert find_troubles(told, evidence(latest={**latest, "request|queued": NOW - 5})) == []
     assert find_troubles(told, evidence(latest={f"request|{outcome}": NOW - 601})) == []
 
@@ -149,7 +151,8 @@ def test_silence_while_checks_wait_points_at_the_push_url(seconds: float, level:
     found = find_troubles(told, evidence())
     assert keys(found) == [("pushes_silent", level)]
     assert "push URL" in found[0]["remedy"]["en"]
-    # some request has come since it began to wait, be it a refused one
+    assert find_troubles(told, evidence(latest={"request|url_check": NOW - 30})) == found
+    # some push has come since it began to wait, be it a refused one
     assert find_troubles(told, evidence(latest={"request|queued": NOW - 30})) == []
 
 
