@@ -1,9 +1,13 @@
-"""Recent refusals of the endpoints, as troubles. Pure."""
+"""Pushes that the endpoints refuse, and pushes that do not come, as troubles. Pure.
+
+A check of the push URL is no push: it ends neither trouble, since ``wxcheck doctor`` asks for one too.
+"""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from status.spans import span
 from wechat.push.outcomes import Outcome, Refusal
 
 if TYPE_CHECKING:
@@ -11,6 +15,11 @@ if TYPE_CHECKING:
 
 #: seconds for which a refusal is shown
 RECENT = 600
+#: seconds that pushes may be silent while checks wait for their push: a doubt, and a fault
+SILENT_DOUBT, SILENT_FAULT = 60, 300
+
+#: fields of :mod:`store.watch.statistics` with the pushes, be they refused or taken
+_PUSHES = tuple(f"request|{outcome}" for outcome in Outcome if outcome is not Outcome.URL_CHECK)
 
 #: refusal -> its name, and the remedy of :mod:`wechat.push.outcomes`, in Chinese
 _CHINESE: dict[Outcome, tuple[str, str]] = {
@@ -46,8 +55,7 @@ _CHINESE: dict[Outcome, tuple[str, str]] = {
 def refused_pushes(numbers: dict[str, Any], latest: Mapping[str, float]) -> Iterator[dict[str, Any]]:
     """Yield the refusals since the last push that was taken.
 
-    A check of the push URL ends none: ``wxcheck doctor`` asks for one too. A refusal is bad if checks wait for a push;
-    else it may be a stranger's doing.
+    A refusal is bad if checks wait for a push; else it may be a stranger's doing.
     """
     taken = latest.get(f"request|{Outcome.QUEUED}", 0.0)
     waiting = numbers["waiting"]["count"]
@@ -66,3 +74,28 @@ def refused_pushes(numbers: dict[str, Any], latest: Mapping[str, float]) -> Iter
             },
             "remedy": {"en": f"{english[:1].upper()}{english[1:]}.", "zh": f"{chinese}。"},
         }
+
+
+def silent_pushes(numbers: dict[str, Any], latest: Mapping[str, float]) -> Iterator[dict[str, Any]]:
+    """Yield the silence of the push URL, if the oldest check has waited for so long that a push should have come."""
+    oldest = numbers["waiting"]["oldest_seconds"]
+    if oldest is None or oldest < SILENT_DOUBT:
+        return
+    pushed = max(latest.get(push, 0.0) for push in _PUSHES)
+    if pushed > numbers["at"] - oldest:
+        return
+    count, waited = numbers["waiting"]["count"], span(oldest)
+    yield {
+        "key": "pushes_silent",
+        "level": "bad" if oldest >= SILENT_FAULT else "warn",
+        "said": {
+            "en": f"No push has come for {waited['en']}, though {count} checks wait for one.",
+            "zh": f"已有 {waited['zh']} 没有收到推送，而有 {count} 个检测在等待。",
+        },
+        "remedy": {
+            "en": "Does the push URL at mp.weixin.qq.com lead to the endpoint? DNS, proxy, firewall, certificate: "
+            "wxcheck doctor asks it.",
+            "zh": "mp.weixin.qq.com 上的推送 URL 是否指向端点？请检查 DNS、代理、防火墙和证书："
+            "wxcheck doctor 会去访问它。",
+        },
+    }

@@ -14,14 +14,13 @@ from config.days import SHANGHAI_ZONE
 from config.lanes import LANES
 from config.names import PUSH_QUEUE
 from status import remedies
-from status.endpoint_troubles import refused_pushes
+from status.endpoint_troubles import refused_pushes, silent_pushes
 from status.follow_ups import follow_up_troubles
 from status.message_troubles import unreadable_messages
 from status.remedies import Said, stops
 from status.spans import span
 from status.stuck_troubles import stuck_troubles
 from store.watch.servers import Server, differing
-from wechat.push.outcomes import Outcome
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
@@ -35,8 +34,6 @@ RECENT = 3600
 AWAY_MINUTES, AWAY_CALLS, AWAY_SHARE = 3, 3, 0.5
 #: seconds for which a call may be under way
 CALL = 15
-#: seconds that pushes may be silent while checks wait for their push: a doubt, and a fault
-SILENT_DOUBT, SILENT_FAULT = 60, 300
 #: seconds of a backlog that is long
 LONG_BACKLOG = 600
 
@@ -71,7 +68,7 @@ def find_troubles(numbers: dict[str, Any], evidence: Evidence) -> list[Trouble]:
         *refused_pushes(numbers, evidence.latest),
         *stuck_troubles(numbers),
         *follow_up_troubles(numbers),
-        *_silence(numbers, evidence),
+        *silent_pushes(numbers, evidence.latest),
         *_lanes(numbers),
         *_redis(evidence),
         *_missing(numbers),
@@ -241,32 +238,6 @@ def _endpoint(numbers: dict[str, Any]) -> Iterator[Trouble]:
         "bad" if numbers["waiting"]["count"] else "warn",
         {"en": "No endpoint runs: pushes are lost.", "zh": "没有运行中的端点：推送会丢失。"},
         {"en": "Start it: python -m callbacks", "zh": "请启动它：python -m callbacks"},
-    )
-
-
-def _silence(numbers: dict[str, Any], evidence: Evidence) -> Iterator[Trouble]:
-    oldest = numbers["waiting"]["oldest_seconds"]
-    if oldest is None or oldest < SILENT_DOUBT:
-        return
-    # a check of the push URL is no push: wxcheck doctor asks for one too
-    pushes = (f"request|{outcome}" for outcome in Outcome if outcome is not Outcome.URL_CHECK)
-    pushed = max(evidence.latest.get(push, 0.0) for push in pushes)
-    if pushed > numbers["at"] - oldest:
-        return
-    count, waited = numbers["waiting"]["count"], span(oldest)
-    yield _trouble(
-        "pushes_silent",
-        "bad" if oldest >= SILENT_FAULT else "warn",
-        {
-            "en": f"No push has come for {waited['en']}, though {count} checks wait for one.",
-            "zh": f"已有 {waited['zh']} 没有收到推送，而有 {count} 个检测在等待。",
-        },
-        {
-            "en": "Does the push URL at mp.weixin.qq.com lead to the endpoint? DNS, proxy, firewall, certificate: "
-            "wxcheck doctor asks it.",
-            "zh": "mp.weixin.qq.com 上的推送 URL 是否指向端点？请检查 DNS、代理、防火墙和证书："
-            "wxcheck doctor 会去访问它。",
-        },
     )
 
 

@@ -187,7 +187,6 @@ def test_every_service_runs_by_its_command_is_healthy_by_its_check_and_ends_clea
         picture = app.send_task("wxcheck.check_media", args=[url, "image"], queue="wxcheck.media")
         assert text.get(timeout=60)["suggest"] == "risky"
         assert picture.get(timeout=60)["suggest"] == "risky"
-        app.backend.result_consumer.stop()
         app.close()
 
         flower = f"http://127.0.0.1:{machine.ports['5555']}"

@@ -83,7 +83,6 @@ def test_every_process_reaches_store_broker_and_results_by_tls(secured: tuple[Sy
         shown = requests.get(f"http://127.0.0.1:{port}/broker", timeout=20)
         assert "wxcheck.text" in shown.text
     finally:
-        app.backend.result_consumer.stop()
         app.close()
     for running in (flower, board, worker):
         assert running.stop() == 0, running.output

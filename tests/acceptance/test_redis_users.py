@@ -145,8 +145,6 @@ def test_each_process_works_with_the_rights_that_are_documented_and_asks_for_no_
         for running in (consumer, *system.started[-3:]):
             assert running.stop() == 0, running.output
     finally:
-        # results that are collected later unsubscribe, and Redis is gone by then
-        app.backend.result_consumer.subscribed_to.clear()
         app.close()
     assert users.refused() == []
 

@@ -129,7 +129,8 @@ def test_a_wrong_push_token(operated: Operated) -> None:
     told = [line for line in lines(operated.doctor()) if "bad_signature" in line]
     assert any("PUSH_TOKEN" in line for line in told)
     # the doctor's own check of the push URL hides nothing once it is counted
-    eventually(lambda: 'outcome="url_check"} 1' in operated.metrics(), "the doctor's check is counted")
+    counted = 'wxcheck_push_requests_total{outcome="url_check"} 1.0'
+    eventually(lambda: counted in operated.metrics(), "the doctor's check is in the store")
     assert operated.first_line("push_bad_signature") == said
     assert [line for line in lines(operated.doctor()) if "bad_signature" in line] == told
 

@@ -214,4 +214,3 @@ def test_a_worker_that_is_killed_loses_no_check_of_a_closed_lane(system: System,
         heir = system.worker("heir", "-c", "4", queues="wxcheck.text", **environment)
         assert [verdict_of(result)["suggest"] for result in results] == ["risky"] * 6
         assert heir.stop() == 0
-        app.backend.result_consumer.subscribed_to.clear()

@@ -90,7 +90,6 @@ class Place:
     def close(self) -> None:
         for worker in self._workers:
             worker.kill()
-        self.app.backend.result_consumer.subscribed_to.clear()
         self.app.close()
         self.store.flushdb()
         self.store.close()

@@ -316,7 +316,6 @@ def apart(system: System) -> Iterator[tuple[Celery, str]]:
     yield app, url
     for worker in system.started[started:]:
         worker.stop()  # else it would take the next test's checks, where this one failed before its end
-    app.backend.result_consumer.subscribed_to.clear()
     app.close()
     with app.backend.client as client:
         client.flushdb()

@@ -81,7 +81,6 @@ class System:
         vouch(self.redis, OTHER_APPID)
         self._stack.callback(self.redis.close)
         self.app = plain_client(self.broker_url, self.results_url)
-        self._stack.callback(self.app.close)
 
     def run(self, name: str, arguments: list[str], **environment: str) -> Running:
         """Starts a process; ``environment`` adds to the system's own."""
@@ -186,6 +185,7 @@ class System:
             self.redis.hdel(key, "closed_until", "why", "cut", "cut_until", "stopped", "refusal")
 
     def close(self) -> None:
+        # while its servers run
         self.app.close()
         self._stack.close()
 
