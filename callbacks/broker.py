@@ -50,8 +50,12 @@ class BrokerLink:
         epoll descriptor until the garbage is collected: too late when every push fails.
         """
         if not isinstance(self._connection.transport, virtual.Transport):
-            self._connection.collect(socket_timeout=STEP_SECONDS)  # without taking leave of a broker that is away
-            self._producer = None
+            self.close()
+
+    def close(self) -> None:
+        """Close the connection, without taking leave of a broker that may be away."""
+        self._connection.collect(socket_timeout=STEP_SECONDS)
+        self._producer = None
 
     def _connect(self) -> None:
         # kombu's own connect() tries again after two seconds; this call tries each address of a URL with several once

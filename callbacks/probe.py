@@ -24,11 +24,15 @@ class Unanswered(Exception):
 
 
 class Probe(Generic[Answer]):
-    """A blocking call that runs once at a time for all who ask: a flood of requests reaches no server."""
+    """A blocking call that runs once at a time for all who ask: a flood of requests reaches no server.
 
-    def __init__(self, name: str, call: Callable[[], Answer]) -> None:
+    ``end`` closes what the call uses, after the last call.
+    """
+
+    def __init__(self, name: str, call: Callable[[], Answer], end: Callable[[], None] | None = None) -> None:
         self.name = name
         self._call = call
+        self._end = end
         self._executor = ThreadPoolExecutor(1, thread_name_prefix=f"probe-{name}")
         self._running: Future[Answer] | None = None
 
@@ -51,7 +55,9 @@ class Probe(Generic[Answer]):
         return answer.result()
 
     def close(self) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
+        if self._end is not None:
+            self._executor.submit(self._end)
+        self._executor.shutdown(wait=False)
 
 
 def broker_probe(app: Celery) -> Probe[None]:
@@ -65,7 +71,7 @@ def broker_probe(app: Celery) -> Probe[None]:
             link.failed()
             raise
 
-    return Probe("broker", ping)
+    return Probe("broker", ping, link.close)
 
 
 def store_probe(settings: Settings) -> Probe[None]:
@@ -75,7 +81,7 @@ def store_probe(settings: Settings) -> Probe[None]:
     def ping() -> None:
         client.ping()
 
-    return Probe("store", ping)
+    return Probe("store", ping, client.close)
 
 
 def _acknowledge(answer: asyncio.Future[Answer]) -> None:

@@ -130,6 +130,7 @@ class Publisher:
                 fates = writer.write(pushes)
                 with suppress(RuntimeError):  # the loop is closed, and nobody waits
                     pushes[0].answer.get_loop().call_soon_threadsafe(self._answer, pushes, fates)
+        writer.close()
 
     def _batches(self, at_once: int) -> Iterator[list[Push]]:
         """Yield the waiting pushes in batches, as they come, until the end."""

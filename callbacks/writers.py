@@ -53,6 +53,9 @@ class Writer(Protocol):
     def write(self, pushes: Sequence[Push]) -> list[Fate]:
         """Write ``pushes``, and return the fate of each in their order. Raises nothing."""
 
+    def close(self) -> None:
+        """Close the connection."""
+
 
 def writers_for(app: Celery) -> list[Writer]:
     """Return the writers that suit the broker of ``app``, each for a thread of its own."""
@@ -92,6 +95,9 @@ class BatchWriter:
         except Exception:
             self._link.failed()
             raise
+
+    def close(self) -> None:
+        self._link.close()
 
     def write(self, pushes: Sequence[Push]) -> list[Fate]:
         began, was_open = time.monotonic(), self._link.is_open
@@ -147,6 +153,9 @@ class SingleWriter:
         except Exception:
             self._link.failed()
             raise
+
+    def close(self) -> None:
+        self._link.close()
 
     def write(self, pushes: Sequence[Push]) -> list[Fate]:
         return [self._publish(push) for push in pushes]

@@ -34,6 +34,8 @@ class Slow:
         self.batches: list[list[str]] = []
         self.began = threading.Event()
         self.goes_on = threading.Event()
+        #: number of batches before each closing
+        self.closed_after: list[int] = []
 
     def warm_up(self) -> None:
         raise ConnectionError("the broker is away at first")
@@ -44,6 +46,9 @@ class Slow:
         self.began.set()
         assert self.goes_on.wait(SECONDS)
         return [ValueError("no") if name.startswith("bad") else None for name in names]
+
+    def close(self) -> None:
+        self.closed_after.append(len(self.batches))
 
 
 @pytest.fixture
@@ -134,7 +139,7 @@ def test_while_the_broker_hangs_no_more_is_kept_than_may_be(slow: Slow, monkeypa
     assert [name[0] for batch in slow.batches for name in batch] == ["a", "b", "d"]
 
 
-def test_closing_publishes_what_is_in_hand_and_ends_the_threads(slow: Slow) -> None:
+def test_closing_publishes_what_is_in_hand_and_ends_threads_and_connections(slow: Slow) -> None:
     async def run() -> None:
         before = set(threading.enumerate())
         publisher = Publisher(APP)
@@ -150,6 +155,7 @@ def test_closing_publishes_what_is_in_hand_and_ends_the_threads(slow: Slow) -> N
 
     asyncio.run(run())
     assert sorted(name for batch in slow.batches for name in batch) == ["a", "b"]
+    assert slow.closed_after == [len(slow.batches)]
 
 
 def test_who_is_tried_alone_is_tried_while_an_answer_can_come_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
