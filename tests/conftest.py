@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import os
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
@@ -58,13 +57,6 @@ def pytest_report_header() -> str:
 # an example may take its time on a busy machine
 settings.register_profile("wxcheck", deadline=None)
 settings.load_profile("wxcheck")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _collected() -> Iterator[None]:
-    """Has what a module left open fail that module: its reference cycles would be collected in any later test."""
-    yield
-    gc.collect()
 
 
 @pytest.fixture(scope="module")

@@ -316,9 +316,8 @@ def apart(system: System) -> Iterator[tuple[Celery, str]]:
     yield app, url
     for worker in system.started[started:]:
         worker.stop()  # else it would take the next test's checks, where this one failed before its end
+    app.backend.client.flushdb()
     app.close()
-    with app.backend.client as client:
-        client.flushdb()
 
 
 def test_four_cold_workers_that_need_a_token_in_the_same_moment_cost_one_token_call(
