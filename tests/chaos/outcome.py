@@ -20,6 +20,8 @@ from tests.support.queues import PRIORITIES
 
 #: queues whose messages belong to checks, or to what follows
 LISTS = ("wxcheck.text", "wxcheck.media", "wxcheck.push", "application")
+#: seconds from a push to the parking of its check, if the check's run lives: a call, and a store that was away
+LONGEST_RUN = 10.0
 
 
 @dataclass
@@ -157,11 +159,15 @@ def _undelivered(world: World) -> int:
 
 
 def _bring_forward(world: World) -> None:
-    """Lets the time pass in which an early push is kept: its check may have been sent by a run that died."""
-    members: list[Any] = world.system.redis.zrange(keys.DUE, 0, -1)
+    """Lets the time pass in which an early push is kept, if the run that sent its check must have died."""
+    store = world.system.redis
+    members: list[Any] = store.zrange(keys.DUE, 0, -1)
+    now, _ = store.time()
     for member in members:
-        if world.system.redis.hget(keys.check(member), "state") == "early":
-            world.system.redis.zadd(keys.DUE, {member: 1}, xx=True)
+        told: list[Any] = store.hmget(keys.check(member), "state", "pushed")
+        state, pushed = told
+        if state == "early" and now - float(pushed) > LONGEST_RUN:
+            store.zadd(keys.DUE, {member: 1}, xx=True)
 
 
 def _metas(world: World, load: Load) -> dict[str, dict[str, Any]]:
