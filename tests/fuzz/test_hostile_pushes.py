@@ -20,7 +20,7 @@ import json
 import os
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +41,8 @@ SECONDS = float(os.environ.get("FUZZ_SECONDS", "5"))
 SOON = 20.0
 #: examples between two looks at the clock
 ROUND = 200
+#: seconds in which chance gets everywhere, on such a machine
+EVERYWHERE = 90.0
 
 VECTORS = json.loads((Path(__file__).parents[1] / "vectors" / "push.json").read_text(encoding="utf-8"))
 TOKEN, KEY, APPID = VECTORS["token"], VECTORS["encoding_aes_key"], VECTORS["appid"]
@@ -256,6 +258,13 @@ def signed(draw: Any, message: SearchStrategy[bytes]) -> tuple[str, dict[str, st
     return "/wechat/push", params, json.dumps({"Encrypt": encrypted}).encode(), body
 
 
+def rounds(is_everywhere: Callable[[], bool]) -> Iterator[None]:
+    """Yields for half of ``SECONDS``, and on until chance got everywhere."""
+    began = time.monotonic()
+    while (passed := time.monotonic() - began) < SECONDS / 2 or (passed < EVERYWHERE and not is_everywhere()):
+        yield
+
+
 @pytest.mark.timeout(SECONDS + 180)
 def test_a_signed_message_that_is_no_verdict_is_always_taken_and_a_verdict_never_as_one(served: Served) -> None:
     taken = refused = 0
@@ -279,8 +288,7 @@ def test_a_signed_message_that_is_no_verdict_is_always_taken_and_a_verdict_never
 
     # what the first round put there
     list(served.queued())
-    until = time.monotonic() + SECONDS / 2
-    while time.monotonic() < until:
+    for _ in rounds(lambda: bool(taken and refused)):
         send_other()
         send_verdict()
     assert taken
@@ -303,18 +311,18 @@ def test_any_bytes_are_answered_by_the_table_and_only_verdicts_get_on_the_queue(
         assert answer.text in STATUSES[answer.status_code]
         answered[answer.status_code] += 1
 
-    until = time.monotonic() + SECONDS / 2
-    while time.monotonic() < until:
+    found: list[dict[str, Any]] = []
+    everywhere = set(STATUSES) - {413}
+    for _ in rounds(lambda: bool(found) and everywhere <= set(answered)):
         ask()
+        found.extend(served.queued())
     assert slowest < SOON
     # it got everywhere, and not only to the first check
-    assert set(STATUSES) - {413} <= set(answered), answered
-    queued = 0
-    for kwargs in served.queued():
+    assert everywhere <= set(answered), answered
+    for kwargs in found:
         push = kwargs["push"]
         assert set(kwargs) == {"appid", "push", "received_at"}
         assert isinstance(push["trace_id"], str)
         assert push["trace_id"]
         assert push["version"] in (1, 2)
-        queued += 1
-    assert 0 < queued <= answered[200]
+    assert 0 < len(found) <= answered[200]
