@@ -83,7 +83,7 @@ class Asker(threading.Thread):
 
     def step(self) -> None:
         """Lets it do one thing, until it stands before the next one, or has ended."""
-        if not self.is_alive():
+        if self.got is not None:  # a thread may live on for a moment after its last step
             return
         self._turn.release()
         assert self._stands.acquire(timeout=STEP)
