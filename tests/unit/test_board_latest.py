@@ -37,7 +37,9 @@ class World:
 
 
 @pytest.fixture
-def world() -> World:
+def world(monkeypatch: pytest.MonkeyPatch) -> World:
+    # a reading takes no time here, but its thread may have to wait for its turn
+    monkeypatch.setattr("ops.board.latest.PATIENCE_SECONDS", 60.0)
     return World()
 
 

@@ -38,8 +38,9 @@ def pushed(version: int, scenario: Scenario = NOTHING, strings: bool = False) ->
 
 
 def test_a_v2_verdict_has_the_documented_fields() -> None:
+    before = int(time.time())
     message = pushed(2)
-    assert abs(message.pop("CreateTime") - time.time()) < 5
+    assert before <= message.pop("CreateTime") <= time.time()
     assert message.pop("ToUserName").startswith("gh_")
     assert message.pop("FromUserName").startswith("o")
     assert message == {
@@ -113,11 +114,12 @@ def test_json_is_raw_utf8() -> None:
 
 
 def test_a_plain_push_is_signed_with_a_current_time() -> None:
+    before = int(time.time())
     query, body, content_type = sealed(pushed(2), program(), "plain", "json")
     fields = {name: values[0] for name, values in parse_qs(query).items()}
     assert set(fields) == {"signature", "timestamp", "nonce", "openid"}
     assert fields["signature"] == sign("AAAAA", fields["timestamp"], fields["nonce"])
-    assert abs(int(fields["timestamp"]) - time.time()) < 5
+    assert before <= int(fields["timestamp"]) <= time.time()
     assert json.loads(body)["Event"] == "wxa_media_check"
     assert content_type == "application/json"
 
