@@ -30,7 +30,7 @@ from ops.cli.main import main
 from store import keys
 from tests.support.checks import picture, words
 from tests.support.ports import free_port
-from tests.support.processes import Running, eventually
+from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.relay import Relay
 from tests.support.system import APPID, SECRET, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
@@ -128,6 +128,25 @@ def relay_of(system: System) -> Iterator[tuple[Relay, dict[str, str]]]:
     port = free_port()
     with Relay(port, int(system.redis_url.rsplit(":", 1)[1].split("/")[0])) as relay:
         yield relay, {"WXCHECK_REDIS_URL": f"redis://127.0.0.1:{port}/0"}
+
+
+@contextmanager
+def standing_still(relay: Relay, output: Path, rows: int) -> Iterator[None]:
+    """Within it a command that asks behind the relay gets no further: ``output`` has so many rows, and not all."""
+    stands, goes_on = threading.Event(), threading.Event()
+
+    def passes(_: bytes) -> bool:
+        if output.exists() and output.read_text().count("\n") >= rows:
+            stands.set()
+            goes_on.wait(PATIENCE)
+        return True
+
+    relay.before = passes
+    try:
+        assert stands.wait(PATIENCE), "some lines have a verdict"
+        yield
+    finally:
+        goes_on.set()
 
 
 def test_each_line_gets_a_verdict_or_a_failure_by_name(system: System, run: Run, tmp_path: Path) -> None:
@@ -310,9 +329,10 @@ def killed_at(relay: Relay, start: Callable[[], Running], published: System | No
 def test_a_kill_in_the_middle_loses_and_repeats_nothing(system: System, run: Run, tmp_path: Path) -> None:
     path, output = texts(tmp_path / "in.jsonl", 60, "slow=0.2"), tmp_path / "in.verdicts.jsonl"
     command = [str(path), "--yes", "--in-flight", "20"]
-    killed = started(system, tmp_path, *command)
-    eventually(lambda: output.exists() and output.read_text().count("\n") >= 15, "some lines have a verdict")
-    killed.kill()
+    with relay_of(system) as (relay, changes):
+        killed = started(system, tmp_path, *command, **changes)
+        with standing_still(relay, output, 15):
+            killed.kill()
     assert output.read_text().count("\n") < 60
     # as the disk has it where the machine went down
     with output.open("a") as file:
@@ -325,12 +345,13 @@ def test_a_kill_in_the_middle_loses_and_repeats_nothing(system: System, run: Run
 
 
 def test_ctrl_c_says_how_to_go_on(system: System, run: Run, tmp_path: Path) -> None:
-    path, output = texts(tmp_path / "in.jsonl", 60, "slow=1"), tmp_path / "in.verdicts.jsonl"
+    path, output = texts(tmp_path / "in.jsonl", 60, "slow=0.2"), tmp_path / "in.verdicts.jsonl"
     command = [str(path), "--yes", "--in-flight", "20"]
-    interrupted = started(system, tmp_path, *command)
-    eventually(lambda: output.exists() and output.read_text().count("\n") >= 15, "some lines have a verdict")
-    os.kill(interrupted.process.pid, signal.SIGINT)
-    assert interrupted.process.wait(60) == 130
+    with relay_of(system) as (relay, changes):
+        interrupted = started(system, tmp_path, *command, **changes)
+        with standing_still(relay, output, 15):
+            os.kill(interrupted.process.pid, signal.SIGINT)
+        assert interrupted.process.wait(60) == 130
     assert f"wxcheck submit {path} --yes --in-flight 20" in interrupted.output
     assert "Traceback" not in interrupted.output
     done = run(*command)
@@ -351,8 +372,8 @@ def test_it_waits_for_a_broker_that_is_away_and_says_so_once(system: System, run
 
 
 def goes_and_comes(relay: Relay, output: Path) -> None:
-    eventually(lambda: output.exists() and output.read_text().count("\n") >= 5, "some lines have a verdict")
-    relay.go()
+    with standing_still(relay, output, 5):
+        relay.go()
     time.sleep(2)
     relay.come()
 
@@ -389,15 +410,16 @@ def test_lines_of_which_an_emptied_store_knows_nothing_are_unknown_until_they_ar
 def test_a_store_that_is_emptied_on_the_way_leaves_lines_unknown(system: System, run: Run, tmp_path: Path) -> None:
     path, output = texts(tmp_path / "in.jsonl", 30, "slow=0.2"), tmp_path / "in.verdicts.jsonl"
 
-    def empty() -> None:
-        eventually(lambda: output.exists() and output.read_text().count("\n") >= 5, "some lines have a verdict")
-        [key] = list(system.redis.scan_iter(keys.backfill("*")))
-        system.redis.delete(key)
+    def empty(relay: Relay) -> None:
+        with standing_still(relay, output, 5):
+            [key] = list(system.redis.scan_iter(keys.backfill("*")))
+            system.redis.delete(key)
 
-    emptying = threading.Thread(target=empty)
-    emptying.start()
-    done = run(str(path), "--yes", "--in-flight", "10")
-    emptying.join()
+    with relay_of(system) as (relay, changes):
+        emptying = threading.Thread(target=empty, args=(relay,))
+        emptying.start()
+        done = run(str(path), "--yes", "--in-flight", "10", **changes)
+        emptying.join()
     assert "the store was emptied" in done.stderr
     rows = rows_of(output)
     assert sorted(row["line"] for row in rows) == list(range(1, 31)), "each line has an end"
