@@ -40,10 +40,11 @@ def parking(store: redis.Redis) -> Parking:
     return Parking(store, push_timeout=1860, lease=FINISH_LEASE, statistics=Statistics(store))
 
 
-def read(store: redis.Redis, later: float = 0.0, **latest: float) -> dict[str, Any]:
-    """The things that are stuck, in so many seconds."""
+def read(store: redis.Redis, later: float = 0.0, *, since: float | None = None, **latest: float) -> dict[str, Any]:
+    """The things that are stuck so many seconds after ``since``, which is now if it is not said."""
     fields = {f"moved|{place}": at for place, at in latest.items()}
-    return StuckReader(store, FINISH_LEASE).read(time.time() + later, fields, {0: Counter()}, [])
+    now = (time.time() if since is None else since) + later
+    return StuckReader(store, FINISH_LEASE).read(now, fields, {0: Counter()}, [])
 
 
 def finishing(store: redis.Redis, parking: Parking) -> None:
@@ -59,9 +60,13 @@ TOO_LONG = LEASES * FINISH_LEASE + 1
 def test_a_finish_that_never_runs_is_told_after_two_leases(store: redis.Redis, parking: Parking) -> None:
     finishing(store, parking)
     store.zadd(keys.DUE, {f"{APPID}:t1": 1})  # its lease is over
+    began = time.time()
     assert overdue(parking, store, 10)
-    assert read(store, LEASES * FINISH_LEASE - 5)["finishing"]["count"] == 0
-    told = read(store, TOO_LONG)["finishing"]
+    since = store.zscore(keys.HANGING, f"{APPID}:t1")
+    assert since is not None
+    assert began - 1 <= since <= time.time() + 1
+    assert read(store, LEASES * FINISH_LEASE - 5, since=since)["finishing"]["count"] == 0
+    told = read(store, TOO_LONG, since=since)["finishing"]
     assert (told["count"], round(told["oldest_seconds"])) == (1, round(TOO_LONG))
     parking.claim_finish(APPID, "t1", "task", "run")
     parking.end(APPID, "t1", "task", "done", run_named("run"))
