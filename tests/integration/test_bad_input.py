@@ -184,9 +184,9 @@ def test_an_answer_that_says_nothing_is_retried_in_texts_often_in_media_once(
 
 def test_an_answer_later_than_api_timeout_is_given_up_and_asked_for_again(system: System) -> None:
     slow = [
-        send_text(system.app, words("slow=4*1", "risky")),
-        send_media(system.app, picture("slow=4*1", "risky")),
-        send_media(system.app, picture("slow=4*2")),
+        send_text(system.app, words("slow=7*1", "risky")),
+        send_media(system.app, picture("slow=7*1", "risky")),
+        send_media(system.app, picture("slow=7*2")),
     ]
     assert [verdict_of(result)["suggest"] for result in slow[:2]] == ["risky", "risky"]
     assert failure_of(slow[2]).args == ("no answer within the time-out",)

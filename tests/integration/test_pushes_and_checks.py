@@ -56,12 +56,15 @@ def published_chain(system: System, url: str) -> tuple[Any, Any]:
 
 
 def test_a_check_that_waits_is_not_sent_again_when_its_message_is_delivered_again(system: System) -> None:
-    check = system.app.signature(wxcheck.CHECK_MEDIA, args=(picture("delay=1.5"),), queue=wxcheck.MEDIA_QUEUE)
+    check = system.app.signature(wxcheck.CHECK_MEDIA, args=(picture("lost"),), queue=wxcheck.MEDIA_QUEUE)
     follow_up = system.app.signature("application.publish", queue="application")
     result = check.clone().apply_async(link=follow_up)
-    waiting(result)
-    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "waiting", "it is parked")
+    trace_id = waiting(result)
+    parked(system, trace_id)
     check.clone().apply_async(task_id=result.id, link=follow_up)
+    log = system.directory / "worker.log"
+    eventually(lambda: f"check_repeated task_id={result.id}" in log.read_text(), "it is known")
+    push(system, media_push(trace_id))
     assert verdict_of(result)["suggest"] == "pass"
     eventually(lambda: runs(system), "the follow-up runs")
     assert system.calls(MEDIA_PATH) == 1
@@ -69,7 +72,7 @@ def test_a_check_that_waits_is_not_sent_again_when_its_message_is_delivered_agai
 
 
 def test_a_push_that_comes_before_its_trace_id_is_stored_is_kept_for_its_check(system: System) -> None:
-    check, last = published_chain(system, picture("early", "slow=0.5", "risky"))
+    check, last = published_chain(system, picture("early", "slow=3", "risky"))
     assert verdict_of(last)["shown"] is False
     verdict = verdict_of(check)
     assert verdict["suggest"] == "risky"

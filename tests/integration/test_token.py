@@ -365,13 +365,14 @@ def test_a_token_that_dies_again_and_again_costs_a_call_each(system: System) -> 
 
 
 def test_a_check_whose_second_call_finds_no_permit_goes_back_as_if_nobody_had_begun_it(system: System) -> None:
-    system.tell_sandbox(answer_seconds=[2, 2])
+    system.tell_sandbox(answer_seconds=[4, 4])
     result = send_text(system.app, words("40001*1"))
-    eventually(lambda: system.redis.exists(keys.record(result.id)), "it is sent, and its token refused in 2 s")
+    eventually(lambda: system.redis.exists(keys.record(result.id)), "it is sent, and its token refused in 4 s")
     system.redis.hset(keys.quota(APPID, "text"), "closed_until", round((time.time() + 60) * 1e6))
     eventually(lambda: result.id in queued(system.redis, f"wxcheck.text.{APPID}"), "it is back in its queue")
     # else the next run would take it for one that another run is sending, and wait for that one's lease
     assert not system.redis.exists(keys.record(result.id))
+    system.tell_sandbox(answer_seconds=[0, 0])
     system.open_lanes()
     assert verdict_of(result)["suggest"] == "pass"
 

@@ -58,7 +58,8 @@ class System:
                 {OTHER_APPID: {"secret": SECRET, "push_token": PUSH_TOKEN, "push_aes_key": AES_KEY}}
             ),
             "WXCHECK_CALLBACK_PORT": str(endpoint_port),
-            "WXCHECK_API_TIMEOUT": "3",
+            # longer than a busy machine stands still before it answers
+            "WXCHECK_API_TIMEOUT": "6",
             "WXCHECK_RETRY_DELAY": "0.1",
             **{f"WXCHECK_{name}": value for name, value in settings.items()},
         }
