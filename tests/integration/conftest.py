@@ -17,6 +17,19 @@ def running_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]
         yield system
 
 
+@pytest.fixture(scope="module")
+def patient_system(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
+    """One whose only retry waits for a minute: what a test does meanwhile is early enough on a busy machine too."""
+    system = System(tmp_path_factory.mktemp("patient"), API_RETRIES="1", RETRY_DELAY="60")
+    try:
+        system.sandbox()
+        system.worker()
+        system.application()
+        yield system
+    finally:
+        system.close()
+
+
 @pytest.fixture
 def system(running_system: System) -> System:
     """A system whose sandbox and store have forgotten the tests before."""
