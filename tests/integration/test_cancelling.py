@@ -6,8 +6,12 @@ Tests: tasks.check
 from __future__ import annotations
 
 import json
+import threading
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,10 +23,62 @@ from config.names import CANCEL, PUSH_QUEUE
 from store import keys
 from store.records.digest import digest_of
 from tests.support.checks import failure_of, picture, runs, verdict_of, words
-from tests.support.processes import eventually
+from tests.support.ports import free_port
+from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import taken_out, unacknowledged
+from tests.support.relay import Relay
 from tests.support.system import APPID, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
+
+
+class HeldBack(System):
+    """A system whose worker calls the platform by a relay, and waits long for its answers."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory, API_TIMEOUT="30")
+        self.relay = self._stack.enter_context(Relay(free_port(), int(self.sandbox_url.rsplit(":", 1)[1])))
+
+    @contextmanager
+    def no_answer(self, path: str) -> Iterator[threading.Event]:
+        """Within it no call of ``path`` is answered; the event: one was made."""
+        called, goes_on = threading.Event(), threading.Event()
+
+        def calls(data: bytes) -> bool:
+            # a question about the quota names the path too
+            if f"POST {path}?".encode() in data:
+                called.set()
+            return True
+
+        def is_answered(_: bytes) -> bool:
+            if called.is_set():
+                goes_on.wait(PATIENCE)
+            return True
+
+        self.relay.before, self.relay.after = calls, is_answered
+        try:
+            yield called
+        finally:
+            goes_on.set()
+
+
+@pytest.fixture(scope="module")
+def at_work(tmp_path_factory: pytest.TempPathFactory) -> Iterator[HeldBack]:
+    system = HeldBack(tmp_path_factory.mktemp("cancelling"))
+    try:
+        system.sandbox()
+        system.worker(WXCHECK_API_BASE=f"http://127.0.0.1:{system.relay.port}")
+        system.application()
+        yield system
+    finally:
+        system.close()
+
+
+@pytest.fixture
+def system(at_work: HeldBack) -> HeldBack:
+    at_work.reset_sandbox()
+    at_work.forget()
+    at_work.redis.delete("application:runs")
+    return at_work
 
 
 def check_of(system: System, kind: str, *directives: str) -> Any:
@@ -43,13 +99,14 @@ def sent(system: System, check: Any, **options: Any) -> AsyncResult:
     return result
 
 
-def cancelled_while_sent(system: System, kind: str, *directives: str) -> AsyncResult:
-    """A check whose call takes two seconds, and which is cancelled meanwhile."""
-    result = sent(system, check_of(system, kind, "slow=2", *directives))
-    eventually(lambda: system.calls(path_of(kind)) == 1, "it is being sent")
-    cancel = system.app.send_task(CANCEL, kwargs={"task_id": result.id}, queue=PUSH_QUEUE)
-    assert verdict_of(cancel) is False  # it does not wait for its push yet
-    assert system.redis.hget(keys.record(result.id), "cancelled") == "1"
+def cancelled_while_sent(system: HeldBack, kind: str, *directives: str) -> AsyncResult:
+    """A check that is cancelled before its call is answered."""
+    with system.no_answer(path_of(kind)) as called:
+        result = sent(system, check_of(system, kind, *directives))
+        assert called.wait(PATIENCE), "it is being sent"
+        cancel = system.app.send_task(CANCEL, kwargs={"task_id": result.id}, queue=PUSH_QUEUE)
+        assert verdict_of(cancel) is False  # it does not wait for its push yet
+        assert system.redis.hget(keys.record(result.id), "cancelled") == "1"
     return result
 
 
@@ -63,14 +120,14 @@ def is_cancelled_once(system: System, result: AsyncResult) -> None:
 
 
 @pytest.mark.parametrize("kind", ["text", "media"])
-def test_a_check_that_is_cancelled_while_it_is_sent_is_not_retried(system: System, kind: str) -> None:
+def test_a_check_that_is_cancelled_while_it_is_sent_is_not_retried(system: HeldBack, kind: str) -> None:
     is_cancelled_once(system, cancelled_while_sent(system, kind, "-1"))
     assert system.calls(path_of(kind)) == 1
 
 
 @pytest.mark.parametrize("kind", ["text", "media"])
 def test_a_check_that_is_cancelled_while_it_is_sent_does_not_wait_for_its_closed_lane(
-    system: System, kind: str
+    system: HeldBack, kind: str
 ) -> None:
     is_cancelled_once(system, cancelled_while_sent(system, kind, "45009"))
     assert system.calls(path_of(kind)) == 1
@@ -78,12 +135,13 @@ def test_a_check_that_is_cancelled_while_it_is_sent_does_not_wait_for_its_closed
 
 
 @pytest.mark.parametrize("kind", ["text", "media"])
-def test_a_check_that_is_revoked_while_it_is_sent_is_not_retried(system: System, kind: str) -> None:
-    result = sent(system, check_of(system, kind, "slow=2", "-1"))
-    eventually(lambda: system.calls(path_of(kind)) == 1, "it is being sent")
-    system.app.control.revoke(result.id)
-    cancelled = keys.record(result.id)
-    eventually(lambda: system.redis.hget(cancelled, "cancelled") == "1", "a sweep has noted it")
+def test_a_check_that_is_revoked_while_it_is_sent_is_not_retried(system: HeldBack, kind: str) -> None:
+    with system.no_answer(path_of(kind)) as called:
+        result = sent(system, check_of(system, kind, "-1"))
+        assert called.wait(PATIENCE), "it is being sent"
+        system.app.control.revoke(result.id)
+        cancelled = keys.record(result.id)
+        eventually(lambda: system.redis.hget(cancelled, "cancelled") == "1", "a sweep has noted it")
     eventually(lambda: runs(system), "its errback runs")
     # until its end Celery itself says REVOKED, as of every task that no worker is known to have begun
     is_cancelled_once(system, system.app.AsyncResult(result.id))
@@ -117,6 +175,6 @@ def test_a_check_that_was_cancelled_before_its_worker_died_is_not_sent_again(sys
     system.open_lanes()
 
 
-def test_a_text_whose_call_brings_its_verdict_ends_with_that_although_it_was_cancelled(system: System) -> None:
+def test_a_text_whose_call_brings_its_verdict_ends_with_that_although_it_was_cancelled(system: HeldBack) -> None:
     assert verdict_of(cancelled_while_sent(system, "text", "risky"))["suggest"] == "risky"
     eventually(lambda: [run["name"] for run in runs(system)] == ["publish"], "its follow-up runs")
