@@ -249,8 +249,9 @@ def test_one_worker_of_any_pool_does_it_all(platform: System, pool: list[str]) -
 
 @pytest.mark.parametrize("pool", [["threads", "-c", "4"], [PREFORK, "-c", "2"]], ids=["threads", "prefork"])
 def test_a_worker_that_is_stopped_under_load_loses_no_check(platform: System, pool: list[str]) -> None:
-    platform.tell_sandbox(answer_seconds=[0.3, 0.6])
-    first = platform.worker("first", "-P", *pool)
+    # slow, so that it is stopped before it has done it all
+    platform.tell_sandbox(answer_seconds=[2, 3])
+    first = platform.worker("first", "-P", *pool, WXCHECK_API_TIMEOUT="15")
     assert ("(prefork)" in first.output) == (pool[0] == PREFORK)
     results = [check(platform).apply_async() for _ in range(10)]
     results += [text(platform, f"text {number}").apply_async() for number in range(10)]
@@ -258,6 +259,7 @@ def test_a_worker_that_is_stopped_under_load_loses_no_check(platform: System, po
     stops_cleanly(first)
     waiting = [result for result in results if not result.ready()]
     assert waiting, "the test was to stop the worker before it had done it all"
+    platform.tell_sandbox(answer_seconds=[0, 0])
     platform.worker("second")
     assert [suggested(result) for result in results] == ["pass"] * 20
     # calls that were under way were ended and none was sent again: the platform refuses a file that comes too often

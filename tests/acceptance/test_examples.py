@@ -11,6 +11,8 @@ from typing import Any
 import pytest
 import requests
 
+from store import keys
+from tests.support.checks import media_push, push
 from tests.support.ports import free_port
 from tests.support.processes import ROOT, Running, eventually
 from tests.support.system import System
@@ -85,9 +87,12 @@ def test_a_photo_is_shown_if_it_passes_and_hidden_if_not(
     assert application.becomes(photo) == (state, reason)
 
 
-def test_a_photo_is_not_shown_while_its_verdict_is_awaited(application: PhotoApp) -> None:
-    photo = application.post("photos", url="https://img.example.com/photo.jpg?sandbox=delay=2")
+def test_a_photo_is_not_shown_while_its_verdict_is_awaited(system: System, application: PhotoApp) -> None:
+    photo = application.post("photos", url="https://img.example.com/photo.jpg?sandbox=lost")
+    eventually(lambda: system.redis.zcard(keys.DUE), "its check waits")
     assert application.get(photo)["state"] == "checking"
+    (check,) = system.redis.zrange(keys.DUE, 0, -1)
+    push(system, media_push(str(check).partition(":")[2]))
     assert application.becomes(photo) == ("published", "pass")
 
 

@@ -204,11 +204,17 @@ def check_everything(observed: Observed) -> list[AsyncResult]:
     ended(send_text(system.app, text()))
     observed.keep_token()
 
-    # enough of them that either worker runs both kinds, slow enough to be looked at
-    slow = [send_text(system.app, text(f"slow={SLOW}")) for _ in range(10)]
-    slow += [send_media(system.app, url(f"slow={SLOW}")) for _ in range(10)]
-    time.sleep(0.5)
-    eventually(observed.sees_both_checks_run, "inspect meets a check of either kind while it runs")
+    slow: list[AsyncResult] = []
+
+    def sees_both_checks_run() -> bool:
+        # enough of them that either worker runs both kinds, slow enough to be looked at; more where all have ended
+        if all(check.ready() for check in slow):
+            slow.extend(send_text(system.app, text(f"slow={SLOW}")) for _ in range(10))
+            slow.extend(send_media(system.app, url(f"slow={SLOW}")) for _ in range(10))
+            time.sleep(0.5)
+        return observed.sees_both_checks_run()
+
+    eventually(sees_both_checks_run, "inspect meets a check of either kind while it runs")
     observed.look_at_flower("while checks run", [])
 
     system.invalidate_tokens()

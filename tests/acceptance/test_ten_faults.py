@@ -43,12 +43,15 @@ class Operated:
     def first_line(self, key: str) -> str:
         """Waits until the board's first line is of that trouble; what it says, and the remedy."""
 
+        seen: list[dict[str, Any]] = []
+
         def is_first() -> bool:
-            troubles = self.troubles()
-            return bool(troubles) and troubles[0]["key"] == key
+            # kept: while the store is late for a moment, that is what the board says first
+            seen[:] = self.troubles()
+            return bool(seen) and seen[0]["key"] == key
 
         eventually(is_first, f"the board says {key} first")
-        (trouble, *_) = self.troubles()
+        trouble = seen[0]
         assert trouble["said"]["zh"]
         assert trouble["remedy"]["zh"]
         return f"{trouble['said']['en']} {trouble['remedy']['en']}"
