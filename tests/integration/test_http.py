@@ -46,7 +46,7 @@ def platform(answer: Callable[[socket.socket], None]) -> Iterator[str]:
 
 
 def call(url: str) -> None:
-    Http(url, timeout=0.5).post("/wxa/msg_sec_check", {"access_token": TOKEN}, b"{}")
+    Http(url, timeout=2).post("/wxa/msg_sec_check", {"access_token": TOKEN}, b"{}")
 
 
 def silent(_: socket.socket) -> None:

@@ -33,7 +33,8 @@ APPID, SECRET = DEMO_ENVIRONMENT["WXCHECK_APPID"], DEMO_ENVIRONMENT["WXCHECK_SEC
 PUSH_TOKEN, KEY = DEMO_ENVIRONMENT["WXCHECK_PUSH_TOKEN"], DEMO_ENVIRONMENT["WXCHECK_PUSH_AES_KEY"]
 TEXT, MEDIA = "/wxa/msg_sec_check", "/wxa/media_check_async"
 V2: dict[str, Any] = {"version": 2, "scene": 2, "openid": "o4_t144jTUSEoxydysUA2E234_tc"}
-PATIENCE = 10
+#: seconds; less than what is waited for in vain
+PATIENCE = 25
 
 
 @dataclass
@@ -215,7 +216,7 @@ def test_it_says_where_it_listens_and_stops_cleanly(tmp_path: Path, number: int)
         sandbox.media()
         started = time.monotonic()
         code, output = sandbox.stop(number)
-        assert (code, time.monotonic() - started < 5) == (0, True)
+        assert (code, time.monotonic() - started < 20) == (0, True)
         assert f"taking the demonstration's, {APPID}" in output
         assert f"pushes for {APPID} go to http://127.0.0.1:8080/wechat/push\n" in output
         assert "Traceback" not in output
@@ -229,7 +230,7 @@ def test_it_does_not_wait_for_slow_checks_when_it_stops(tmp_path: Path) -> None:
         wait_until(lambda: sandbox.control("GET", "stats")["calls"].get(TEXT) == 1)
         started = time.monotonic()
         code, output = sandbox.stop()
-        assert (code, time.monotonic() - started < 5) == (0, True)
+        assert (code, time.monotonic() - started < 20) == (0, True)
         assert "Traceback" not in output
         caller.join()
 
@@ -252,7 +253,8 @@ def test_a_verdict_is_pushed_once_signed_and_soon(sandbox: Sandbox, receiver: Re
     trace_id = sandbox.media("risky", **V2)
     answered = time.monotonic()
     (push,) = receiver.wait(trace_id)
-    assert push.at - answered < 0.5 + 0.5
+    # half a second, and what a busy machine takes
+    assert push.at - answered < 0.5 + 9.5
     assert push.path == "/push"
     query, outer = push.query, push.outer
     assert query["signature"] == sign(PUSH_TOKEN, query["timestamp"], query["nonce"])
@@ -351,14 +353,20 @@ def test_a_connection_is_closed_without_an_answer(sandbox: Sandbox, receiver: Re
 
 def test_a_slow_check_is_answered_late_and_holds_nobody_else_up(sandbox: Sandbox) -> None:
     token = sandbox.token()
-    slow = threading.Thread(target=sandbox.call, args=(TEXT, {"content": "sandbox:slow=1"}, token))
+    slow = threading.Thread(target=sandbox.call, args=(TEXT, {"content": "sandbox:slow=3"}, token))
     started = time.monotonic()
     slow.start()
     with requests.Session() as other:
-        other.get(f"{sandbox.url}/sandbox/stats", timeout=PATIENCE)
-        assert time.monotonic() - started < 0.9
+        stats: dict[str, Any] = {}
+
+        def asked() -> bool:
+            stats.update(other.get(f"{sandbox.url}/sandbox/stats", timeout=PATIENCE).json())
+            return TEXT in stats["calls"]
+
+        wait_until(asked)
+        assert TEXT not in stats["answers"]
     slow.join()
-    assert 1 <= time.monotonic() - started < 3
+    assert time.monotonic() - started >= 3
     sandbox.option(answer_seconds=[0.3, 0.3], fault_slow=1, slow_seconds=0.3)
     started = time.monotonic()
     sandbox.call(TEXT, {"content": "x"}, token)
