@@ -19,6 +19,7 @@ import redis
 from celery import Celery
 from kombu.exceptions import OperationalError
 
+from callbacks import publisher, writers
 from callbacks.publisher import PUBLISH_SECONDS, Publisher
 from callbacks.template import OPTIONS, arguments
 from callbacks.writers import RETRY_WITHIN, BatchWriter, Fate, Push
@@ -44,6 +45,13 @@ def own_store() -> Iterator[redis.Redis]:
 def store(own_store: redis.Redis) -> redis.Redis:
     own_store.flushall()
     return own_store
+
+
+@pytest.fixture
+def in_no_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For what is to happen however long the machine stands still meanwhile."""
+    monkeypatch.setattr(writers, "RETRY_WITHIN", 60)
+    monkeypatch.setattr(publisher, "PUBLISH_SECONDS", 60)
 
 
 def port_of(store: redis.Redis) -> int:
@@ -139,6 +147,7 @@ def test_a_batch_is_one_command_and_keeps_its_order(store: redis.Redis) -> None:
     assert len({message["headers"]["id"] for message in messages(store)}) == 100
 
 
+@pytest.mark.usefixtures("in_no_hurry")
 def test_one_that_is_refused_does_not_fail_its_neighbours(store: redis.Redis) -> None:
     with Relay(free_port(), port_of(store)) as relay:
         relay.before = lambda data: len(data) < LARGEST
@@ -160,6 +169,7 @@ def test_what_redis_refuses_is_refused_to_each_and_nothing_of_it_is_queued(store
     assert queued(store) == ["t-3"]
 
 
+@pytest.mark.usefixtures("in_no_hurry")
 def test_after_a_restart_of_redis_a_batch_is_sent_again(store: redis.Redis) -> None:
     with Relay(free_port(), port_of(store)) as relay:
         writer = BatchWriter(app_of(relay.port))
@@ -177,7 +187,7 @@ def test_of_a_batch_whose_redis_goes_away_all_are_refused_in_time(store: redis.R
         relay.go()
         began = time.monotonic()
         fates = writer.write([push(f"t-{number}") for number in range(1, 100)])
-        assert time.monotonic() - began < RETRY_WITHIN + 2
+        assert time.monotonic() - began < RETRY_WITHIN + 8
     assert len(refused(fates)) == 99
     assert {type(fate) for fate in fates} <= {OperationalError, redis.ConnectionError, TimeoutError}
     assert queued(store) == ["t-0"]
@@ -195,6 +205,7 @@ async def published(publisher: Publisher, names: list[str]) -> list[str]:
     return [name for name, fate in zip(names, fates, strict=True) if fate is None]
 
 
+@pytest.mark.usefixtures("in_no_hurry")
 def test_pushes_at_one_time_are_each_queued_once_in_few_batches(store: redis.Redis) -> None:
     names = [f"t-{number}" for number in range(2000)]
     before = commands(store, "lpush")
@@ -232,7 +243,8 @@ def test_of_a_redis_that_falls_silent_amid_batches_nothing_is_promised_that_is_n
                 armed.set()
             began = time.monotonic()
             known += await published(publisher, [f"t-{number}-{count}" for count in range(200)])
-            assert time.monotonic() - began < PUBLISH_SECONDS + 1.5
+            # and what a busy machine takes; the silence is longer
+            assert time.monotonic() - began < PUBLISH_SECONDS + 8
         await publisher.close()
         return known
 
