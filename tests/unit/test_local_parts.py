@@ -39,6 +39,14 @@ def test_a_free_port_can_be_listened_on_and_is_none_of_those_for_outgoing_connec
         pass
 
 
+def test_a_port_is_given_once_for_who_has_it_may_not_listen_yet(monkeypatch: pytest.MonkeyPatch) -> None:
+    port = free_port()
+    monkeypatch.setattr("ops.local.ports._LOWEST", port)
+    monkeypatch.setattr("ops.local.ports._HIGHEST", port)
+    with pytest.raises(NoFreePort):
+        free_port()
+
+
 def test_where_every_port_is_taken_that_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
