@@ -39,6 +39,18 @@ ROWS = [
     ("a picture that is no URL: refused here, no call", "InvalidCheck", "hide_photo: not shown"),
 ]
 
+#: one that waits for half a minute for a verdict which never comes: what is done to it meanwhile may be late
+LONG = """
+from dataclasses import replace
+from ops.local import demo
+from ops.local.cases import cases
+from wxcheck import check_media
+lost = check_media("https://img.example.com/a.jpg?sandbox=lost")
+endless = replace(next(case for case in cases() if case.title == "a picture"), checks=[lost])
+demo.cases = lambda: [endless]
+raise SystemExit(demo.run_demo())
+"""
+
 #: a case that is said to end otherwise than it does
 WRONG = """
 from dataclasses import replace
@@ -93,7 +105,7 @@ def test_the_demo_takes_nothing_of_a_live_systems_settings(tmp_path: Path) -> No
 
 @pytest.mark.parametrize("word", ["starting", "sent"])
 def test_a_demo_that_is_killed_leaves_nothing_behind(tmp_path: Path, word: str) -> None:
-    with LocalProcess(tmp_path, *DEMO) as demo:
+    with LocalProcess(tmp_path, "-c", LONG) as demo:
         demo.read_until(word)
         assert runs_a_redis(demo)
         assert any(demo.temporary.iterdir())
@@ -113,7 +125,7 @@ def test_a_demo_that_is_killed_leaves_nothing_behind(tmp_path: Path, word: str) 
 def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing_behind(
     tmp_path: Path, word: str, number: signal.Signals, code: int
 ) -> None:
-    with LocalProcess(tmp_path, *DEMO) as demo:
+    with LocalProcess(tmp_path, "-c", LONG) as demo:
         demo.read_until(word)
         assert runs_a_redis(demo)
         assert demo.end(number) == code
@@ -124,7 +136,7 @@ def test_a_demo_that_is_interrupted_says_so_and_leaves_nothing_behind(
 
 
 def test_a_process_that_dies_under_the_demo_is_told(tmp_path: Path) -> None:
-    with LocalProcess(tmp_path, *DEMO) as demo:
+    with LocalProcess(tmp_path, "-c", LONG) as demo:
         demo.read_until("sandbox is ready")
         (worker,) = (pid for pid, command in demo.processes().items() if "celery -A worker worker" in command)
         os.kill(worker, signal.SIGKILL)
