@@ -27,7 +27,8 @@ AWAY = 4
 @pytest.fixture(params=["all apart", "RabbitMQ"])
 def apart(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system at work whose servers keep what they have when they are killed."""
-    system = KeepingSystem(tmp_path_factory.mktemp("apart"), request.param, VISIBILITY_TIMEOUT="5")
+    settings = {"VISIBILITY_TIMEOUT": "5", "API_TIMEOUT": "30"}
+    system = KeepingSystem(tmp_path_factory.mktemp("apart"), request.param, **settings)
     try:
         system.sandbox()
         system.worker()
@@ -69,7 +70,7 @@ def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> 
 
 @pytest.mark.parametrize("apart", ["all apart"], indirect=True)
 def test_a_picture_that_another_run_has_ended_is_not_shown_as_waiting(apart: System) -> None:
-    result = send_media(apart.app, picture("slow=2"))
+    result = send_media(apart.app, picture("slow=8"))
     eventually(lambda: apart.calls(MEDIA_PATH) == 1, "it is sent")
     # the run was taken for dead
     apart.redis.hset(keys.record(result.id), mapping={"state": "done", "run": "another"})

@@ -12,6 +12,7 @@ from celery.canvas import Signature
 from celery.result import AsyncResult
 
 import wxcheck
+from tests.support.checks import media_push, push
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import APPID, System
 
@@ -179,11 +180,12 @@ def test_a_check_whose_result_is_ignored_still_runs_its_chain_and_stores_no_stat
 
 
 def test_a_waiting_check_shows_what_it_waits_for(system: System, check: Any) -> None:
-    result = check(picture("delay=2")).apply_async()
+    result = check(picture("lost")).apply_async()
     eventually(lambda: result.state == "WAITING", "the check waits")
     meta = result.info
     assert set(meta) == {"trace_id", "since", "deadline"}
     assert meta["deadline"] - meta["since"] == pytest.approx(1860)
+    push(system, media_push(meta["trace_id"]))
     assert result_of(result)["trace_id"] == meta["trace_id"]
 
 
