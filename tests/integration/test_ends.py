@@ -343,7 +343,7 @@ def test_a_finish_of_nobody_is_dropped(system: System) -> None:
 def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_chord(system: System) -> None:
     task_id = str(uuid.uuid4())
     header = [text(system, words(), **V2).set(task_id=task_id), text(system, words())]
-    sent_by_another(system, task_id, 3)
+    sent_by_another(system, task_id, 60)
     header[0].set(headers={wxcheck.SENT_AT_HEADER: time.time() - 7200})
     album = chord(header)(follow_up(system, "album"))
     first, second = album.parent.results
