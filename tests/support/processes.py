@@ -22,9 +22,12 @@ def eventually(holds: Callable[[], object], what: str, seconds: float = PATIENCE
     """Waits until ``holds()`` is true; fails with ``what`` did not come true."""
     deadline = time.monotonic() + seconds
     pause = 0.01
+    is_over = False
     while not holds():
-        assert time.monotonic() < deadline, f"{what}: not within {seconds:.0f} s"
+        assert not is_over, f"{what}: not within {seconds:.0f} s"
         time.sleep(pause)
+        # this process may have stood still since it last asked: it asks once more
+        is_over = time.monotonic() > deadline
         # to ask is work for whoever is asked, and for this process
         pause = min(1.2 * pause, 0.05)
 
