@@ -61,7 +61,10 @@ def drive(canvases: list[Canvas]) -> dict[str, Outcome]:
     for one in _until(acting.get("revoke", []), _waits, "waits for its push"):
         app.control.revoke(one.first)
     _operate("cancel", _until(acting.get("cancel", []), _waits, "waits for its push"))
-    _operate("replay", _until(acting.get("replay", []), lambda one: _state(one.first) == "FAILURE", "fails"))
+    replayed = _until(acting.get("replay", []), lambda one: _state(one.first) == "FAILURE", "fails")
+    _operate("replay", replayed)
+    # until a worker has taken it up it has the end of the run before
+    _until(replayed, lambda one: _state(one.first) != "FAILURE", "is checked again")
     for one in _until(acting.get("deliver", []), _waits, "waits for its push again"):
         _deliver(app.backend.get_task_meta(one.first, cache=False)["result"]["trace_id"])
     _until(sent, Sent.has_ended, "ends")
