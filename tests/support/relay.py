@@ -60,6 +60,10 @@ class Relay:
                 client.close()  # as if nobody listened
                 continue
             self._open += [client, server]
+            if self._listener is not listener:
+                _end(client)  # it went away meanwhile
+                _end(server)
+                continue
             said: list[bytes] = [b""]
             threading.Thread(target=self._pump, args=(client, server, said, True), daemon=True).start()
             threading.Thread(target=self._pump, args=(server, client, said, False), daemon=True).start()
