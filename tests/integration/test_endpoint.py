@@ -19,6 +19,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -47,6 +48,7 @@ from config.settings import Settings
 from ops.local.redis_server import find_server
 from status.cluster_metrics import cluster_metrics
 from tests.support.ports import free_port
+from tests.support.relay import Relay
 from wechat.push.envelope import encrypt, sign
 from wechat.push.outcomes import Outcome
 from worker.fetching.transport import use_transport
@@ -63,7 +65,9 @@ PLAIN_APPID, OTHER_APPID = "wxplain", "wxother"
 OTHER_TOKEN, OTHER_KEY = "BBBBB", "abcdefghijklmnopqrstuvwxyz0123456789ABCDEFG"
 
 #: seconds that a busy machine may take for what takes none
-SLACK = 2.0
+SLACK = 5.0
+#: seconds; generous, for a deadline that passes only when something is wrong
+PATIENCE = 30.0
 
 EVENT = {"MsgType": "event", "Event": "wxa_media_check", "trace_id": "t-1", "isrisky": 0, "status_code": 0}
 
@@ -107,7 +111,7 @@ class Valkey:
             return False
 
 
-def eventually(holds: Callable[[], bool], seconds: float = 10) -> None:
+def eventually(holds: Callable[[], bool], seconds: float = PATIENCE) -> None:
     deadline = time.monotonic() + seconds
     while not holds():
         assert time.monotonic() < deadline, "it did not come true in time"
@@ -119,7 +123,7 @@ def pushed(server: Valkey) -> list[dict[str, Any]]:
     found = []
     with Connection(server.url) as connection, closing(connection.SimpleQueue(PUSH_QUEUE)) as queue:
         for _ in range(server.run("LLEN", PUSH_QUEUE)):
-            message = queue.get(timeout=1)
+            message = queue.get(timeout=PATIENCE)
             message.ack()
             args, kwargs, _canvas = message.payload
             assert args == []
@@ -471,7 +475,7 @@ def test_a_broker_that_died_without_a_word_does_not_hold_the_endpoint(tmp_path: 
         server = Valkey(str(tmp_path), port)
         stack.callback(server.stop)
         assert set(refused) <= {200, 503}
-        eventually(lambda: push(client).status_code == 200, 5)
+        eventually(lambda: push(client).status_code == 200)
         assert all(push(client).status_code == 200 for _ in range(8))
 
 
@@ -562,7 +566,7 @@ def test_a_body_that_does_not_come_in_time_is_answered_400(broker: Valkey, monke
 )
 def test_a_strangers_body_is_not_waited_for(served: httpx.Client, params: dict[str, str], size: int) -> None:
     query = urlencode({"timestamp": str(int(time.time())), "nonce": "n", **params})
-    with closing(http.client.HTTPConnection("127.0.0.1", served.base_url.port or 0, timeout=5)) as stranger:
+    with closing(http.client.HTTPConnection("127.0.0.1", served.base_url.port or 0, timeout=PATIENCE)) as stranger:
         stranger.putrequest("POST", f"/wechat/push?{query}")
         stranger.putheader("Content-Length", "1000000")
         stranger.endheaders(b" " * size)
@@ -581,7 +585,7 @@ def test_a_client_that_leaves_half_way_is_counted_and_harms_nothing(broker: Valk
 
 
 def test_a_body_that_is_announced_too_large_is_refused_before_it_comes(served: httpx.Client) -> None:
-    with closing(http.client.HTTPConnection("127.0.0.1", served.base_url.port or 0, timeout=5)) as large:
+    with closing(http.client.HTTPConnection("127.0.0.1", served.base_url.port or 0, timeout=PATIENCE)) as large:
         large.putrequest("POST", f"/wechat/push/{PLAIN_APPID}")
         large.putheader("Content-Length", str((1 << 20) + 1))
         large.endheaders()
@@ -602,7 +606,7 @@ def send_for_ever(connection: socket.socket) -> None:
         connection.sendall(b" " * 65_536)
 
 
-@pytest.mark.timeout(20)
+@pytest.mark.timeout(60)
 def test_a_body_without_end_is_cut_off(served: httpx.Client) -> None:
     began = time.monotonic()
     with closing(socket.create_connection(("127.0.0.1", served.base_url.port or 0), timeout=10)) as endless:
@@ -611,7 +615,7 @@ def test_a_body_without_end_is_cut_off(served: httpx.Client) -> None:
         )
         with pytest.raises(OSError, match=r"reset|[Bb]roken"):
             send_for_ever(endless)
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 5 + SLACK
 
 
 # --- what operators see
@@ -695,15 +699,18 @@ def test_the_log_says_what_to_do_and_nothing_that_was_sent(broker: Valkey, caplo
 
 
 def test_hostile_pushes_do_not_flood_the_log(broker: Valkey, caplog: pytest.LogCaptureFixture) -> None:
+    def written() -> list[str]:
+        return [record.getMessage() for record in list(caplog.records) if "status=403" in record.getMessage()]
+
     with endpoint(broker.url) as client:
         began = time.monotonic()
         for _ in range(100):
             push(client, params={})
         seconds = time.monotonic() - began
         assert counted(client, "bad_signature") == 100
-        time.sleep(1.1)
+        eventually(lambda: any("more like it" in line for line in written()))
         push(client, params={})
-    lines = [record.getMessage() for record in caplog.records if "status=403" in record.getMessage()]
+    lines = written()
     assert 2 <= len(lines) <= seconds + 3
     assert any("more like it" in line for line in lines[1:])
 
@@ -751,21 +758,32 @@ def listening(running: subprocess.Popen[str]) -> str:
 
 
 def test_the_process_answers_what_is_under_way_and_ends_with_code_0(own_broker: Valkey) -> None:
-    with process(own_broker.url, "--log-level", "debug") as running:
+    came, goes_on = threading.Event(), threading.Event()
+    with (
+        Relay(free_port(), own_broker.port) as relay,
+        process(f"redis://127.0.0.1:{relay.port}/0", "--log-level", "debug") as running,
+    ):
         url = listening(running)
         params, body = secured(json.dumps({**EVENT, "errmsg": "SENTINEL"}).encode())
         with httpx.Client(base_url=url, timeout=20, trust_env=False) as client, ThreadPoolExecutor(1) as pool:
             assert client.get("/readyz").status_code == 200
             assert client.post("/wechat/push", params=params, json=body).status_code == 200
             assert client.post("/wechat/push", params=signed("wrong"), json=body).status_code == 403
-            own_broker.hang()
+
+            def passes(data: bytes) -> bool:
+                if PUSH_QUEUE.encode() not in data:
+                    return True
+                came.set()
+                return goes_on.wait(PATIENCE)
+
+            relay.before = passes
             under_way = pool.submit(client.post, "/wechat/push", params=params, json=body)
-            time.sleep(0.5)
+            assert came.wait(PATIENCE), "it is on its way to the broker"
             running.send_signal(signal.SIGTERM)
             time.sleep(0.5)
-            own_broker.go_on()
+            goes_on.set()
             assert under_way.result().text == "success"
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0
     assert len(pushed(own_broker)) == 2
     for secret in ("SENTINEL", TOKEN, KEY, params["signature"], params["msg_signature"], body["Encrypt"]):
@@ -794,7 +812,7 @@ def test_an_end_amid_load_loses_no_push_that_was_answered_200(own_broker: Valkey
             running.send_signal(signal.SIGTERM)
             for sender in senders:
                 sender.result()
-        running.communicate(timeout=20)
+        running.communicate(timeout=PATIENCE)
     assert running.returncode == 0
     queued = [kwargs["push"]["trace_id"] for kwargs in pushed(own_broker)]
     assert len(known) < 8000  # it ended amid them
@@ -818,12 +836,12 @@ def test_a_thousand_connections_left_open_hold_up_no_push_and_are_closed(broker:
             connection = stack.enter_context(closing(socket.create_connection(address, timeout=60)))
             connection.sendall(left_open[number % len(left_open)])
             connections.append(connection)
-        with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as client:
             assert client.post("/wechat/push", params=params, json=body).status_code == 200
         for connection in connections:
             while connection.recv(4096):
                 pass
-        with httpx.Client(base_url=url, timeout=5, trust_env=False) as client:
+        with httpx.Client(base_url=url, timeout=PATIENCE, trust_env=False) as client:
             assert client.post("/wechat/push", params=params, json=body).status_code == 200
 
 
@@ -868,7 +886,7 @@ def test_no_more_connections_are_held_than_files_may_be_open(broker: Valkey) -> 
     with process(broker.url, files=1024) as running, ExitStack() as stack:
         all_taken(listening(running), stack, b"", 2000)
         running.terminate()
-        _, err = running.communicate(timeout=20)
+        _, err = running.communicate(timeout=PATIENCE)
     assert "few_files" in err
     assert "Too many open files" not in err
 
@@ -897,16 +915,27 @@ def test_a_stranger_cannot_flood_the_log(broker: Valkey, request_: bytes) -> Non
         for _ in range(400):
             send()
         seconds = time.monotonic() - began
-        time.sleep(INTERVAL + 0.5)
+        lines: list[dict[str, Any]] = []
+        told: Counter[str] = Counter()
+        # the last line of a kind comes when its interval is over; the end, where one is missing
+        running_out = threading.Timer(PATIENCE, running.terminate)
+        running_out.start()
+        for line in said:
+            if line["level"] == "WARNING":
+                lines.append(line)
+                # of a library's lines, which have no event of their own, each sentence is a kind
+                kind = line["message"].partition(" (and ")[0] if line["event"] == "uvicorn" else line["event"]
+                # each that was not written is counted by the next line of its kind
+                told[kind] += 1 + line.get("kept_back", 0)
+            if told and set(told.values()) == {400}:
+                break
+        running_out.cancel()
         running.terminate()
-        _, err = running.communicate(timeout=20)
-    lines = [line for line in map(json.loads, err.splitlines()) if line["level"] == "WARNING"]
-    # of a library's lines, which have no event of their own, each sentence is a kind
-    kinds = {line["message"].partition(" (and ")[0] if line["event"] == "uvicorn" else line["event"] for line in lines}
+        lines += [line for line in said if line["level"] == "WARNING"]
+        running.wait(PATIENCE)
     assert lines
-    assert len(lines) <= len(kinds) * (seconds + 3)
-    # each that was not written is counted by the next line of its kind
-    assert sum(1 + line.get("kept_back", 0) for line in lines) == 400 * len(kinds)
+    assert len(lines) <= len(told) * (seconds + INTERVAL + 2)
+    assert sum(1 + line.get("kept_back", 0) for line in lines) == 400 * len(told)
 
 
 def test_the_process_starts_without_its_broker_and_ends_while_it_hangs(own_broker: Valkey) -> None:
@@ -915,14 +944,14 @@ def test_the_process_starts_without_its_broker_and_ends_while_it_hangs(own_broke
         url = listening(running)
         assert httpx.get(f"{url}/livez", trust_env=False).status_code == 200
         running.send_signal(signal.SIGTERM)
-        _, err = running.communicate(timeout=10)
+        _, err = running.communicate(timeout=PATIENCE)
     assert running.returncode == 0
     assert "Traceback" not in err
 
 
 def test_the_process_tells_every_fault_of_its_settings(broker: Valkey) -> None:
     with process(broker.url, WXCHECK_PUSH_TOKEN="", WXCHECK_CALLBACK_PORT="x", WXCHECK_PUSH_AES_KEY="short") as running:
-        out, err = running.communicate(timeout=20)
+        out, err = running.communicate(timeout=PATIENCE)
     assert running.returncode != 0
     assert out == ""
     for name in ("WXCHECK_PUSH_TOKEN", "WXCHECK_CALLBACK_PORT", "WXCHECK_PUSH_AES_KEY"):
