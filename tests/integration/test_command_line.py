@@ -14,7 +14,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager, suppress
 from types import SimpleNamespace
 from typing import Any
 
@@ -325,12 +326,26 @@ def test_one_request_is_awaited_and_the_exit_code_says_whether_it_was_good(syste
 # -- check, config -------------------------------------------------------------------------------------------------
 
 
+def read_whole(terminal: int) -> str:
+    """What is written to a terminal, until its other end is closed."""
+    drawn = b""
+    with suppress(OSError):  # Linux' way to say so
+        while more := os.read(terminal, 65_536):
+            drawn += more
+    return drawn.decode(errors="replace")
+
+
 def test_a_check_shows_on_a_terminal_for_how_long_it_waits_and_tells_its_failure(system: System) -> None:
     ours, theirs = pty.openpty()
-    ran = process(system, "check", words("errcode=40003"), "--json", stderr=theirs)
-    drawn = os.read(ours, 65_536).decode(errors="replace")
+    # a terminal has room for four thousand characters, and who draws more waits until they are read
+    with ThreadPoolExecutor(1) as pool:
+        reading = pool.submit(read_whole, ours)
+        try:
+            ran = process(system, "check", words("errcode=40003"), "--json", stderr=theirs)
+        finally:
+            os.close(theirs)
+        drawn = reading.result()
     os.close(ours)
-    os.close(theirs)
     assert (ran.returncode, json.loads(ran.stdout)["failure"]["errcode"]) == (COULD_NOT, 40003)
     assert "waiting for the verdict" in drawn
     assert "Remedy: " in drawn
