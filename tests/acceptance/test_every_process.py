@@ -135,7 +135,8 @@ def test_every_process_starts_by_its_command_works_with_the_others_and_stops_on_
     pending = wxcheck_command(system, "pending", "--json")
     assert (pending.returncode, json.loads(pending.stdout)) == (0, [])
 
-    eventually(lambda: requests.get(f"http://127.0.0.1:{flower_port}/healthcheck", timeout=5).ok, "Flower answers")
+    health = f"http://127.0.0.1:{flower_port}/healthcheck"
+    eventually(lambda: requests.get(health, timeout=PATIENCE).ok, "Flower answers")
     for running in started.values():
         stops_cleanly(running)
 

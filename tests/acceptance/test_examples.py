@@ -14,7 +14,7 @@ import requests
 from store import keys
 from tests.support.checks import media_push, push
 from tests.support.ports import free_port
-from tests.support.processes import ROOT, Running, eventually
+from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.system import System
 
 EXAMPLE = ROOT / "examples" / "photo_app"
@@ -40,13 +40,13 @@ class PhotoApp:
 
     def post(self, what: str, **body: str) -> str:
         """Posts a photo or a comment; its URL."""
-        answer = requests.post(f"{self.url}/{what}", json=body, timeout=10)
+        answer = requests.post(f"{self.url}/{what}", json=body, timeout=PATIENCE)
         assert answer.status_code == 202, answer.text
         return f"{self.url}/{what}/{answer.json()['id']}"
 
     @staticmethod
     def get(url: str) -> dict[str, Any]:
-        answer = requests.get(url, timeout=10)
+        answer = requests.get(url, timeout=PATIENCE)
         assert answer.status_code == 200, answer.text
         found: dict[str, Any] = answer.json()
         return found
@@ -144,4 +144,4 @@ def test_a_photo_is_hidden_and_its_user_told_where_the_broker_is_away(tmp_path: 
 
 
 def test_what_was_never_posted_is_not_found(application: PhotoApp) -> None:
-    assert requests.get(f"{application.url}/photos/none", timeout=10).status_code == 404
+    assert requests.get(f"{application.url}/photos/none", timeout=PATIENCE).status_code == 404

@@ -36,7 +36,7 @@ from tests.support.checks import (
 )
 from tests.support.compose import SERVICES, environment_of, interpolated
 from tests.support.ports import free_port
-from tests.support.processes import Running, eventually
+from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.system import AES_KEY, APPID, PUSH_TOKEN, SECRET, System
 
 LOGIN = ("operator", "hushhush")
@@ -60,7 +60,7 @@ class Flower:
 
     def state(self, task_id: str) -> str | None:
         """For waiting only: what a person sees is read from the page."""
-        answer = requests.get(f"{self.url}/api/task/info/{task_id}", auth=LOGIN, timeout=10)
+        answer = requests.get(f"{self.url}/api/task/info/{task_id}", auth=LOGIN, timeout=PATIENCE)
         return str(answer.json()["state"]) if answer.ok else None
 
     def shows(self, check: AsyncResult, state: str) -> None:

@@ -75,7 +75,7 @@ def test_every_process_reaches_store_broker_and_results_by_tls(secured: tuple[Sy
             follow_up = app.signature("application.publish", kwargs={"item": check}, queue="application")
             assert chain(task, follow_up).apply_async().get(timeout=60) == {"item": check, "shown": True}
         assert {run["arguments"][1] for run in runs(system, "publish")} == {"check_text", "check_media"}
-        assert requests.get(f"{system.endpoint_url}/readyz", timeout=20).status_code == 200
+        eventually(lambda: requests.get(f"{system.endpoint_url}/readyz", timeout=20).ok, "the endpoint is ready")
         status = cli(system, "status", "--json", **by_tls)
         assert json.loads(status.stdout)["processes"], status.stderr
         assert cli(system, "pending", "--json", **by_tls).returncode == 0

@@ -143,7 +143,7 @@ def test_each_process_works_with_the_rights_that_are_documented_and_asks_for_no_
             return bool(requests.get(f"{board_url}numbers.json", timeout=20).json()["stale_seconds"] == 0)
 
         eventually(shows_new_numbers, "the board shows new numbers")
-        assert requests.get(f"{system.endpoint_url}/readyz", timeout=20).status_code == 200
+        eventually(lambda: requests.get(f"{system.endpoint_url}/readyz", timeout=20).ok, "the endpoint is ready")
         assert "wxcheck_" in requests.get(f"{system.endpoint_url}/metrics", timeout=20).text
         for running in (consumer, *system.started[-3:]):
             assert running.stop() == 0, running.output

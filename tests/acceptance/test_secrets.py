@@ -92,7 +92,7 @@ class Observed:
 
     def _answers(self, path: str) -> bool:
         try:
-            return requests.get(self.flower_url + path, timeout=10).ok
+            return requests.get(self.flower_url + path, timeout=PATIENCE).ok
         except requests.ConnectionError:
             return False
 

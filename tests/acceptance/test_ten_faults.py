@@ -15,7 +15,7 @@ from store import keys
 from tests.support.checks import parked, picture, send_media, send_text, verdict_of, waiting, words
 from tests.support.forked import WXCHECK, run
 from tests.support.ports import free_port
-from tests.support.processes import ROOT, eventually
+from tests.support.processes import PATIENCE, ROOT, eventually
 from tests.support.system import APPID, QUEUES, KeepingSystem, System
 
 
@@ -36,7 +36,7 @@ class Operated:
 
     def troubles(self) -> list[dict[str, Any]]:
         """The sentences of the board, its first line first."""
-        numbers: dict[str, Any] = requests.get(f"{self._url}/numbers.json", timeout=10).json()
+        numbers: dict[str, Any] = requests.get(f"{self._url}/numbers.json", timeout=PATIENCE).json()
         found: list[dict[str, Any]] = numbers["troubles"]
         return found
 

@@ -14,7 +14,7 @@ from celery import Celery
 
 from tests.support.local_process import LocalProcess
 from tests.support.ports import free_port
-from tests.support.processes import eventually
+from tests.support.processes import PATIENCE, eventually
 
 UP = ("-m", "ops.local.up")
 
@@ -36,9 +36,10 @@ def test_up_runs_the_system_with_the_sandbox_and_an_application_joins_it(tmp_pat
         first = "wxcheck up: against a stand-in for WeChat's platform, for no appId is set ("
         assert up.printed.startswith(first)
         assert urls["endpoint"] == f"http://127.0.0.1:{port}/wechat/push"
-        assert requests.get(f"http://127.0.0.1:{port}/readyz", timeout=5).status_code == 200
-        assert "Flower" in requests.get(f"{urls['flower']}/workers", timeout=10).text
-        assert "push_delay" in requests.get(urls["sandbox"], timeout=5).json()
+        readyz = f"http://127.0.0.1:{port}/readyz"
+        eventually(lambda: requests.get(readyz, timeout=PATIENCE).ok, "the endpoint is ready")
+        assert "Flower" in requests.get(f"{urls['flower']}/workers", timeout=PATIENCE).text
+        assert "push_delay" in requests.get(urls["sandbox"], timeout=PATIENCE).json()
         assert exported["WXCHECK_REDIS_URL"] == urls["redis"]
         with redis.Redis.from_url(urls["redis"]) as client:
             assert client.ping()

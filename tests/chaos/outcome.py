@@ -154,7 +154,7 @@ def _late(world: World) -> set[str]:
 
 def _undelivered(world: World) -> int:
     """The number of verdicts that the platform lost, or gave up: their last push was not answered 200."""
-    checks = requests.get(f"{world.system.sandbox_url}/sandbox/checks", {"limit": 10_000}, timeout=10).json()
+    checks = requests.get(f"{world.system.sandbox_url}/sandbox/checks", {"limit": 10_000}, timeout=60).json()
     return sum(check["status"] != 200 for check in checks)
 
 

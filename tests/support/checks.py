@@ -124,6 +124,6 @@ def push(system: System, message: dict[str, Any], mode: Mode = "secure", form: F
     query, body, content_type = sealed(message, program, mode, form)
     path = "/wechat/push" if message["appid"] == APPID else f"/wechat/push/{message['appid']}"
     answer = requests.post(
-        f"{system.endpoint_url}{path}?{query}", data=body, headers={"Content-Type": content_type}, timeout=10
+        f"{system.endpoint_url}{path}?{query}", data=body, headers={"Content-Type": content_type}, timeout=PATIENCE
     )
     assert (answer.status_code, answer.text) == (200, "success")

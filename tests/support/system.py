@@ -16,7 +16,7 @@ from ops.local.redis_server import answers, embedded_redis
 from store.connection import vouch
 from store.keys import FAILURES
 from tests.support.ports import free_port
-from tests.support.processes import Running, eventually
+from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.topology import start_servers, store_of
 
 APPID = "wx0123456789abcdef"
@@ -137,16 +137,16 @@ class System:
 
     def tell_sandbox(self, **options: Any) -> None:
         """Changes options of the sandbox while it runs."""
-        requests.patch(f"{self.sandbox_url}/sandbox/options", json=options, timeout=5).raise_for_status()
+        requests.patch(f"{self.sandbox_url}/sandbox/options", json=options, timeout=PATIENCE).raise_for_status()
 
     def reset_sandbox(self) -> None:
-        requests.post(f"{self.sandbox_url}/sandbox/reset", timeout=5).raise_for_status()
+        requests.post(f"{self.sandbox_url}/sandbox/reset", timeout=PATIENCE).raise_for_status()
 
     def invalidate_tokens(self) -> None:
-        requests.post(f"{self.sandbox_url}/sandbox/tokens/invalidate", timeout=5).raise_for_status()
+        requests.post(f"{self.sandbox_url}/sandbox/tokens/invalidate", timeout=PATIENCE).raise_for_status()
 
     def sandbox_stats(self) -> dict[str, Any]:
-        stats: dict[str, Any] = requests.get(f"{self.sandbox_url}/sandbox/stats", timeout=5).json()
+        stats: dict[str, Any] = requests.get(f"{self.sandbox_url}/sandbox/stats", timeout=PATIENCE).json()
         return stats
 
     def calls(self, path: str) -> int:

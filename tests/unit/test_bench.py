@@ -335,11 +335,11 @@ def test_the_recording_server_answers_as_the_platform_and_notes_what_arrives(tmp
             assert b"recording at" in server.stdout.readline()
             before = time.monotonic_ns()
             base = f"http://127.0.0.1:{port}"
-            text = session.post(f"{base}/wxa/msg_sec_check?access_token=t", data=b"{}", timeout=5)
-            media = session.post(f"{base}/wxa/media_check_async", data=b"{}", timeout=5).json()
-            token = session.post(f"{base}/cgi-bin/stable_token", data=b"{}", timeout=5).json()
+            text = session.post(f"{base}/wxa/msg_sec_check?access_token=t", data=b"{}", timeout=60)
+            media = session.post(f"{base}/wxa/media_check_async", data=b"{}", timeout=60).json()
+            token = session.post(f"{base}/cgi-bin/stable_token", data=b"{}", timeout=60).json()
             asked = {"cgi_path": "/wxa/msg_sec_check"}
-            quota = session.post(f"{base}/cgi-bin/openapi/quota/get", json=asked, timeout=5).json()
+            quota = session.post(f"{base}/cgi-bin/openapi/quota/get", json=asked, timeout=60).json()
             after = time.monotonic_ns()
         finally:
             server.terminate()
