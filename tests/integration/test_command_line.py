@@ -33,7 +33,7 @@ from ops.cli.main import main
 from sandbox.messages import sealed, url_check, verdict
 from sandbox.scenarios import Scenario
 from store import keys
-from store.connection import connect_store
+from store.connection import connect_store, vouch
 from store.dead_letters.dead_letters import DeadLetters
 from store.parked.parked import Parking
 from store.records.records import Records
@@ -217,13 +217,16 @@ def test_a_check_is_found_in_its_queue_and_in_a_worker_s_hands(system: System, r
 
 
 def test_a_check_that_is_being_sent_is_told_with_the_worker_that_has_it(system: System, run: Run) -> None:
-    system.tell_sandbox(answer_seconds=[2.5, 2.5])
-    result = send_text(system.app, words())
-    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "sending", "its call is under way")
-    life = told(run, "show", result.id)
-    assert (life["state"], len(life["processes"])) == ("sending", 1)
-    assert life["processes"][0].startswith("worker@")
-    assert verdict_of(result)["suggest"] == "pass"
+    url = system.database_url(13)
+    with system.database(13) as store, plain_client(url) as app:
+        vouch(store, APPID)
+        patient = system.worker("patient", WXCHECK_REDIS_URL=url, WXCHECK_API_TIMEOUT="30")
+        result = send_text(app, words("slow=20"))
+        eventually(lambda: store.hget(keys.record(result.id), "state") == "sending", "its call is under way")
+        life = told(run, "show", result.id, REDIS_URL=url)
+        assert (life["state"], len(life["processes"])) == ("sending", 1)
+        assert life["processes"][0].startswith("patient@")
+        patient.kill()
 
 
 def test_a_store_that_is_away_is_told_with_exit_code_2(system: System, run: Run) -> None:
