@@ -28,7 +28,8 @@ app.conf.update(
     worker_prefetch_multiplier=1,
     broker_connection_retry_on_startup=True,
 )
-_store = redis.Redis.from_url(URL, decode_responses=True)
+# a Redis that stands still fails no task: the client gives up after five seconds, unless it is told otherwise
+_store = redis.Redis.from_url(URL, decode_responses=True, socket_timeout=60)
 
 
 def _record(task: Any, name: str, *arguments: Any) -> None:

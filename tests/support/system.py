@@ -76,7 +76,8 @@ class System:
             self.environment.setdefault("WXCHECK_RESULT_BACKEND", self.servers.results)
         self.broker_url = self.servers.broker or self.redis_url
         self.results_url = self.servers.results or self.redis_url
-        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True)
+        # without a time-out of its own the client has one of five seconds
+        self.redis = redis.Redis.from_url(self.redis_url, decode_responses=True, socket_timeout=PATIENCE)
         # Redis and platform are new
         vouch(self.redis, APPID)
         vouch(self.redis, OTHER_APPID)
@@ -164,7 +165,8 @@ class System:
     @contextmanager
     def database(self, number: int) -> Iterator[redis.Redis]:
         """That database, empty."""
-        with redis.Redis.from_url(self.database_url(number), decode_responses=True) as client:
+        url = self.database_url(number)
+        with redis.Redis.from_url(url, decode_responses=True, socket_timeout=PATIENCE) as client:
             client.flushdb()
             yield client
 
