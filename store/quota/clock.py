@@ -10,6 +10,10 @@ import math
 import threading
 import time
 from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: seconds between two answers beyond which a clock may have been put back and forward again unseen
 GAP = 3.0
@@ -56,6 +60,12 @@ class Watch:
         with self._lock:
             ahead = min(most + DRIFT * (ours - since) for since, _, most in self._bounds)
             return int(ours * 1e6 + ahead), self._steady
+
+    def read(self, their_time: Callable[[], tuple[int, int]]) -> None:
+        """Ask for the time: ``their_time`` returns seconds and microseconds of their clock, as Redis' TIME does."""
+        before = ours()
+        seconds, microseconds = their_time()
+        self.add(before, ours(), seconds * 1_000_000 + microseconds)
 
     def add(self, before: float, after: float, theirs: int) -> None:
         """Take in a reading: Redis' clock showed ``theirs`` at some moment between ``before`` and ``after``."""

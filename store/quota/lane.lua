@@ -1,6 +1,6 @@
--- The permits of a lane, as functions for the scripts that take permits, settle them and look.
+-- Takes and settles the permits of a lane, for other scripts.
 -- Uses: store/quota/birth
--- Returns: a table of functions, which read a lane once, change it in memory, and write it once.
+-- Returns: a table of functions, by which a script reads a lane once, changes it in memory, and writes it once
 -- Times are integers, in microseconds.
 -- Always: at the send time of each permit at most N permits count, itself included. A permit counts until one window
 --         after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
@@ -80,10 +80,10 @@ function lanes.told(lane, verb, wait, detail)
 end
 
 -- Reads a lane for a caller, and makes its state if there is none.
--- caller: want ('take' | 'look'), n, per_day, version (of the rate), window, timeout (of a call), latest (that Redis'
---         clock can show by the caller's own), steady (time by Redis' clock from which on the caller has seen it go
---         evenly), epoch (that the caller knows, 0 for none), fresh (for a lane without state: the pause if the caller
---         knows that calls may have been sent, 0 if the caller knows that none were, else -1)
+-- caller: name (appid:lane), want ('take' | 'look'), n, per_day, version (of the rate), window, timeout (of a call),
+--         latest (that Redis' clock can show by the caller's own), steady (time by Redis' clock from which on the caller
+--         has seen it go evenly), epoch (that the caller knows, 0 for none), fresh (for a lane without state: the pause
+--         if the caller knows that calls may have been sent, 0 if the caller knows that none were, else -1)
 -- Returns: the lane; or nothing, and the reply that says why: again | absent | stop | wait
 function lanes.read(hash, ring, known_lanes, wall, run, caller)
   local known, read, base, shown, last, slot, due, tail, sum, day, used, epoch, opens, closed_until, stopped, refusal, cut, cut_until, n_known, n_version, short =
@@ -151,7 +151,7 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
         if caller.want == 'look' or caller.epoch ~= 0 then
           return nil, {'absent'}
         end
-        pause = quota_birth({known_lanes}, {string.match(hash, '{(.*)}'), pause})
+        pause = quota_birth({known_lanes}, {caller.name, pause})
         if pause > 0 then
           return nil, {'absent'}
         end

@@ -173,9 +173,7 @@ class Quota:
 
     def keep_time(self) -> None:
         """Read Redis' clock, to notice when it is put forward or back. Call about once a second."""
-        before = clock.ours()
-        seconds, microseconds = self._redis.time()
-        self._watch.add(before, clock.ours(), seconds * 1_000_000 + microseconds)
+        self._watch.read(self._redis.time)
 
     def answered(self, permit: Permit) -> None:
         """Settle ``permit``: the answer of its call is here, so it counts for one window from now."""

@@ -17,9 +17,9 @@ local lanes = quota_lane({}, {})
 local wall, run = lanes.clock()
 local epoch, ahead = tonumber(ARGV[11]), tonumber(ARGV[8])
 local lane, reply = lanes.read(KEYS[1], KEYS[2], KEYS[3], wall, run, {
-  want = ARGV[1], n = tonumber(ARGV[2]), per_day = tonumber(ARGV[3]), version = tonumber(ARGV[5]),
-  window = tonumber(ARGV[6]), timeout = tonumber(ARGV[7]), latest = tonumber(ARGV[9]), steady = tonumber(ARGV[10]),
-  epoch = epoch, fresh = tonumber(ARGV[14]),
+  name = string.match(KEYS[1], '{(.*)}'), want = ARGV[1], n = tonumber(ARGV[2]), per_day = tonumber(ARGV[3]),
+  version = tonumber(ARGV[5]), window = tonumber(ARGV[6]), timeout = tonumber(ARGV[7]), latest = tonumber(ARGV[9]),
+  steady = tonumber(ARGV[10]), epoch = epoch, fresh = tonumber(ARGV[14]),
 })
 if not lane then
   return reply
