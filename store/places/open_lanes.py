@@ -1,0 +1,139 @@
+"""The lanes that a worker takes from: their limits, and what this process knows of them.
+
+A take names the lanes whose turn it is, and tells which come next, so a worker keeps nothing of the lanes that wait:
+neither a connection nor a message, however many Mini Programs there are.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+from config.days import seconds_of_day
+from store.places.places import LANES_AT_ONCE, LaneLimits
+from store.quota.permit import LaneView
+from store.quota.permits import ASK_AGAIN, ASKED, LOOK_AHEAD, MIDNIGHT_MARGIN, WINDOW
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from config.lanes import Lane
+    from config.settings import MiniProgram
+    from store.places.places import Held, LaneReply, Places, Queue
+    from store.quota.rates import Rates
+
+#: takes in a row while there are lanes whose limits the caller did not name, or news to tell
+ROUNDS = 4
+
+_MICRO = 1_000_000
+
+
+class OpenLanes:
+    """The lanes of one worker. Safe to share between threads, but for :meth:`take`, which is for one thread.
+
+    ``programs``: the Mini Programs by appId. ``call_timeout``: seconds for one call in all, START included.
+    """
+
+    def __init__(self, places: Places, programs: Mapping[str, MiniProgram], rates: Rates, call_timeout: float) -> None:
+        self._places = places
+        self._programs = programs
+        self._rates = rates
+        self._pause = WINDOW + LOOK_AHEAD + call_timeout
+        self._lock = threading.Lock()
+        self._views: dict[tuple[Lane, str], LaneView] = {}
+        #: microseconds of the pause of a lane without state, once found out
+        self._fresh: dict[tuple[Lane, str], int] = {}
+        #: the lanes to name next
+        self._next: list[tuple[Lane, str]] = []
+
+    def take(self, room: Mapping[Queue, int], kinds: Sequence[Lane]) -> tuple[list[Held], float | None]:
+        """Take checks into hand, at most ``room`` of each queue.
+
+        Returns:
+            the checks; and the seconds until it is worth to ask again, None: not before something is filed.
+
+        Raises:
+            one of STORE_AWAY: the store does not answer.
+        """
+        left = dict(room)
+        taken: list[Held] = []
+        seconds: float | None = 0.0
+        for _ in range(ROUNDS):
+            take = self._places.take(left, [self._limits(kind, appid) for kind, appid in self._next], kinds)
+            for reply in take.lanes:
+                self._learn(reply)
+            for held in take.held:
+                left[held.queue] -= 1
+            taken += take.held
+            self._next = list(dict.fromkeys(take.unknown + take.next))[: LANES_AT_ONCE * len(kinds)]
+            seconds = 0.0 if take.more or take.unknown else take.seconds
+            if not take.unknown and all(reply.verb != "again" for reply in take.lanes):
+                break
+        return taken, seconds
+
+    def found_out(self, kind: Lane, appid: str, used_today: int | None) -> None:
+        """Note the platform's count for a lane without state, which a run has asked for; None: it does not tell."""
+        lane = kind, appid
+        # what this process has seen before is gone, so calls may have been sent lately
+        is_lost = self._view(lane).epoch > 0
+        is_unused = used_today == 0 and seconds_of_day(time.time()) > self._pause + MIDNIGHT_MARGIN
+        with self._lock:
+            self._fresh[lane] = 0 if is_unused and not is_lost else int(self._pause * _MICRO)
+
+    def asks_for_count(self, kind: Lane, appid: str) -> bool:
+        """True if the platform's own count of a lane is to be asked for now, since the lane's state is new."""
+        view = self._view((kind, appid))
+        with view.lock:
+            now = time.monotonic()
+            if not view.asks or now < view.ask_at:
+                return False
+            view.asks, view.ask_at = view.asks - 1, now + ASK_AGAIN
+            return True
+
+    def counted(self, kind: Lane, appid: str, used_today: int) -> None:
+        """Go on from the platform's count of today, if it is higher than the one that is kept here."""
+        view = self._view((kind, appid))
+        view.asks = 0
+        view.claim(used_today)
+
+    def _view(self, lane: tuple[Lane, str]) -> LaneView:
+        with self._lock:
+            return self._views.setdefault(lane, LaneView())
+
+    def _limits(self, kind: Lane, appid: str) -> LaneLimits:
+        program = self._programs.get(appid)
+        if program is None:
+            return LaneLimits(kind, appid, is_gone=True)
+        per_minute, per_day, version = self._rates.of(program, kind)
+        view = self._view((kind, appid))
+        with self._lock, view.lock:
+            fresh = self._fresh.get((kind, appid), -1)
+            # not each time: a permit that was handed back unused must not count again
+            day, used = (view.day, view.used) if fresh >= 0 or view.claims else (0, 0)
+            return LaneLimits(
+                kind=kind,
+                appid=appid,
+                per_minute=per_minute,
+                per_day=per_day,
+                reserve=int(per_day * program.day_reserve),
+                version=version,
+                epoch=view.epoch,
+                day=day,
+                used=used,
+                fresh=fresh,
+            )
+
+    def _learn(self, reply: LaneReply) -> None:
+        """Take in what the store tells of a lane."""
+        if not reply.told:
+            return
+        _, _, epoch, day, used, _, shown = reply.told
+        view = self._view((reply.kind, reply.appid))
+        if epoch:
+            with self._lock:
+                self._fresh.pop((reply.kind, reply.appid), None)
+            is_known = epoch == view.epoch
+            view.learn(epoch, day, used, asks=ASKED if shown - epoch < self._pause * _MICRO else 0)
+            if is_known and reply.verb != "again":
+                view.claims = False

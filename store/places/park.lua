@@ -1,0 +1,41 @@
+-- Parks a media check that the platform has taken, until its push comes.
+-- Uses: store/places/shard, store/outbox/store_result
+-- KEYS: as store/places/shard.lua's; then 1 result
+-- ARGV: 1 question (JSON): lanes, id, run, trace, until (end of the wait for the push), window, timeout, permit
+--       2 result (JSON) that shows the check waiting, or ''  3 seconds to keep the result
+-- Returns: parked | ready (the push came first, or the check was cancelled) | traced (another check has this trace_id)
+--          | lost (another run has the check)
+local shard = places_shard(KEYS, ARGV)
+local question = shard.question
+local id, check, where = shard.held()
+if not check then
+  return where
+end
+local trace = check.appid .. ':' .. question.trace
+local other = redis.call('HGET', shard.traces, trace)
+if other and other ~= id then
+  return 'traced'
+end
+shard.settle(check, question.permit)
+outbox_store_result({KEYS[shard.after]}, {ARGV[2], ARGV[3]})
+redis.call('ZREM', shard.hand, id)
+redis.call('HSET', shard.traces, trace, id)
+check.trace, check.since = question.trace, shard.now
+if check.due then
+  redis.call('ZREM', shard.stale, id)
+end
+local early = redis.call('HGET', shard.early, trace)
+if early then
+  redis.call('HDEL', shard.early, trace)
+  redis.call('ZREM', shard.early_due, trace)
+  check.cause, check.pushed = {ended = 'done', push = early}, shard.now
+elseif check.cancelled then
+  check.cause = {ended = 'cancelled'}
+end
+if check.cause then
+  shard.wait(id, check)
+  return 'ready'
+end
+redis.call('ZADD', shard.parked, question['until'], id)
+shard.keep(id, check, 'parked')
+return 'parked'

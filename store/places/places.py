@@ -1,0 +1,514 @@
+"""The places of the checks, and their moves. Each move is one script: a check is in exactly one place.
+
+    inbox ──file──▶ lane ──take──▶ in hand ──finish──▶ ended
+              │      ▲ ▲             │ │ │
+              └▶ shelf ┘ └─give_back─┘ │ └─park─▶ parked ──push, time-out, cancel──▶ ready ──take──▶ in hand
+                 ▲                     │
+                 └─────give_back───────┘
+
+What knows its end before a call, because it was cancelled, say, goes to *ready* as well. Times are in seconds since the
+epoch, by Redis' clock, unless said otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import uuid
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+
+from store.places.shard import Shard
+from store.quota import clock
+from store.quota.permit import Permit
+from store.quota.permits import BACKFILL_PRIORITY, LOOK_AHEAD, LOOK_AHEAD_LOW, START, WINDOW
+from store.records.records import MARGIN
+from store.scripts import script
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from redis import Redis
+
+    from config.lanes import Lane
+
+Queue = Literal["text", "media", "push"]
+Place = Literal["lane", "shelf", "hand", "parked", "ready", "ended"]
+
+#: most entries of each kind that are brought on in one step, so that no script takes long
+BATCH = 64
+#: most open lanes of a kind that one take looks at (``store/places/take.lua``)
+LANES_AT_ONCE = 16
+#: seconds for which a run may have a check whose end is known; afterwards another run gets it
+LEASE = 60.0
+#: seconds for which an entry of the outbox is left to its run, or to a relay; entries that a relay claims at once
+RELAY_LEASE, RELAYED_AT_ONCE = 30.0, 16
+#: seconds to keep a push that no check waits for: its check may be between the platform's answer and the store
+KEEP_EARLY = 600
+#: seconds to keep the mark of an ended check, by which a repeated message or push is recognised
+KEEP_ENDED = 3600
+
+#: sets whose entries come up by time; what comes back from a hand may be stale by then
+_BY_TIME = ("shelf", "parked", "hand", "stale", "ended", "early_due")
+
+_SECOND, _MICRO = 1000, 1_000_000
+
+
+class Message(NamedTuple):
+    """A message that intake has read."""
+
+    id: str
+    #: the message itself, as the worker wants it back
+    text: str
+    kind: Lane
+    appid: str
+    #: 0 is the highest, 9 the lowest
+    priority: int
+    #: digest of the check (:mod:`store.records.digest`)
+    digest: str
+    #: not before this time
+    at: float | None = None
+    #: not after this time, and why: stale | expired
+    due: float | None = None
+    why: str | None = None
+    #: its end, if known: the message is handed to a run that tells the end
+    cause: dict[str, Any] | None = None
+    #: a check that ended is to run once more
+    is_replay: bool = False
+
+
+class LaneLimits(NamedTuple):
+    """The limits of a lane, and what this process knows of it (:class:`store.quota.permit.LaneView`)."""
+
+    kind: Lane
+    appid: str
+    per_minute: int = 0
+    per_day: int = 0
+    #: calls of the day that are kept back from checks of low priority
+    reserve: int = 0
+    version: int = 0
+    epoch: int = 0
+    day: int = 0
+    used: int = 0
+    #: microseconds of the pause of a lane without state; -1: the caller does not know
+    fresh: int = -1
+    #: the settings do not know the appId any more: its checks go to runs that fail them
+    is_gone: bool = False
+
+
+class Held(NamedTuple):
+    """A check in the hands of a run."""
+
+    id: str
+    run: str
+    text: str
+    #: the check as the store keeps it (``store/places/shard.lua``)
+    check: dict[str, Any]
+    #: None: its end is known, or it has no token yet
+    permit: Permit | None = None
+    #: access token for the call
+    token: str | None = None
+    #: fence, and the old token or '': the run renews the token and gives the check back
+    renew: tuple[int, str] | None = None
+    #: nobody knows whether calls of its lane were sent lately: the run finds out, and gives the check back
+    is_first: bool = False
+    #: the settings do not know its appId any more
+    is_gone: bool = False
+    #: the platform's refusal of the appId (JSON)
+    refusal: str | None = None
+
+    @property
+    def kind(self) -> Lane:
+        return cast("Lane", self.check["kind"])
+
+    @property
+    def appid(self) -> str:
+        return str(self.check["appid"])
+
+    @property
+    def entry(self) -> str:
+        """Return the name of its entry in the outbox."""
+        return f"{self.id}:{self.run}"
+
+    @property
+    def queue(self) -> Queue:
+        """Return the queue whose workers run it."""
+        return "push" if "trace" in self.check else self.kind
+
+    @property
+    def cause(self) -> dict[str, Any] | None:
+        return self.check.get("cause")
+
+
+class LaneReply(NamedTuple):
+    """What a take tells of a lane, as ``store/quota/take.lua`` does."""
+
+    kind: Lane
+    appid: str
+    #: send | wait | stop | again | absent
+    verb: str
+    #: wait, now, epoch, day, used, detail, Redis' clock; microseconds
+    told: list[Any]
+
+
+class Take(NamedTuple):
+    """The answer to a take."""
+
+    held: list[Held]
+    lanes: list[LaneReply]
+    #: lanes that are open, and for which the caller gave no limits
+    unknown: list[tuple[Lane, str]]
+    #: lanes that open next
+    next: list[tuple[Lane, str]]
+    #: seconds until the next permit may come; None: no lane has waiting checks
+    seconds: float | None
+    #: the room was too small for what is due
+    more: bool
+
+
+class Pushed(NamedTuple):
+    """A push that was matched."""
+
+    #: matched | early | repeated | late | newer
+    what: str
+    id: str | None = None
+    #: seconds since the check was parked
+    seconds: float | None = None
+
+
+class Ended(NamedTuple):
+    """What a run leaves at the end of a check."""
+
+    #: done | failed | timeout | cancelled
+    how: str
+    #: key and value of the result in the form of Celery's backend; '' for none
+    result_key: str = ""
+    result: str = ""
+    #: seconds to keep the result; 0: for ever
+    result_seconds: int = 0
+    #: pairs of a broker's list and a message for it
+    messages: Sequence[tuple[str, str]] = ()
+    #: what is to be published and stored elsewhere (JSON); the run relays it, and others do if the run dies
+    outbox: str = ""
+    keep: float = KEEP_ENDED
+
+
+class Settled(NamedTuple):
+    """A permit that a run lets go."""
+
+    permit: Permit
+    #: the call was answered; else nothing was sent. A call whose answer did not come is not settled
+    was_sent: bool
+
+
+class Places:
+    """The places of one shard, for the processes of a cluster. Safe to share between threads.
+
+    ``call_timeout``: seconds for one call in all. ``token_lease``: seconds that a renewal of an access token may take;
+    None: calls need no token. ``inbox``: keys of the messages that were taken from the broker and are not filed yet,
+    and of their index, if the broker is this Redis.
+    """
+
+    def __init__(
+        self,
+        redis: Redis,
+        shard: Shard,
+        watch: clock.Watch,
+        call_timeout: float,
+        token_lease: float | None = None,
+        inbox: tuple[str, str] | None = None,
+    ) -> None:
+        self._redis = redis
+        self._shard = shard
+        self._watch = watch
+        self._timeout = call_timeout + START
+        self._token_lease = token_lease or 0.0
+        self._inbox = inbox or ()
+        self._file = script(redis, "store/places/file")
+        self._take = script(redis, "store/places/take")
+        self._give_back = script(redis, "store/places/give_back")
+        self._park = script(redis, "store/places/park")
+        self._push = script(redis, "store/places/push")
+        self._cancel = script(redis, "store/places/cancel")
+        self._due = script(redis, "store/places/due")
+        self._bring = script(redis, "store/places/bring")
+        self._finish = script(redis, "store/places/finish")
+        self._relay = script(redis, "store/places/relay")
+        self._relayed = script(redis, "store/places/relayed")
+
+    def file(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> list[str]:
+        """File at most :data:`BATCH` messages, and say of each: filed | repeated | taken | newer.
+
+        ``tags``: of the messages in the inbox, from which they are removed in the same step.
+        """
+        lanes = list(dict.fromkeys((message.kind, message.appid) for message in messages))
+        entries = [_entry(message) for message in messages]
+        question = {"entries": entries, "tags": list(tags)}
+        texts = [message.text for message in messages]
+        return cast("list[str]", self._ask(self._file, lanes, question, texts, keys=self._inbox))
+
+    def take(
+        self, room: Mapping[Queue, int], lanes: Sequence[LaneLimits], kinds: Sequence[Lane] = ("text", "media")
+    ) -> Take:
+        """Take checks into hand, at most ``room`` of each queue, and of the lanes of ``kinds`` as permits come."""
+        began, before = clock.ours(), time.monotonic()
+        question = {
+            **self._clock(began),
+            "run": uuid.uuid4().hex[:16],
+            "kinds": [{"kind": kind, "room": room.get(kind, 0)} for kind in kinds],
+            "push": room.get("push", 0),
+            "lease": int(LEASE * _SECOND),
+            "longest": int((self._timeout + MARGIN) * _SECOND),
+            "ahead": int(LOOK_AHEAD * _MICRO),
+            "ahead_low": int(LOOK_AHEAD_LOW * _MICRO),
+            "low": BACKFILL_PRIORITY,
+            "most": LANES_AT_ONCE,
+            "token": self._token_lease,
+        }
+        limits = [
+            {
+                "n": max(1, round(lane.per_minute * WINDOW / 60)),
+                "per_day": lane.per_day,
+                "reserve": lane.reserve,
+                "version": lane.version,
+                "epoch": lane.epoch,
+                "day": lane.day,
+                "used": lane.used,
+                "fresh": lane.fresh,
+                "gone": lane.is_gone or None,
+                "number": number,
+            }
+            for number, lane in enumerate(lanes)
+        ]
+        names = [(lane.kind, lane.appid) for lane in lanes]
+        said, *told = self._ask(self._take, names, question, [], limits)
+        after = time.monotonic()
+        known = json.loads(said)
+        replies = []
+        for number, verb, *numbers in known["lanes"] or ():
+            detail = numbers[5] if len(numbers) > 5 else 0
+            exact = [int(value) if at != 5 else detail for at, value in enumerate(numbers)]
+            replies.append(LaneReply(*names[int(number)], verb, exact))
+            if exact:
+                self._watch.add(began, clock.ours(), exact[-1])
+        held = [
+            self._held(*entry, before=before, after=after)
+            for entry in zip(told[::3], told[1::3], told[2::3], strict=True)
+        ]
+        return Take(
+            held=held,
+            lanes=replies,
+            unknown=[(kind, appid) for kind, appid in known["unknown"] or ()],
+            next=[(kind, appid) for kind, appid in known["next"] or ()],
+            seconds=None if known["at"] < 0 else max(0.0, (known["at"] - known["now"]) / _SECOND),
+            more=known["more"],
+        )
+
+    def give_back(self, held: Held, settled: Settled | None = None, at: float | None = None, text: str = "") -> str:
+        """Let a check wait again, at its old place, or on the shelf until ``at``.
+
+        ``text``: message that takes the place of the old one.
+
+        Returns:
+            its place then: lane | shelf | ready (its end became known meanwhile); or lost (another run has it).
+        """
+        question = {
+            "id": held.id,
+            "run": held.run,
+            "permit": _settled(settled),
+            "at": None if at is None else int(at * _SECOND),
+        }
+        return str(self._ask(self._give_back, [(held.kind, held.appid)], question, [text]))
+
+    def park(
+        self,
+        held: Held,
+        trace_id: str,
+        until: float,
+        settled: Settled | None = None,
+        shown: tuple[str, str, int] | None = None,
+    ) -> str:
+        """Park a media check until its push comes, or ``until``. ``shown``: key, value, seconds of its result.
+
+        Returns:
+            parked | ready (its end is known already) | traced (another check has this ``trace_id``) | lost
+        """
+        key, value, seconds = shown or (self._shard.key("checks"), "", 0)
+        question = {
+            "id": held.id,
+            "run": held.run,
+            "trace": trace_id,
+            "until": int(until * _SECOND),
+            "permit": _settled(settled),
+        }
+        return str(self._ask(self._park, [(held.kind, held.appid)], question, [value, seconds], keys=[key]))
+
+    def push(self, pushes: Sequence[tuple[str, str, str]], tags: Sequence[str] = ()) -> list[Pushed]:
+        """Match at most :data:`BATCH` pushes (appId, ``trace_id``, JSON) with the checks that wait for them.
+
+        ``tags``: as those of :meth:`file`.
+        """
+        question = {
+            "pushes": [{"appid": appid, "trace": trace} for appid, trace, _ in pushes],
+            "keep": int((self.now() + KEEP_EARLY) * _SECOND),
+            "tags": list(tags),
+        }
+        said = self._ask(self._push, [], question, [text for *_, text in pushes], keys=self._inbox)
+        return [Pushed(what, *([found[0], found[1] / _SECOND] if found else [])) for what, *found in said]
+
+    def cancel(self, task_id: str, ended: str = "cancelled") -> str:
+        """Cancel a check wherever it waits, and return its place until now; '' if there is none."""
+        check = self.show(task_id)
+        if check is None:
+            return ""
+        return str(self._ask(self._cancel, [_lane_of(check)], {"id": task_id, "ended": ended}))
+
+    def bring_on(self) -> dict[str, int]:
+        """Bring on what has waited for as long as it may, at most :data:`BATCH` of each kind. Return their numbers."""
+        keys = [self._shard.key(name) for name in ("checks", *_BY_TIME)]
+        _, *found = self._due(keys=keys, args=[BATCH])
+        due, lanes = [], []
+        for number, entry, text in zip(found[::3], found[1::3], found[2::3], strict=True):
+            due.append((_BY_TIME[number - 1], entry))
+            if text:
+                lanes.append(_lane_of(json.loads(text)))
+        if not due:
+            return {}
+        said = self._ask(self._bring, list(dict.fromkeys(lanes)), {"due": due})
+        moved: dict[str, int] = {}
+        for (name, _), what in zip(due, said, strict=True):
+            if what:
+                moved[name] = moved.get(name, 0) + 1
+        return moved
+
+    def finish(self, held: Held, ended: Ended, settled: Settled | None = None) -> str:
+        """End a check with its result and what follows. Return ended | lost. May be repeated.
+
+        Raises:
+            redis.exceptions.ResponseError: the store refuses the end, and nothing was done.
+        """
+        now = self.now()
+        question = {
+            "id": held.id,
+            "run": held.run,
+            "how": ended.how,
+            "permit": _settled(settled),
+            "keep": int((now + ended.keep) * _SECOND),
+            "relay": int((now + RELAY_LEASE) * _SECOND),
+        }
+        keys = [ended.result_key or self._shard.key("checks"), *(name for name, _ in ended.messages)]
+        args: list[str | int] = [
+            ended.result,
+            ended.result_seconds,
+            ended.outbox,
+            *(text for _, text in ended.messages),
+        ]
+        return str(self._ask(self._finish, [(held.kind, held.appid)], question, args, keys=keys))
+
+    def relay(self) -> list[tuple[str, str]]:
+        """Claim entries of the outbox that their runs did not relay; entry and text (JSON) of each."""
+        keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
+        said = self._relay(keys=keys, args=[RELAYED_AT_ONCE, int(RELAY_LEASE * _SECOND)])
+        return list(zip(said[::2], said[1::2], strict=True))
+
+    def relayed(self, entry: str) -> None:
+        """Remove an entry of the outbox: all in it is published and stored."""
+        self._relayed(keys=[self._shard.key("outbox"), self._shard.key("outbox_due")], args=[entry])
+
+    def show(self, task_id: str) -> dict[str, Any] | None:
+        """Return a check as the store keeps it (``store/places/shard.lua``), or None."""
+        text = cast("str | None", self._redis.hget(self._shard.key("checks"), task_id))
+        return json.loads(text) if text is not None else None
+
+    def keep_time(self) -> None:
+        """Read Redis' clock, to notice when it is put forward or back. Call about once a second."""
+        self._watch.read(self._redis.time)
+
+    def now(self) -> float:
+        """Return Redis' time."""
+        seconds, microseconds = self._redis.time()
+        return float(seconds + microseconds / _MICRO)
+
+    def _ask(
+        self,
+        asked: Any,
+        lanes: Sequence[tuple[Lane, str]],
+        question: dict[str, Any],
+        args: Sequence[str | int] = (),
+        limits: Sequence[dict[str, Any]] = (),
+        keys: Sequence[str] = (),
+    ) -> Any:
+        of_lanes = [{"kind": kind, "appid": appid} for kind, appid in lanes]
+        for lane, limit in zip(of_lanes, limits, strict=False):
+            lane.update({name: value for name, value in limit.items() if value is not None})
+        whole = {
+            **question,
+            "lanes": of_lanes,
+            "window": int(WINDOW * _MICRO),
+            "timeout": int(self._timeout * _MICRO),
+        }
+        every_key = [*self._shard.own(), *(key for lane in lanes for key in self._shard.of_lane(*lane)), *keys]
+        said = {name: value for name, value in whole.items() if value is not None}
+        return asked(keys=every_key, args=[json.dumps(said, separators=(",", ":")), *args])
+
+    def _clock(self, now: float) -> dict[str, int]:
+        if not self._watch.knows(now):
+            self.keep_time()
+        latest, steady = self._watch.at(now)
+        return {"latest": latest, "steady": steady}
+
+    def _held(self, task_id: str, text: str, said: str, *, before: float, after: float) -> Held:
+        check = json.loads(said)
+        permit, renew = check.pop("permit", None), check.pop("renew", None)
+        token, refusal = check.pop("token", None), check.pop("refusal", None)
+        granted = None
+        if permit is not None:
+            seconds = permit["ahead"] / _MICRO
+            granted = Permit(
+                key=(check["appid"], check["kind"]),
+                epoch=int(permit["epoch"]),
+                bucket=permit["bucket"],
+                day=permit["day"],
+                ahead=seconds,
+                send_at=after + seconds,
+                begin_by=before + seconds + START,
+                over_by=before + seconds + self._timeout,
+            )
+        return Held(
+            id=task_id,
+            run=check["run"],
+            text=text,
+            check=check,
+            permit=granted,
+            token=token,
+            renew=(renew[0], renew[1]) if renew else None,
+            is_first=check.pop("absent", False),
+            is_gone=check.pop("gone", False),
+            refusal=refusal,
+        )
+
+
+def _settled(settled: Settled | None) -> dict[str, int] | None:
+    if settled is None:
+        return None
+    permit = settled.permit
+    return {"bucket": permit.bucket, "sent": int(settled.was_sent), "day": permit.day, "epoch": permit.epoch}
+
+
+def _entry(message: Message) -> dict[str, Any]:
+    entry = {
+        "id": message.id,
+        "kind": message.kind,
+        "appid": message.appid,
+        "priority": message.priority,
+        "of": message.digest,
+        "cause": message.cause,
+        "why": message.why,
+        "replay": message.is_replay or None,
+        "at": None if message.at is None else int(message.at * _SECOND),
+        "due": None if message.due is None else int(message.due * _SECOND),
+    }
+    return {name: value for name, value in entry.items() if value is not None}
+
+
+def _lane_of(check: Mapping[str, Any]) -> tuple[Lane, str]:
+    return check["kind"], check["appid"]

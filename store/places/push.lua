@@ -1,0 +1,39 @@
+-- Matches pushes with the checks that wait for them.
+-- Uses: store/places/shard
+-- KEYS: as store/places/shard.lua's; then 1 unacknowledged messages  2 their index, if they are in this Redis
+-- ARGV: 1 question (JSON): pushes (each: appid, trace), keep (time until which a push is kept that nobody waits for),
+--       tags (of their messages in the inbox)  2… each push (JSON)
+-- Returns: for each push: matched, id and milliseconds since the parking | early (nobody waits for it yet) | repeated
+--          (it came before) | late (the check ended without it)
+-- Always: a check has one end; a push leaves the inbox in the step that matches it.
+local shard = places_shard(KEYS, ARGV)
+local question = shard.question
+local said = {}
+for i, push in ipairs(question.pushes) do
+  local trace = push.appid .. ':' .. push.trace
+  local id = redis.call('HGET', shard.traces, trace)
+  local check, newer = nil, nil
+  if id then
+    check, newer = shard.check(id)
+  end
+  if check and check.place == 'parked' then
+    check.pushed = shard.now
+    shard.cause(id, check, {ended = 'done', push = ARGV[i + 1]})
+    said[i] = {'matched', id, shard.now - check.since}
+  elseif check and check.trace == push.trace then
+    local how = check.place == 'ended' and check.how or check.cause and check.cause.ended
+    said[i] = {how == 'done' and 'repeated' or 'late'}
+  elseif redis.call('HSETNX', shard.early, trace, ARGV[i + 1]) == 0 then
+    said[i] = {'repeated'}
+  else
+    redis.call('ZADD', shard.early_due, question.keep, trace)
+    said[i] = {newer and 'newer' or 'early'}
+  end
+end
+if question.tags and #question.tags > 0 then
+  for _, tag in ipairs(question.tags) do
+    redis.call('HDEL', KEYS[shard.after], tag)
+    redis.call('ZREM', KEYS[shard.after + 1], tag)
+  end
+end
+return said

@@ -1,0 +1,145 @@
+-- Moves the checks of a shard from place to place, for other scripts.
+-- Uses: store/quota/lane
+-- KEYS: the shard's own, in the order of store/places/shard.py; then five for each lane of the question
+-- ARGV: 1 question (JSON); its lanes: a list of {kind, appid}
+-- Returns: a table of functions
+-- A check (JSON): v (number of its format), place, kind (text | media), appid, priority and number (its place in the
+--   lane), of (digests of contents, the newest first), run (the latest that took it), cause (its end, once known: ended, push or
+--   said), trace and since (from the parking on), pushed (time of the push), due and why (time from which on it is not
+--   sent any more, and stale | expired), cancelled, anew (another check ended under its id), returns (times that its
+--   run's lease ended). Times are in milliseconds. cjson writes 14 digits of a number: none here has more.
+-- Always: a check is in one place, which it names itself, and a script that finds it elsewhere changes nothing.
+local FORMAT = 1
+-- room for the sequence below a priority, or a rank
+local RANK = 2 ^ 48
+
+local lanes = quota_lane({}, {})
+local question = cjson.decode(ARGV[1])
+local clock = redis.call('TIME')
+local shard = {
+  lanes = lanes, question = question, now = clock[1] * 1000 + math.floor(clock[2] / 1000),
+  checks = KEYS[1], messages = KEYS[2], hand = KEYS[3], shelf = KEYS[4], parked = KEYS[5], ended = KEYS[6],
+  stale = KEYS[7], traces = KEYS[8], early = KEYS[9], early_due = KEYS[10], sequence = KEYS[11], known = KEYS[12],
+  outbox = KEYS[13], outbox_due = KEYS[14],
+  open = {text = KEYS[15], media = KEYS[16]},
+  ready = {text = KEYS[17], media = KEYS[18], push = KEYS[19]},
+  wake = {text = KEYS[20], media = KEYS[21], push = KEYS[22]},
+  lane = {}, of_appid = {text = {}, media = {}},
+}
+for i, lane in ipairs(question.lanes or {}) do
+  local first = 22 + 5 * (i - 1)
+  lane.waiting, lane.quota, lane.ring = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
+  lane.settled, lane.token = KEYS[first + 4], KEYS[first + 5]
+  shard.lane[i] = lane
+  shard.of_appid[lane.kind][lane.appid] = lane
+end
+-- number of the first key after those of the lanes
+shard.after = 23 + 5 * #shard.lane
+
+-- Returns: the check; or nothing, and true if it is there in a format of a later version, which stays as it is
+function shard.check(id)
+  local text = redis.call('HGET', shard.checks, id)
+  local check = text and cjson.decode(text)
+  if check and check.v > FORMAT then
+    return nil, true
+  end
+  return check or nil
+end
+
+-- Returns: id of the question's check; the check, if the question's run has it in hand; else nothing, and where it is:
+--          lost | the place that the run gave it
+function shard.held()
+  local id = question.id
+  local check = shard.check(id)
+  if not check or check.run ~= question.run then
+    return id, nil, 'lost'
+  end
+  if check.place ~= 'hand' then
+    return id, nil, check.place
+  end
+  return id, check
+end
+
+function shard.keep(id, check, place)
+  check.v, check.place = FORMAT, place
+  redis.call('HSET', shard.checks, id, cjson.encode(check))
+end
+
+function shard.lane_of(check)
+  return shard.of_appid[check.kind][check.appid]
+end
+
+function shard.wakes(queue)
+  if redis.call('EXISTS', shard.wake[queue]) == 0 then
+    redis.call('LPUSH', shard.wake[queue], 1)
+  end
+end
+
+-- Takes a check out of its lane; a lane in which nothing waits is not open.
+function shard.leave_lane(id, keys)
+  redis.call('ZREM', keys.waiting, id)
+  if redis.call('EXISTS', keys.waiting) == 0 then
+    redis.call('ZREM', shard.open[keys.kind], keys.appid)
+  end
+end
+
+-- Takes a check out of its place.
+function shard.leave(id, check)
+  local place = check.place
+  if place == 'lane' then
+    shard.leave_lane(id, shard.lane_of(check))
+  elseif place == 'ready' then
+    redis.call('ZREM', shard.ready[check.trace and 'push' or check.kind], id)
+  else
+    redis.call('ZREM', shard[place], id)
+  end
+end
+
+-- Lets a check that left its place wait: for a run alone if its end is known, else in its lane.
+function shard.wait(id, check)
+  if check.cause then
+    local queue, rank = check.trace and 'push' or check.kind, 1
+    if check.cause.ended == 'done' then
+      rank = 0
+    elseif check.cause.ended == 'timeout' then
+      rank = 2
+    end
+    redis.call('ZADD', shard.ready[queue], rank * RANK + redis.call('INCR', shard.sequence), id)
+    if check.due then
+      redis.call('ZREM', shard.stale, id)
+    end
+    shard.wakes(queue)
+    shard.keep(id, check, 'ready')
+    return
+  end
+  local waiting = shard.lane_of(check).waiting
+  check.number = check.number or redis.call('INCR', shard.sequence)
+  redis.call('ZADD', waiting, check.priority * RANK + check.number, id)
+  -- the first one may get a permit though those behind it get none: a check of low priority leaves the day's reserve
+  if redis.call('ZRANGE', waiting, 0, 0)[1] == id then
+    redis.call('ZADD', shard.open[check.kind], 'LT', shard.now, check.appid)
+    shard.wakes(check.kind)
+  end
+  if check.due then
+    redis.call('ZADD', shard.stale, check.due, id)
+  end
+  shard.keep(id, check, 'lane')
+end
+
+-- Leaves the permit of a run that lets a check go to the next take of its lane, which settles it. permit: bucket, day,
+-- epoch (store/quota/lane.lua), sent (1 if the call was answered, 0 if nothing was sent)
+function shard.settle(check, permit)
+  if permit then
+    redis.call('RPUSH', shard.lane_of(check).settled,
+      string.format('%d:%d:%d:%.0f', permit.bucket, permit.sent, permit.day, permit.epoch))
+  end
+end
+
+-- Notes the end of a check that is not in hand; a run tells whoever waits for it.
+function shard.cause(id, check, cause)
+  shard.leave(id, check)
+  check.cause = cause
+  shard.wait(id, check)
+end
+
+return shard
