@@ -1,4 +1,4 @@
-"""The state of a lane, from the fields that ``store/quota/take.lua`` keeps. Pure."""
+"""The state of a lane, from the fields that ``store/quota/lane.lua`` keeps. Pure."""
 
 from __future__ import annotations
 

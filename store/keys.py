@@ -141,7 +141,7 @@ def token(appid: str) -> str:
 
 
 def quota(appid: str, lane: str) -> str:
-    """Hash: the permits of a lane, and the reasons that close it (``store/quota/take.lua``); never expires.
+    """Hash: the permits of a lane, and the reasons that close it (``store/quota/lane.lua``); never expires.
 
     ``run`` (the Redis that keeps the hash), ``epoch`` (time of its making), ``now`` (the lane's own time), ``shown``
     (Redis' clock at that moment), ``base`` and ``read`` (the same pair at the last call that could account for all time
