@@ -104,7 +104,7 @@ function shard.wait(id, check)
     elseif check.cause.ended == 'timeout' then
       rank = 2
     end
-    redis.call('ZADD', shard.ready[queue], rank * RANK + redis.call('INCR', shard.sequence), id)
+    redis.call('ZADD', shard.ready[queue], rank * RANK + redis.call('INCRBY', shard.sequence, 1), id)
     if check.due then
       redis.call('ZREM', shard.stale, id)
     end
@@ -113,7 +113,7 @@ function shard.wait(id, check)
     return
   end
   local waiting = shard.lane_of(check).waiting
-  check.number = check.number or redis.call('INCR', shard.sequence)
+  check.number = check.number or redis.call('INCRBY', shard.sequence, 1)
   redis.call('ZADD', waiting, check.priority * RANK + check.number, id)
   -- the first one may get a permit though those behind it get none: a check of low priority leaves the day's reserve
   if redis.call('ZRANGE', waiting, 0, 0)[1] == id then

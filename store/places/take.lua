@@ -120,7 +120,11 @@ local function take_lane(keys, number, room)
   local before, wait, why = room, nil, nil
   if lane then
     -- a call counts as answered now: never too early, and the next take is not far where every permit counts
-    for _, permit in ipairs(redis.call('LPOP', keys.settled, SETTLE) or {}) do
+    local ended = redis.call('LRANGE', keys.settled, 0, SETTLE - 1)
+    if #ended > 0 then
+      redis.call('LTRIM', keys.settled, #ended, -1)
+    end
+    for _, permit in ipairs(ended) do
       local bucket, sent, day, epoch = string.match(permit, '(%d+):(%d):(%d+):(%d+)')
       if tonumber(epoch) == lane.epoch then
         lanes.settle(lane, tonumber(bucket), sent == '1' and 0 or -1, tonumber(day))
