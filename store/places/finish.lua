@@ -1,9 +1,8 @@
 -- Ends a check that a run has in hand: its result and what follows are written, its mark stays for a while.
 -- Uses: store/places/shard, store/outbox/can_publish, store/outbox/store_result
 -- KEYS: as store/places/shard.lua's; then 1 result  2… list for each message that follows
--- ARGV: 1 question (JSON): lanes, id, run, how (done | failed | timeout | cancelled), keep (time until which the mark is
---       kept), window, timeout; if any: permit, relay (time from which on another process may take the outbox's
---       entry up)  2 result (JSON), or ''  3 seconds to keep the result  4 entry of the outbox (JSON), or ''
+-- ARGV: 1 question (JSON): lanes, id, run, how (done | failed | timeout | cancelled), keep (milliseconds to keep the mark),
+--       relay (milliseconds after which another process may take the outbox's entry up); if any: permit  2 result (JSON), or ''  3 seconds to keep the result  4 entry of the outbox (JSON), or ''
 --       5… each message that follows
 -- Returns: ended | lost (another run has the check, or has ended it) | its place otherwise; or the error that a list is
 --          something else: then nothing was done
@@ -32,14 +31,14 @@ end
 if ARGV[4] ~= '' then
   local entry = id .. ':' .. question.run
   redis.call('HSET', shard.outbox, entry, ARGV[4])
-  redis.call('ZADD', shard.outbox_due, question.relay, entry)
+  redis.call('ZADD', shard.outbox_due, shard.now + question.relay, entry)
 end
 redis.call('ZREM', shard.hand, id)
 redis.call('HDEL', shard.messages, id)
 if check.due then
   redis.call('ZREM', shard.stale, id)
 end
-redis.call('ZADD', shard.ended, question.keep, id)
+redis.call('ZADD', shard.ended, shard.now + question.keep, id)
 shard.keep(id, {
   kind = check.kind, appid = check.appid, of = check.of, run = check.run, trace = check.trace, how = question.how,
   since = shard.now,

@@ -1,8 +1,8 @@
 -- Gives a check back: it waits again, at its old place in the lane, or on the shelf until a time.
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's
--- ARGV: 1 question (JSON): lanes, id, run, window, timeout; if any: permit (store/places/shard.lua), at (time of the
---       return), waits (true: the lane opens only then, too)  2 message that takes the place of the old one, or ''
+-- ARGV: 1 question (JSON): lanes, id, run; if any: permit (store/places/shard.lua), at (time of the return)
+--       2 message that takes the place of the old one, or ''
 -- Returns: its place then: lane | shelf | ready (its end became known meanwhile); or lost (another run has the check)
 local shard = places_shard(KEYS, ARGV)
 local question = shard.question

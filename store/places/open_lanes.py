@@ -60,9 +60,10 @@ class OpenLanes:
         taken: list[Held] = []
         seconds: float | None = 0.0
         for _ in range(ROUNDS):
-            take = self._places.take(left, [self._limits(kind, appid) for kind, appid in self._next], kinds)
+            named = {(kind, appid): self._limits(kind, appid) for kind, appid in self._next}
+            take = self._places.take(left, list(named.values()), kinds)
             for reply in take.lanes:
-                self._learn(reply)
+                self._learn(reply, named[reply.kind, reply.appid])
             for held in take.held:
                 left[held.queue] -= 1
             taken += take.held
@@ -124,8 +125,8 @@ class OpenLanes:
                 fresh=fresh,
             )
 
-    def _learn(self, reply: LaneReply) -> None:
-        """Take in what the store tells of a lane."""
+    def _learn(self, reply: LaneReply, said: LaneLimits) -> None:
+        """Take in what the store tells of a lane. ``said``: what it was told."""
         if not reply.told:
             return
         _, _, epoch, day, used, _, shown = reply.told
@@ -133,7 +134,7 @@ class OpenLanes:
         if epoch:
             with self._lock:
                 self._fresh.pop((reply.kind, reply.appid), None)
-            is_known = epoch == view.epoch
+            with view.lock:
+                if epoch == view.epoch and reply.verb != "again" and (said.day, said.used) == (view.day, view.used):
+                    view.claims = False  # the store has heard all; a run may have learnt more meanwhile
             view.learn(epoch, day, used, asks=ASKED if shown - epoch < self._pause * _MICRO else 0)
-            if is_known and reply.verb != "again":
-                view.claims = False

@@ -1,7 +1,7 @@
 -- Parks a media check that the platform has taken, until its push comes.
 -- Uses: store/places/shard, store/outbox/store_result
 -- KEYS: as store/places/shard.lua's; then 1 result
--- ARGV: 1 question (JSON): lanes, id, run, trace, until (end of the wait for the push), window, timeout, permit
+-- ARGV: 1 question (JSON): lanes, id, run, trace, wait (milliseconds for which the push may come); if any: permit
 --       2 result (JSON) that shows the check waiting, or ''  3 seconds to keep the result
 -- Returns: parked | ready (the push came first, or the check was cancelled) | traced (another check has this trace_id)
 --          | lost (another run has the check)
@@ -36,6 +36,6 @@ if check.cause then
   shard.wait(id, check)
   return 'ready'
 end
-redis.call('ZADD', shard.parked, question['until'], id)
+redis.call('ZADD', shard.parked, shard.now + question.wait, id)
 shard.keep(id, check, 'parked')
 return 'parked'

@@ -32,7 +32,6 @@ if TYPE_CHECKING:
     from config.lanes import Lane
 
 Queue = Literal["text", "media", "push"]
-Place = Literal["lane", "shelf", "hand", "parked", "ready", "ended"]
 
 #: most entries of each kind that are brought on in one step, so that no script takes long
 BATCH = 64
@@ -144,9 +143,9 @@ class LaneReply(NamedTuple):
 
     kind: Lane
     appid: str
-    #: send | wait | stop | again | absent
+    #: send | wait | stop | again | absent | gone
     verb: str
-    #: wait, now, epoch, day, used, detail, Redis' clock; microseconds
+    #: wait, now, epoch, day, used, detail, Redis' clock; microseconds. Empty: absent, gone
     told: list[Any]
 
 
@@ -253,6 +252,8 @@ class Places:
         began, before = clock.ours(), time.monotonic()
         question = {
             **self._clock(began),
+            "window": int(WINDOW * _MICRO),
+            "timeout": int(self._timeout * _MICRO),
             "run": uuid.uuid4().hex[:16],
             "kinds": [{"kind": kind, "room": room.get(kind, 0)} for kind in kinds],
             "push": room.get("push", 0),
@@ -323,24 +324,24 @@ class Places:
         self,
         held: Held,
         trace_id: str,
-        until: float,
+        seconds: float,
         settled: Settled | None = None,
         shown: tuple[str, str, int] | None = None,
     ) -> str:
-        """Park a media check until its push comes, or ``until``. ``shown``: key, value, seconds of its result.
+        """Park a media check until its push comes, or for ``seconds``. ``shown``: key, value, seconds of its result.
 
         Returns:
             parked | ready (its end is known already) | traced (another check has this ``trace_id``) | lost
         """
-        key, value, seconds = shown or (self._shard.key("checks"), "", 0)
+        key, value, shown_for = shown or (self._shard.key("checks"), "", 0)
         question = {
             "id": held.id,
             "run": held.run,
             "trace": trace_id,
-            "until": int(until * _SECOND),
+            "wait": int(seconds * _SECOND),
             "permit": _settled(settled),
         }
-        return str(self._ask(self._park, [(held.kind, held.appid)], question, [value, seconds], keys=[key]))
+        return str(self._ask(self._park, [(held.kind, held.appid)], question, [value, shown_for], keys=[key]))
 
     def push(self, pushes: Sequence[tuple[str, str, str]], tags: Sequence[str] = ()) -> list[Pushed]:
         """Match at most :data:`BATCH` pushes (appId, ``trace_id``, JSON) with the checks that wait for them.
@@ -349,7 +350,7 @@ class Places:
         """
         question = {
             "pushes": [{"appid": appid, "trace": trace} for appid, trace, _ in pushes],
-            "keep": int((self.now() + KEEP_EARLY) * _SECOND),
+            "keep": KEEP_EARLY * _SECOND,
             "tags": list(tags),
         }
         said = self._ask(self._push, [], question, [text for *_, text in pushes], keys=self._inbox)
@@ -381,19 +382,20 @@ class Places:
         return moved
 
     def finish(self, held: Held, ended: Ended, settled: Settled | None = None) -> str:
-        """End a check with its result and what follows. Return ended | lost. May be repeated.
+        """End a check with its result and what follows. Return ended | lost, or the place that it has since.
+
+        May be repeated.
 
         Raises:
             redis.exceptions.ResponseError: the store refuses the end, and nothing was done.
         """
-        now = self.now()
         question = {
             "id": held.id,
             "run": held.run,
             "how": ended.how,
             "permit": _settled(settled),
-            "keep": int((now + ended.keep) * _SECOND),
-            "relay": int((now + RELAY_LEASE) * _SECOND),
+            "keep": int(ended.keep * _SECOND),
+            "relay": int(RELAY_LEASE * _SECOND),
         }
         keys = [ended.result_key or self._shard.key("checks"), *(name for name, _ in ended.messages)]
         args: list[str | int] = [
@@ -423,11 +425,6 @@ class Places:
         """Read Redis' clock, to notice when it is put forward or back. Call about once a second."""
         self._watch.read(self._redis.time)
 
-    def now(self) -> float:
-        """Return Redis' time."""
-        seconds, microseconds = self._redis.time()
-        return float(seconds + microseconds / _MICRO)
-
     def _ask(
         self,
         asked: Any,
@@ -443,8 +440,6 @@ class Places:
         whole = {
             **question,
             "lanes": of_lanes,
-            "window": int(WINDOW * _MICRO),
-            "timeout": int(self._timeout * _MICRO),
         }
         every_key = [*self._shard.own(), *(key for lane in lanes for key in self._shard.of_lane(*lane)), *keys]
         said = {name: value for name, value in whole.items() if value is not None}

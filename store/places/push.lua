@@ -1,10 +1,11 @@
 -- Matches pushes with the checks that wait for them.
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's; then 1 unacknowledged messages  2 their index, if they are in this Redis
--- ARGV: 1 question (JSON): pushes (each: appid, trace), keep (time until which a push is kept that nobody waits for),
+-- ARGV: 1 question (JSON): pushes (each: appid, trace), keep (milliseconds to keep a push that nobody waits for),
 --       tags (of their messages in the inbox)  2… each push (JSON)
 -- Returns: for each push: matched, id and milliseconds since the parking | early (nobody waits for it yet) | repeated
---          (it came before) | late (the check ended without it)
+--          (it came before) | late (the check ended without it) | newer (kept as an early one: its check is here in a
+--          format of a later version)
 -- Always: a check has one end; a push leaves the inbox in the step that matches it.
 local shard = places_shard(KEYS, ARGV)
 local question = shard.question
@@ -26,7 +27,7 @@ for i, push in ipairs(question.pushes) do
   elseif redis.call('HSETNX', shard.early, trace, ARGV[i + 1]) == 0 then
     said[i] = {'repeated'}
   else
-    redis.call('ZADD', shard.early_due, question.keep, trace)
+    redis.call('ZADD', shard.early_due, shard.now + question.keep, trace)
     said[i] = {newer and 'newer' or 'early'}
   end
 end

@@ -4,8 +4,8 @@
 -- ARGV: 1 question (JSON); its lanes: a list of {kind, appid}
 -- Returns: a table of functions
 -- A check (JSON): v (number of its format), place, kind (text | media), appid, priority and number (its place in the
---   lane), of (digests of contents, the newest first), run (the latest that took it), cause (its end, once known: ended, push or
---   said), trace and since (from the parking on), pushed (time of the push), due and why (time from which on it is not
+--   lane), of (digests of contents, the newest first), run (the latest that took it), cause (its end, once known:
+--   ended, push or said), trace and since (from the parking on), pushed (time of the push), due and why (time from which on it is not
 --   sent any more, and stale | expired), cancelled, anew (another check ended under its id), returns (times that its
 --   run's lease ended). Times are in milliseconds. cjson writes 14 digits of a number: none here has more.
 -- Always: a check is in one place, which it names itself, and a script that finds it elsewhere changes nothing.

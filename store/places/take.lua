@@ -3,8 +3,9 @@
 -- KEYS: as store/places/shard.lua's
 -- ARGV: 1 question (JSON): run (begin of the runs' names), kinds (each: kind, room), push (room), lease (of a run
 --       without a call) and longest (of a run, from its permit's send time on, in ms), window, timeout, latest, steady,
---       ahead, ahead_low (microseconds), low (least priority that counts as low), most (lanes of a kind to look at), token (seconds that a renewal may
---       take, 0: calls need none), lanes (each with number, n, per_day, reserve, version, epoch, day, used, fresh; gone: its appId is unknown)
+--       ahead, ahead_low (microseconds), low (least priority that counts as low), most (lanes of a kind to look
+--       at), token (seconds that a renewal may take, 0: calls need none), lanes (each with number, n, per_day, reserve,
+--       version, epoch, day, used, fresh; gone: its appId is unknown)
 -- Returns: {what is to know (JSON), then three for each check: id, message, check (JSON)}. To know: now; at (time of
 --          the next permit, if any); lanes (of each lane of the question that was looked at: number, verb, wait, now,
 --          epoch, day, used, detail, clock, as store/quota/take.lua says it); unknown (lanes that are open, and not in

@@ -202,14 +202,27 @@ def test_the_platforms_count_of_a_new_lane_is_asked_for_three_times_at_most(stor
     assert asked == 3
 
 
-def test_a_higher_count_of_the_platform_counts(store: PlacesWorld) -> None:
-    """Somebody else spends the same quota."""
-    worker = Worker(store, [mini_program(6000, 10)])
+def test_a_count_that_a_run_learns_while_the_store_is_asked_is_told_with_the_next_take(store: PlacesWorld) -> None:
+    worker = Worker(store, [mini_program(60, 1000)])
     store.file(*[text(f"check-{number}") for number in range(20)])
     store.later(1)
-    held = worker.takes()
-    assert len(held) <= 10
-    worker.lanes.counted("text", "wx1", 10)
+    assert len(worker.takes()) == 1
+    worker.lanes.counted("text", "wx1", 500)
+    store.later(2)
+    store.before["take"] = lambda: worker.lanes.counted("text", "wx1", 1000)
+    assert len(worker.takes()) == 1, "it was told of 500"
+    store.later(2)
+    assert worker.takes() == []
+    assert cast("float", worker.seconds) > 3600
+
+
+def test_a_higher_count_of_the_platform_counts(store: PlacesWorld) -> None:
+    """Somebody else spends the same quota."""
+    worker = Worker(store, [mini_program(60, 1000)])
+    store.file(*[text(f"check-{number}") for number in range(20)])
     store.later(1)
-    worker.takes()
+    assert len(worker.takes()) == 1
+    worker.lanes.counted("text", "wx1", 1000)
+    store.later(2)
+    assert worker.takes() == []
     assert cast("float", worker.seconds) > 3600

@@ -318,7 +318,7 @@ def test_the_check_of_a_dead_worker_comes_back_when_its_lease_is_over(store: Pla
     # the first run woke up too late
     assert store.places.finish(held, Ended("done", messages=[("app", "published")])) == "lost"
     assert store.places.give_back(held) == "lost"
-    assert store.places.park(held, "trace", store.now + 60) == "lost"
+    assert store.places.park(held, "trace", 60) == "lost"
     assert store.redis.llen("app") == 0
     assert store.place("a") == "hand"
 
@@ -355,7 +355,7 @@ def test_many_are_brought_on_in_steps_of_a_bounded_size(store: PlacesWorld) -> N
 
 def test_a_push_ends_the_wait_of_its_check(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    assert store.places.park(held, "trace", store.now + 1800, settled(held)) == "parked"
+    assert store.places.park(held, "trace", 1800, settled(held)) == "parked"
     store.later(3)
     push = '{"trace_id": "trace", "detail": [], "name": "\\u597d"}'
     (pushed,) = store.places.push([("wx1", "trace", push)])
@@ -371,7 +371,7 @@ def test_a_push_ends_the_wait_of_its_check(store: PlacesWorld) -> None:
 def test_a_push_that_comes_first_waits_for_its_check(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
     assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["early"]
-    assert store.places.park(held, "trace", store.now + 1800) == "ready"
+    assert store.places.park(held, "trace", 1800) == "ready"
     assert [held.cause for held in store.take().held] == [{"ended": "done", "push": "{}"}]
     assert store.redis.exists(SHARD.key("early"), SHARD.key("early_due")) == 0
 
@@ -385,14 +385,14 @@ def test_a_push_that_is_nobodys_goes_after_a_while(store: PlacesWorld) -> None:
 
 def test_a_push_of_another_appid_is_another_push(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    store.places.park(held, "trace", store.now + 1800)
+    store.places.park(held, "trace", 1800)
     assert [pushed.what for pushed in store.places.push([("wx2", "trace", "{}")])] == ["early"]
     assert store.place("a") == "parked"
 
 
 def test_a_push_after_the_timeout_is_late(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    store.places.park(held, "trace", store.now + 5)
+    store.places.park(held, "trace", 5)
     store.later(6)
     assert store.places.bring_on() == {"parked": 1}
     assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["late"]
@@ -409,7 +409,7 @@ def test_pushes_are_finished_before_cancels_and_those_before_timeouts(store: Pla
     store.file(*[picture(name) for name in ("timed out", "cancelled", "pushed")])
     store.later(1)
     for held in store.take().held:
-        store.places.park(held, held.id, store.now + (1 if held.id == "timed out" else 60))
+        store.places.park(held, held.id, (1 if held.id == "timed out" else 60))
     store.later(2)
     store.places.bring_on()
     store.places.cancel("cancelled")
@@ -421,14 +421,14 @@ def test_one_trace_id_is_parked_once(store: PlacesWorld) -> None:
     store.file(picture("a"), picture("b"))
     store.later(1)
     a, b = store.take().held
-    assert store.places.park(a, "trace", store.now + 60) == "parked"
-    assert store.places.park(b, "trace", store.now + 60) == "traced"
+    assert store.places.park(a, "trace", 60) == "parked"
+    assert store.places.park(b, "trace", 60) == "traced"
     assert store.place("b") == "hand", "its run deals with it"
 
 
 def test_the_result_that_shows_a_check_waiting_is_stored_with_the_parking(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    store.places.park(held, "trace", store.now + 60, shown=("result", '{"status": "WAITING"}', 100))
+    store.places.park(held, "trace", 60, shown=("result", '{"status": "WAITING"}', 100))
     assert (store.redis.get("result"), store.redis.ttl("result")) == ('{"status": "WAITING"}', 100)
 
 
@@ -439,7 +439,7 @@ def test_the_result_that_shows_a_check_waiting_is_stored_with_the_parking(store:
 def test_a_check_is_cancelled_wherever_it_waits(store: PlacesWorld, place: str) -> None:
     if place == "parked":
         (held,) = store.held(picture("a"))
-        store.places.park(held, "trace", store.now + 1800)
+        store.places.park(held, "trace", 1800)
     else:
         store.file(text("a", at=store.now + 60 if place == "shelf" else None))
     assert store.places.cancel("a") == place
@@ -458,7 +458,7 @@ def test_a_check_that_is_cancelled_in_hand_ends_when_its_run_lets_it_go(store: P
         case "shelve":
             store.places.give_back(held, at=store.now + 60)
         case "park":
-            store.places.park(held, "trace", store.now + 60)
+            store.places.park(held, "trace", 60)
         case "die":
             store.later(LEASE + 1)
             store.places.bring_on()
@@ -495,7 +495,7 @@ def test_a_check_in_hand_is_not_stale_before_it_is_given_back(store: PlacesWorld
 
 def test_what_the_platform_has_taken_is_not_stale_any_more(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a", due=store.now + 5, why="stale"))
-    store.places.park(held, "trace", store.now + 1800)
+    store.places.park(held, "trace", 1800)
     store.later(6)
     assert store.places.bring_on() == {}
     assert store.place("a") == "parked"
@@ -562,7 +562,7 @@ def test_a_worker_that_waits_is_woken_once_for_what_comes(store: PlacesWorld) ->
 
 def test_a_push_wakes_those_who_finish(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    store.places.park(held, "trace", store.now + 60)
+    store.places.park(held, "trace", 60)
     store.places.push([("wx1", "trace", "{}")])
     assert store.wakes("push") == 1
 

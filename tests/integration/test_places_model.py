@@ -309,9 +309,9 @@ class ChecksMove(RuleBasedStateMachine):
 
     def _parks(self, held: Held, fate: Fate, is_its: bool) -> str:
         name = f"trace-{fate.trace}"
-        until = self.world.wall / SECOND + (fate.seconds or 1800.0)
+        wait = fate.seconds or 1800.0
         of = [one for one in self.known.values() if (one.appid, one.trace) == (held.appid, name)]
-        said = self.places.park(held, name, until, self._settled(held, answered=True) if is_its else None)
+        said = self.places.park(held, name, wait, self._settled(held, answered=True) if is_its else None)
         if is_its:
             check = self.known[held.id]
             if of and of != [check]:
