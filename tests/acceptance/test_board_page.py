@@ -19,7 +19,7 @@ from playwright.sync_api import Page, expect
 
 from tests.support.board import Board, Numbers, board, busy, failure, lane, many, process, quiet, said, trouble
 from tests.support.browser import DESKTOP, PHONE, Browser, Device, Window
-from tests.support.processes import PATIENCE
+from tests.support.processes import PATIENCE, eventually
 
 APPID = "wx5a4dbeefdeadc0de"
 #: seconds; the tests of the server look at how often it reads
@@ -391,7 +391,8 @@ def test_ids_are_copied(shown: Board, browser: Browser) -> None:
         refused = page.locator("#newest > li").nth(1)
         refused.locator("[data-part=copy-rid]").evaluate(NOTE_WORDS)
         refused.get_by_role("button", name="Copy rid").click()
-        page.wait_for_function("window.words.includes('copied')")
+        # a page with a content security policy evaluates no condition again by itself
+        eventually(lambda: page.evaluate("window.words.includes('copied')"), "it says so")
         assert page.evaluate("navigator.clipboard.readText()") == "67a1f2c0-0b5ad0a1-7c0e3fd2"
         # where there is no clipboard, it stands selected
         page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: undefined })")

@@ -278,6 +278,8 @@ def test_where_broker_and_results_are_apart_it_is_the_same(topology: str, tmp_pa
         task_id = str(uuid.uuid4())
         first = sent(system, text(system, words("pass")), task_id, "first")
         assert verdict_of(first)["suggest"] == "pass"
+        # where they are apart, the result is stored before the check has ended
+        eventually(lambda: system.redis.hget(keys.record(task_id), "state") == "done", "the first one has ended")
         second = sent(system, media(system, picture("lost")), task_id, "second")
         # a result that has been read is not read again
         eventually(lambda: system.app.AsyncResult(task_id).state == wxcheck.WAITING, "the second one waits")
