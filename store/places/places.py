@@ -15,7 +15,7 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
 
 from store.places.shard import Shard
 from store.quota import clock
@@ -25,12 +25,13 @@ from store.records.records import MARGIN
 from store.scripts import script
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
 
     from redis import Redis
 
     from config.lanes import Lane
 
+T = TypeVar("T")
 Queue = Literal["text", "media", "push"]
 
 #: most entries of each kind that are brought on in one step, so that no script takes long
@@ -73,6 +74,8 @@ class Message(NamedTuple):
     cause: dict[str, Any] | None = None
     #: a check that ended is to run once more
     is_replay: bool = False
+    #: id under which it is filed if a check with other content is under way under its own: a run then tells so
+    spare: str | None = None
 
 
 class LaneLimits(NamedTuple):
@@ -237,11 +240,10 @@ class Places:
     def file(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> list[str]:
         """File at most :data:`BATCH` messages, and say of each: filed | repeated | taken | newer.
 
-        ``tags``: of the messages in the inbox, from which they are removed in the same step.
+        ``tags``: of the messages in the inbox, from which they are removed in the same step, but for newer ones.
         """
         lanes = list(dict.fromkeys((message.kind, message.appid) for message in messages))
-        entries = [_entry(message) for message in messages]
-        question = {"entries": entries, "tags": list(tags)}
+        question = {"entries": [_entry(message, tag) for message, tag in _with_tags(messages, tags)]}
         texts = [message.text for message in messages]
         return cast("list[str]", self._ask(self._file, lanes, question, texts, keys=self._inbox))
 
@@ -349,9 +351,11 @@ class Places:
         ``tags``: as those of :meth:`file`.
         """
         question = {
-            "pushes": [{"appid": appid, "trace": trace} for appid, trace, _ in pushes],
+            "pushes": [
+                {"appid": appid, "trace": trace, **({"tag": tag} if tag else {})}
+                for (appid, trace, _), tag in _with_tags(pushes, tags)
+            ],
             "keep": KEEP_EARLY * _SECOND,
-            "tags": list(tags),
         }
         said = self._ask(self._push, [], question, [text for *_, text in pushes], keys=self._inbox)
         return [Pushed(what, *([found[0], found[1] / _SECOND] if found else [])) for what, *found in said]
@@ -489,7 +493,12 @@ def _settled(settled: Settled | None) -> dict[str, int] | None:
     return {"bucket": permit.bucket, "sent": int(settled.was_sent), "day": permit.day, "epoch": permit.epoch}
 
 
-def _entry(message: Message) -> dict[str, Any]:
+def _with_tags(those: Sequence[T], tags: Sequence[str]) -> Iterator[tuple[T, str | None]]:
+    each: Sequence[str | None] = tags or [None] * len(those)
+    return zip(those, each, strict=True)
+
+
+def _entry(message: Message, tag: str | None) -> dict[str, Any]:
     entry = {
         "id": message.id,
         "kind": message.kind,
@@ -499,6 +508,8 @@ def _entry(message: Message) -> dict[str, Any]:
         "cause": message.cause,
         "why": message.why,
         "replay": message.is_replay or None,
+        "spare": message.spare,
+        "tag": tag,
         "at": None if message.at is None else int(message.at * _SECOND),
         "due": None if message.due is None else int(message.due * _SECOND),
     }

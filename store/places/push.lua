@@ -1,8 +1,8 @@
 -- Matches pushes with the checks that wait for them.
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's; then 1 unacknowledged messages  2 their index, if they are in this Redis
--- ARGV: 1 question (JSON): pushes (each: appid, trace), keep (milliseconds to keep a push that nobody waits for),
---       tags (of their messages in the inbox)  2… each push (JSON)
+-- ARGV: 1 question (JSON): pushes (each: appid, trace; if any, tag of its message in the inbox), keep (milliseconds to
+--       keep a push that nobody waits for)  2… each push (JSON)
 -- Returns: for each push: matched, id and milliseconds since the parking | early (nobody waits for it yet) | repeated
 --          (it came before) | late (the check ended without it) | newer (kept as an early one: its check is here in a
 --          format of a later version)
@@ -30,11 +30,9 @@ for i, push in ipairs(question.pushes) do
     redis.call('ZADD', shard.early_due, shard.now + question.keep, trace)
     said[i] = {newer and 'newer' or 'early'}
   end
-end
-if question.tags and #question.tags > 0 then
-  for _, tag in ipairs(question.tags) do
-    redis.call('HDEL', KEYS[shard.after], tag)
-    redis.call('ZREM', KEYS[shard.after + 1], tag)
+  if push.tag then
+    redis.call('HDEL', KEYS[shard.after], push.tag)
+    redis.call('ZREM', KEYS[shard.after + 1], push.tag)
   end
 end
 return said

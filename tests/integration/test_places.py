@@ -80,6 +80,24 @@ def test_another_check_under_the_id_of_one_that_waits_is_told_apart(store: Place
     assert held.text == "message of a"
 
 
+def test_a_run_tells_who_waits_for_a_check_that_its_id_is_taken(store: PlacesWorld) -> None:
+    tags = ["tag-1", "tag-2"]
+    store.redis.hset(INBOX[0], mapping=dict.fromkeys(tags, "message"))
+    another = text("a")._replace(digest="another.", text="another", spare="a~1", at=store.now + 60)
+    assert store.places.file([text("a"), another], tags) == ["filed", "taken"]
+    assert not store.redis.exists(INBOX[0])
+    told, held = store.take().held
+    assert (told.id, told.text, told.cause, told.permit) == ("a~1", "another", {"ended": "taken"}, None)
+    assert (held.id, held.text, held.cause) == ("a", "message of a", None)
+
+
+def test_a_message_that_only_a_later_version_understands_stays_in_the_inbox(store: PlacesWorld) -> None:
+    store.redis.hset(SHARD.key("checks"), "a", json.dumps({"v": 2, "place": "lane"}))
+    store.redis.hset(INBOX[0], mapping=dict.fromkeys(["tag-1", "tag-2"], "message"))
+    assert store.places.file([text("a"), text("b")], ["tag-1", "tag-2"]) == ["newer", "filed"]
+    assert store.redis.hkeys(INBOX[0]) == ["tag-1"]
+
+
 def test_another_check_under_the_id_of_an_ended_one_is_new(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
     store.places.finish(held, Ended("done"))

@@ -176,10 +176,13 @@ class ChecksMove(RuleBasedStateMachine):
         number = data.draw(st.integers(10, 12))
         task_id = self._any(data)
         check = self.known[task_id]
-        other = Message(task_id, "another", check.kind, check.appid, check.priority, f"other-{number}")
+        spare = f"{task_id}~{next(self.numbers)}"
+        other = Message(task_id, "another", check.kind, check.appid, check.priority, f"other-{number}", spare=spare)
         (said,) = self.places.file([other])
         if check.place != "ended":
             assert said == ("repeated" if check.digest == other.digest else "taken")
+            if said == "taken":
+                self.known[spare] = Known(check.kind, check.appid, other.digest, "ready", check.priority, ended="taken")
         elif said == "filed":
             assert check.digest != other.digest
             check.digest, check.place, check.trace, check.ended = other.digest, "lane", None, None
