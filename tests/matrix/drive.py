@@ -62,7 +62,8 @@ def drive(canvases: list[Canvas]) -> dict[str, Outcome]:
         app.control.revoke(one.first)
     _operate("cancel", _until(acting.get("cancel", []), _waits, "waits for its push"))
     replayed = _until(acting.get("replay", []), lambda one: _state(one.first) == "FAILURE", "fails")
-    _operate("replay", replayed)
+    # its dead letter is kept when it has ended, which its result may be shown before
+    replayed = _until(replayed, lambda one: _operate("replay", [one]), "is replayed")
     # until a worker has taken it up it has the end of the run before
     _until(replayed, lambda one: _state(one.first) != "FAILURE", "is checked again")
     for one in _until(acting.get("deliver", []), _waits, "waits for its push again"):
@@ -82,9 +83,10 @@ def _send(canvas: Canvas) -> Sent:
 
 
 def _until(sent: list[Sent], holds: Callable[[Sent], bool], what: str) -> list[Sent]:
-    """Waits until ``holds`` is true of each; those of which it is in time. Of the others it is told."""
+    """Waits until ``holds`` was true of each; those of which it was in time. Of the others it is told."""
     deadline = time.monotonic() + PATIENCE
-    while missing := [one for one in sent if not holds(one)]:
+    missing = sent
+    while missing := [one for one in missing if not holds(one)]:
         if time.monotonic() > deadline:
             print(f"{what}: not within {PATIENCE:.0f} s", *(one.canvas.name for one in missing), file=sys.stderr)
             break
@@ -123,15 +125,16 @@ def _flat(nested: Any) -> list[Any]:
     return [each for one in nested for each in (_flat(one) if isinstance(one, list) else [one])]
 
 
-def _operate(command: str, sent: list[Sent]) -> None:
-    """Has wxcheck's command line do something about checks, as an operator would."""
+def _operate(command: str, sent: list[Sent]) -> bool:
+    """Has wxcheck's command line do something about checks, as an operator would. True if it is done."""
     if not sent:
-        return
+        return True
     arguments = [*json.loads(os.environ["MATRIX_OPERATOR"]), command, "--yes", *(one.first for one in sent)]
     environment = json.loads(os.environ["MATRIX_OPERATOR_ENV"])
     done = subprocess.run(arguments, env=environment, capture_output=True, text=True, timeout=PATIENCE, check=False)
     if done.returncode:
         print(f"wxcheck {command} ended with {done.returncode}: {done.stdout}{done.stderr}", file=sys.stderr)
+    return done.returncode == 0
 
 
 def _deliver(trace_id: str) -> None:
