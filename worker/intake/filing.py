@@ -1,0 +1,156 @@
+"""What a message of the inbox is: a check, whose place is found by its arguments, or a push."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from celery.utils.time import maybe_iso8601
+from kombu.utils.json import dumps
+
+from config.logs import Log
+from config.names import RECEIVE_PUSH
+from store.places.places import Message
+from wechat.checks import media_check, text_check
+from worker.fetching.reading import read
+from worker.messages import appid_of, digest_in, eta_of, raw_message
+from wxcheck import CHECK_MEDIA, CHECK_TEXT, SENT_AT_HEADER, TEXT_QUEUE, InvalidCheck
+
+if TYPE_CHECKING:
+    from kombu import Message as Received
+
+    from config.lanes import Lane
+    from config.settings import Settings
+
+log = Log(__name__)
+
+#: of a check that waits for no permit because its run tells at once how it ends: its arguments are wrong, with the
+#: failure's text; or it is no check at all, and its task says so
+INVALID, NO_CHECK = "invalid", "no_check"
+#: why a check is not sent any more after some time
+STALE, EXPIRED = "stale", "expired"
+
+#: priority of a message that names none, and the lowest one
+HIGHEST, LOWEST = 0, 9
+
+_LANES: dict[str, Lane] = {CHECK_TEXT: "text", CHECK_MEDIA: "media"}
+_READERS = {CHECK_TEXT: text_check, CHECK_MEDIA: media_check}
+
+
+class Push(NamedTuple):
+    """A push that the endpoint has verified."""
+
+    appid: str
+    trace_id: str
+    #: the push itself (JSON)
+    text: str
+    #: time at which the endpoint took it in
+    received_at: float
+
+
+class Unusable(Exception):
+    """A message that is neither a check nor a push, and that nobody waits for. ``why``: kind, for the counters."""
+
+    def __init__(self, why: str, said: str) -> None:
+        super().__init__(why, said)
+        self.why = why
+        self.said = said
+
+
+def entry_of(message: Received, queue: str, settings: Settings, now: float) -> Message | Push | None:
+    """Return what a message of ``queue`` is to be filed as; None if it is dropped, since it has no id.
+
+    ``now``: seconds since the epoch.
+
+    Raises:
+        Unusable: it is dropped for another reason.
+    """
+    if not read(message, queue):
+        return None
+    args, kwargs, _ = message.payload
+    name = message.headers["task"]
+    if name == RECEIVE_PUSH:
+        return _push(args, kwargs)
+    if name not in _READERS:
+        return _no_check(message, queue, settings)
+    appid, cause, due, why = appid_of(message, settings.default_appid) or "", None, *_expiry(message)
+    try:
+        check = _READERS[name](args, kwargs, settings)
+    except InvalidCheck as error:
+        cause = {"ended": INVALID, "said": str(error)}
+    else:
+        appid = check.appid
+        if check.version != 1 and settings.max_age:
+            stale_at = _sent_at(message, now) + settings.max_age
+            if due is None or stale_at < due:
+                due, why = stale_at, STALE
+    return Message(
+        id=message.headers["id"],
+        text=_text(message, queue),
+        kind=_LANES[name],
+        appid=appid,
+        priority=_priority(message),
+        digest=digest_in(message),
+        at=eta_of(message),
+        due=due,
+        why=why,
+        cause=cause,
+        spare=_spare(message),
+    )
+
+
+def _no_check(message: Received, queue: str, settings: Settings) -> Message:
+    return Message(
+        id=message.headers["id"],
+        text=_text(message, queue),
+        kind="text" if queue == TEXT_QUEUE else "media",
+        appid=settings.default_appid or "",
+        priority=_priority(message),
+        digest=digest_in(message),
+        cause={"ended": NO_CHECK},
+        spare=_spare(message),
+    )
+
+
+def _push(args: Any, kwargs: Any) -> Push:
+    try:
+        appid, push, received_at = (kwargs[name] for name in ("appid", "push", "received_at"))
+        trace_id = push["trace_id"]
+    except (KeyError, TypeError):
+        raise Unusable(
+            "body", f"a push with {len(args)} positional arguments, and not as the endpoint sends it"
+        ) from None
+    if not (isinstance(appid, str) and isinstance(trace_id, str) and trace_id and isinstance(received_at, int | float)):
+        raise Unusable("body", "a push whose appId, trace_id or time is none")
+    return Push(appid, trace_id, json.dumps(push, separators=(",", ":")), float(received_at))
+
+
+def _text(message: Received, queue: str) -> str:
+    return str(dumps(raw_message(message, queue), separators=(",", ":")))
+
+
+def _spare(message: Received) -> str:
+    return f"{message.headers['id']}~{uuid.uuid4().hex[:8]}"
+
+
+def _priority(message: Received) -> int:
+    said = message.properties.get("priority")
+    return min(max(said, HIGHEST), LOWEST) if isinstance(said, int) else HIGHEST
+
+
+def _expiry(message: Received) -> tuple[float | None, str | None]:
+    """Return the time at which the sender has the message expire, and why it is not sent from then on."""
+    expires = maybe_iso8601(message.headers.get("expires"))
+    if not isinstance(expires, datetime):
+        return None, None
+    return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp(), EXPIRED
+
+
+def _sent_at(message: Received, now: float) -> float:
+    """Return the time at which the application has sent a check; noted in the message if the client has not done so."""
+    said = message.headers.get(SENT_AT_HEADER)
+    if isinstance(said, bool) or not isinstance(said, int | float):
+        said = message.headers[SENT_AT_HEADER] = now
+    return float(said)

@@ -1,0 +1,142 @@
+"""The intake of one worker: files what an inbox hands it, and matches pushes, in batches and without a task."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, NamedTuple
+
+from redis.exceptions import ResponseError
+
+from config.logs import Log
+from config.names import PUSH_QUEUE
+from store.connection import STORE_AWAY
+from store.places.places import Message
+from worker.intake.filing import Push, Unusable, entry_of
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from kombu import Message as BrokerMessage
+
+    from config.settings import Settings
+    from store.places.places import Places
+    from store.watch.statistics import Statistics
+
+log = Log(__name__)
+
+
+class Received(NamedTuple):
+    """A message that was taken off a queue, and is not filed yet."""
+
+    message: BrokerMessage
+    queue: str
+    #: by which the broker knows it
+    tag: str
+
+
+class Outcome(NamedTuple):
+    """What became of messages; the others are filed. Tags."""
+
+    #: nobody waits for them
+    dropped: list[str]
+    #: they cannot be filed here and now, and stay in the inbox
+    kept: list[str]
+
+
+class _Entry(NamedTuple):
+    what: Message | Push
+    tag: str
+
+
+class Intake:
+    """Files messages. For one thread at a time.
+
+    ``in_one_step``: the broker is the store's Redis, so a message leaves its inbox in the step that files it.
+    """
+
+    def __init__(self, places: Places, settings: Settings, statistics: Statistics, *, in_one_step: bool) -> None:
+        self._places = places
+        self._settings = settings
+        self._statistics = statistics
+        self.in_one_step = in_one_step
+
+    def take_in(self, received: Sequence[Received]) -> Outcome:
+        """File at most :data:`store.places.places.BATCH` messages. It may be repeated.
+
+        Raises:
+            one of STORE_AWAY: the store does not answer; the messages may be filed or not.
+        """
+        outcome = Outcome([], [])
+        checks: list[_Entry] = []
+        pushes: list[_Entry] = []
+        for message, queue, tag in received:
+            try:
+                what = entry_of(message, queue, self._settings, time.time())
+            except Unusable as unusable:
+                log.error("message_dropped", unusable.said, queue=queue)  # noqa: TRY400 - a trace would say no more
+                self._statistics.unreadable(queue, unusable.why)
+                what = None
+            if what is None:
+                outcome.dropped.append(tag)
+            else:
+                (pushes if isinstance(what, Push) else checks).append(_Entry(what, tag))
+        # first the pushes: their checks have waited for longer
+        for entries in (pushes, checks):
+            outcome.kept.extend(self._file(entries))
+        return outcome
+
+    def _file(self, entries: Sequence[_Entry]) -> list[str]:
+        """File entries of one kind. Return the tags of those that the store does not take."""
+        if not entries:
+            return []
+        try:
+            return self._push(entries) if isinstance(entries[0].what, Push) else self._check(entries)
+        except STORE_AWAY:
+            raise
+        except ResponseError as error:
+            if len(entries) > 1:
+                # one of them may be at fault, and holds up no other
+                return [tag for entry in entries for tag in self._file([entry])]
+            (what, tag) = entries[0]
+            said = f"{type(error).__name__}: {error}; it stays in its inbox, and is tried again"
+            log.error("not_filed", said, **_identity(what))  # noqa: TRY400 - the text is the script's, and the trace says no more
+            return [tag]
+
+    def _check(self, entries: Sequence[_Entry]) -> list[str]:
+        messages = [entry.what for entry in entries if isinstance(entry.what, Message)]
+        kept = []
+        for (what, tag), said in zip(entries, self._places.file(messages, self._tags(entries)), strict=True):
+            match said:
+                case "repeated":
+                    log.info("check_repeated", "it is here already, or has ended", **_identity(what))
+                case "taken":
+                    log.warning("task_id_taken", "by a check with other content; this one fails", **_identity(what))
+                case "newer":
+                    log.warning(
+                        "newer_format", "a later version has its check; left to that version", **_identity(what)
+                    )
+                    kept.append(tag)
+        return kept
+
+    def _push(self, entries: Sequence[_Entry]) -> list[str]:
+        pushes = [entry.what for entry in entries if isinstance(entry.what, Push)]
+        asked = [(push.appid, push.trace_id, push.text) for push in pushes]
+        now = time.time()
+        for push, pushed in zip(pushes, self._places.push(asked, self._tags(entries)), strict=True):
+            what = "early" if pushed.what == "newer" else pushed.what
+            self._statistics.push(what)
+            self._statistics.moved(PUSH_QUEUE)
+            if pushed.seconds is not None:
+                self._statistics.delay(pushed.seconds)
+            said = f"{now - push.received_at:.3f} s in the queue"
+            log.info(f"push_{what}", said, task_id=pushed.id, trace_id=push.trace_id, appid=push.appid)
+        return []
+
+    def _tags(self, entries: Sequence[_Entry]) -> list[str]:
+        return [entry.tag for entry in entries] if self.in_one_step else []
+
+
+def _identity(what: Message | Push) -> dict[str, str]:
+    if isinstance(what, Push):
+        return {"trace_id": what.trace_id, "appid": what.appid}
+    return {"task_id": what.id, "appid": what.appid}

@@ -1,0 +1,252 @@
+"""The inbox of a Redis broker: the lists of its queues, in which a message is never lost.
+
+One script takes a message and records it as unacknowledged (``worker/fetching/fetch.lua``), and if the broker is the
+store, the step that files it strikes it off. A worker that dies in between leaves it there, and after LEFT seconds any
+worker gives it out again.
+
+An empty inbox is looked at every LOOK seconds, and at once when something comes: for each queue a thread waits with a
+BLMOVE from a list to itself, which moves nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+import uuid
+from typing import TYPE_CHECKING, Any
+
+from kombu.transport.virtual import Base64
+
+from config.celery import SOCKET_TIMEOUT
+from config.logs import Log
+from config.names import UNACKED, UNACKED_INDEX
+from store.connection import STORE_AWAY, connect, reason
+from store.places.places import BATCH
+from store.scripts import script
+from worker.fetching.broker_lists import PRIORITIES, list_of
+from worker.fetching.raw_message import Message
+from worker.fetching.reading import count_no_message
+from worker.intake.intake import Received
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from worker.intake.intake import Intake
+
+log = Log(__name__)
+
+#: seconds between two looks at an empty inbox: only one list of a queue wakes the worker
+LOOK = 0.1
+#: seconds for which a thread waits for a list
+WAIT = 5.0
+#: seconds after which a message that is not filed is given out again, and seconds between two looks for such messages
+LEFT, LEFT_INTERVAL = 10.0, 5.0
+#: seconds until the next try where the broker, or the store, is away
+AWAY = 1.0
+#: messages that are given out again in one step
+GIVEN_OUT = 100
+
+
+class RedisInbox:
+    """Reads the queues of a Redis broker. Its threads end with :meth:`stop`."""
+
+    def __init__(self, url: str, intake: Intake) -> None:
+        self._url = url
+        self._intake = intake
+        # without text: anything may lie in a list
+        self._redis = connect(url, SOCKET_TIMEOUT, retries=0, text=False)
+        self._fetch = script(self._redis, "worker/fetching/fetch")
+        self._redeliver = script(self._redis, "worker/fetching/redeliver")
+        self._lock = threading.Lock()
+        self._waiting: dict[str, _Waiting] = {}
+        self._work = threading.Event()
+        self._stopped = threading.Event()
+        self._left_at = 0.0
+        self._is_away = False
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self, seconds: float) -> None:
+        """Stop reading. What was taken is filed, within ``seconds``."""
+        self._stopped.set()
+        for queue in self.queues():
+            self.leave(queue)
+        self._work.set()
+        self._thread.join(seconds)
+
+    def queues(self) -> list[str]:
+        """Return the queues that are read."""
+        with self._lock:
+            return list(self._waiting)
+
+    def read(self, queue: str) -> None:
+        """Read a queue, too."""
+        with self._lock:
+            if queue not in self._waiting and not self._stopped.is_set():
+                self._waiting[queue] = _Waiting(self._url, queue, self._work)
+
+    def leave(self, queue: str) -> None:
+        """Read a queue no more."""
+        with self._lock:
+            waiting = self._waiting.pop(queue, None)
+        if waiting is not None:
+            waiting.stop()
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                found = self._look()
+            except STORE_AWAY as error:
+                self._tell_away(error)
+                self._stopped.wait(AWAY)
+            except Exception as error:  # noqa: BLE001 - the thread goes on: without it no check would come in any more
+                # the text of the error may quote a message
+                log.error("intake_failed", f"{type(error).__name__}; trying on")  # noqa: TRY400
+                self._stopped.wait(AWAY)
+            else:
+                self._is_away = False
+                if not found:
+                    self._sleep()
+
+    def _tell_away(self, error: Exception) -> None:
+        if not self._is_away:
+            log.warning("inbox_away", f"{reason(error)}; trying on")
+        self._is_away = True
+
+    def _sleep(self) -> None:
+        """Sleep until something may have come."""
+        with self._lock:
+            waiting = list(self._waiting.values())
+        self._work.clear()
+        for one in waiting:
+            one.go_on()
+        self._work.wait(LOOK)
+
+    def _look(self) -> bool:
+        """Take in a batch. Return False if there was nothing."""
+        if time.monotonic() >= self._left_at:
+            self._give_out_again()
+        queues = self.queues()
+        if not queues:
+            return False
+        lists = [(list_of(queue, priority), queue) for priority in PRIORITIES for queue in queues]
+        tags = [uuid.uuid4().hex for _ in range(BATCH)]
+        found = self._fetch(keys=[UNACKED, UNACKED_INDEX, *(name for name, _ in lists)], args=tags)
+        if not found:
+            return False
+        with self._lock:
+            # no queue is always the first
+            if len(self._waiting) > 1:
+                first = next(iter(self._waiting))
+                self._waiting[first] = self._waiting.pop(first)
+        received = list(self._read(found, lists, tags))
+        self._take_in(received)
+        return True
+
+    def _take_in(self, received: Sequence[Received]) -> None:
+        """Take in messages, however long the store is away."""
+        while received:
+            try:
+                dropped, kept = self._intake.take_in(received)
+                break
+            except STORE_AWAY as error:
+                self._tell_away(error)
+                if self._stopped.wait(AWAY):
+                    return  # another worker takes them in when their time is over
+        else:
+            return
+        if not self._intake.in_one_step:
+            dropped = [tag for *_, tag in received if tag not in kept]
+        if dropped:
+            self._strike_off(dropped)
+
+    def _strike_off(self, tags: Sequence[str]) -> None:
+        with self._redis.pipeline(transaction=False) as pipe:
+            pipe.hdel(UNACKED, *tags)
+            pipe.zrem(UNACKED_INDEX, *tags)
+            pipe.execute()
+
+    def _give_out_again(self) -> None:
+        found = int(self._redeliver(keys=[UNACKED, UNACKED_INDEX], args=[LEFT, GIVEN_OUT]))
+        if found:
+            log.warning("messages_redelivered", f"{found} that nobody had filed for {LEFT:.0f} s", count=found)
+        if found < GIVEN_OUT:
+            self._left_at = time.monotonic() + LEFT_INTERVAL
+
+    def _read(self, found: Sequence[Any], lists: Sequence[tuple[str, str]], tags: Sequence[str]) -> Iterable[Received]:
+        """Yield the messages of a fetch. What is no message is struck off."""
+        for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
+            name, queue = lists[number]
+            with self._lock:
+                if queue in self._waiting:
+                    self._waiting[queue].name = name
+            try:
+                raw = json.loads(content.decode())
+                raw["properties"]["delivery_tag"] = tag
+            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                # no client with kombu put it there, so it can be no check
+                said = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
+                log.error("message_dropped", said, queue=queue)  # noqa: TRY400 - the error's text could quote the message
+                count_no_message(queue)
+                self._strike_off([tag])
+                continue
+            message = Message(raw, _CHANNEL)
+            message.accept = {"application/json"}
+            yield Received(message, queue, tag)
+
+
+class _Waiting:
+    """Waits for one queue, in a thread of its own, and then sets an event."""
+
+    def __init__(self, url: str, queue: str, work: threading.Event) -> None:
+        #: the list that had messages last
+        self.name = queue
+        self._work = work
+        self._redis = connect(url, WAIT + SOCKET_TIMEOUT, retries=0, text=False)
+        self._is_empty = threading.Event()
+        self._stopped = False
+        threading.Thread(target=self._run, name=f"inbox {queue}", daemon=True).start()
+
+    def go_on(self) -> None:
+        """Wait again, since the queue was found empty."""
+        self._is_empty.set()
+
+    def stop(self) -> None:
+        self._stopped = True
+        self._is_empty.set()
+
+    def _run(self) -> None:
+        while True:
+            self._is_empty.wait()
+            if self._stopped:
+                return
+            try:
+                found = self._redis.blmove(self.name, self.name, WAIT, "RIGHT", "RIGHT")  # type: ignore[arg-type]
+            except STORE_AWAY:
+                # the inbox says so; and a Redis that is full refuses to wait
+                time.sleep(LOOK)
+                continue
+            if found is not None:
+                self._is_empty.clear()
+                self._work.set()
+
+
+class _Channel:
+    """Where kombu's message looks for its channel: a message of an inbox is acknowledged by its tag."""
+
+    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
+        return body if encoding in (None, "", "utf-8") else _ENCODINGS[encoding].decode(body)
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
+        """Do nothing."""
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
+        """Do nothing."""
+
+
+#: encodings of a body that kombu writes
+_ENCODINGS = {"base64": Base64()}
+_CHANNEL = _Channel()
