@@ -51,7 +51,8 @@ class OpenLanes:
         """Take checks into hand, at most ``room`` of each queue.
 
         Returns:
-            the checks; and the seconds until it is worth to ask again, None: not before something is filed.
+            the checks; and the seconds until it is worth to ask again with the room that is left, None: not before
+            something is filed.
 
         Raises:
             one of STORE_AWAY: the store does not answer.
@@ -68,7 +69,8 @@ class OpenLanes:
                 left[held.queue] -= 1
             taken += take.held
             self._next = list(dict.fromkeys(take.unknown + take.next))[: LANES_AT_ONCE * len(kinds)]
-            seconds = 0.0 if take.more or take.unknown else take.seconds
+            is_early = bool(take.unknown) or any(left.get(queue, 0) > 0 for queue in take.more)
+            seconds = 0.0 if is_early else take.seconds
             if not take.unknown and all(reply.verb != "again" for reply in take.lanes):
                 break
         return taken, seconds

@@ -161,10 +161,10 @@ class Take(NamedTuple):
     unknown: list[tuple[Lane, str]]
     #: lanes that open next
     next: list[tuple[Lane, str]]
-    #: seconds until the next permit may come; None: no lane has waiting checks
+    #: seconds until the next permit may come in a kind with room left; None: none will
     seconds: float | None
-    #: the room was too small for what is due
-    more: bool
+    #: queues in which more is due: the room was too small, or a lane has asked for news
+    more: list[Queue]
 
 
 class Pushed(NamedTuple):
@@ -303,7 +303,7 @@ class Places:
             unknown=[(kind, appid) for kind, appid in known["unknown"] or ()],
             next=[(kind, appid) for kind, appid in known["next"] or ()],
             seconds=None if known["at"] < 0 else max(0.0, (known["at"] - known["now"]) / _SECOND),
-            more=known["more"],
+            more=known["more"] or [],
         )
 
     def give_back(self, held: Held, settled: Settled | None = None, at: float | None = None, text: str = "") -> str:

@@ -7,9 +7,9 @@
 --       at), token (seconds that a renewal may take, 0: calls need none), lanes (each with number, n, per_day, reserve,
 --       version, epoch, day, used, fresh; gone: its appId is unknown)
 -- Returns: {what is to know (JSON), then three for each check: id, message, check (JSON)}. To know: now; at (time of
---          the next permit, if any); lanes (of each lane of the question that was looked at: number, verb, wait, now,
+--          the next permit, if any, of a kind with room left); lanes (of each lane of the question that was looked at: number, verb, wait, now,
 --          epoch, day, used, detail, clock, as store/quota/take.lua says it); unknown (lanes that are open, and not in
---          the question), next (lanes that open next); more (true if the room was too small for what is due).
+--          the question), next (lanes that open next); more (queues in which more is due).
 --          A check: as it is kept, with what its run gets: permit (ahead, bucket, day, epoch) and token; or renew
 --          (fence, old token): it renews the token, absent (true): it finds out whether calls were sent lately, and
 --          both give the check back; or gone (true), or refusal (the platform refuses the appId).
@@ -23,7 +23,7 @@ local shard = places_shard(KEYS, ARGV)
 local question, lanes, now = shard.question, shard.lanes, shard.now
 local wall, redis_run = lanes.clock()
 local told, replies, unknown, nearest, taken = {''}, {}, {}, {}, 0
--- queues for which the room was too small
+-- queues in which more is due
 local more, at = {}, nil
 
 -- cjson would cut a number of more than 14 digits
@@ -195,19 +195,19 @@ for _, asked in ipairs(question.kinds) do
   for i = 1, #later, 2 do
     nearest[#nearest + 1] = {kind, later[i]}
   end
-  if later[2] and (not at or tonumber(later[2]) < at) then
+  if room > 0 and later[2] and (not at or tonumber(later[2]) < at) then
     at = tonumber(later[2])
   end
 end
-local any = false
+local queues = {}
 for queue, is_more in pairs(more) do
   if is_more then
-    any = true
+    queues[#queues + 1] = queue
     shard.wakes(queue)
   end
 end
 told[1] = cjson.encode({
   now = now, at = at or -1, lanes = #replies > 0 and replies or 0, unknown = #unknown > 0 and unknown or 0,
-  next = #nearest > 0 and nearest or 0, more = any,
+  next = #nearest > 0 and nearest or 0, more = #queues > 0 and queues or 0,
 })
 return told

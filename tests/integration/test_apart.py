@@ -13,7 +13,7 @@ from celery.canvas import Signature
 import wxcheck
 from store import keys
 from tests.support.checks import failure_of, picture, runs, send_media, verdict_of, words
-from tests.support.processes import eventually
+from tests.support.processes import PATIENCE, eventually
 from tests.support.system import KeepingSystem, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
@@ -22,6 +22,8 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 
 #: seconds for which the broker is away: longer than publishing to a Redis is tried
 AWAY = 4
+#: seconds until a check ends whose run lost its broker
+LONGEST = 3 * PATIENCE
 
 
 @pytest.fixture(params=["all apart", "RabbitMQ"])
@@ -56,6 +58,8 @@ def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> 
     broker.kill()
     time.sleep(AWAY)
     broker.restart()
+    # the worker connects anew, and waits for the lease of the run that lost its broker; on a busy machine for minutes
+    eventually(last.parent.ready, "it ends", LONGEST)
     assert verdict_of(last.parent)["suggest"] == "risky"
     assert verdict_of(last) == {"item": "publish", "shown": False}
     assert verdict_of(album) == ["pass", "risky"]

@@ -137,7 +137,7 @@ def test_a_check_in_a_later_format_stays_as_it_is(store: PlacesWorld) -> None:
     store.later(1)
     assert [held.id for held in store.take().held] == ["b"], "what stands behind it goes on"
     take = store.take()
-    assert (take.held, take.more, take.seconds) == ([], False, 1.0)
+    assert (take.held, take.more, take.seconds) == ([], [], 1.0)
     assert store.places.show("a") == later
     assert store.waiting() == ["a"]
 
@@ -242,7 +242,7 @@ def test_a_caller_that_knows_another_state_is_told_so_and_asks_again(store: Plac
     (held,) = store.held(text("a"))
     store.places.give_back(held)
     take = store.take(epoch=1)
-    assert ([reply.verb for reply in take.lanes], take.held, take.more) == (["again"], [], True)
+    assert ([reply.verb for reply in take.lanes], take.held, take.more) == (["again"], [], ["text"])
     assert [held.id for held in store.take(epoch=take.lanes[0].told[2]).held] == ["a"]
 
 
@@ -250,9 +250,9 @@ def test_the_worker_comes_again_at_once_if_its_room_was_too_small(store: PlacesW
     store.file(text("a"), text("b"))
     store.later(1)
     take = store.take(1)
-    assert ([held.id for held in take.held], take.more) == (["a"], True)
+    assert ([held.id for held in take.held], take.more) == (["a"], ["text"])
     take = store.take(1)
-    assert ([held.id for held in take.held], take.more, take.seconds) == (["b"], False, None)
+    assert ([held.id for held in take.held], take.more, take.seconds) == (["b"], [], None)
 
 
 # access tokens
