@@ -47,12 +47,12 @@ class OpenLanes:
         #: the lanes to name next
         self._next: list[tuple[Lane, str]] = []
 
-    def take(self, room: Mapping[Queue, int], kinds: Sequence[Lane]) -> tuple[list[Held], float | None]:
+    def take(self, room: Mapping[Queue, int], kinds: Sequence[Lane]) -> tuple[list[Held], float | None, list[Queue]]:
         """Take checks into hand, at most ``room`` of each queue.
 
         Returns:
-            the checks; and the seconds until it is worth to ask again with the room that is left, None: not before
-            something is filed.
+            the checks; the seconds until it is worth to ask again with the room that is left, None: not before
+            something is filed; and the queues in which more is due.
 
         Raises:
             one of STORE_AWAY: the store does not answer.
@@ -73,7 +73,7 @@ class OpenLanes:
             seconds = 0.0 if is_early else take.seconds
             if not take.unknown and all(reply.verb != "again" for reply in take.lanes):
                 break
-        return taken, seconds
+        return taken, seconds, take.more
 
     def found_out(self, kind: Lane, appid: str, used_today: int | None) -> None:
         """Note the platform's count for a lane without state, which a run has asked for; None: it does not tell."""

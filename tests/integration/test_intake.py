@@ -92,7 +92,12 @@ class Store:
             return all(channel.queue_declare(name, passive=True).message_count == 0 for name in names)
 
 
-@pytest.fixture(scope="module", params=["one Redis", "all apart", "RabbitMQ"])
+#: of store and broker: on one server, each on its own, another kind of broker
+EVERY = pytest.mark.parametrize("store", ["one Redis", "all apart", "RabbitMQ"], indirect=True)
+APART = pytest.mark.parametrize("store", ["all apart", "RabbitMQ"], indirect=True)
+
+
+@pytest.fixture(scope="module", params=["one Redis"])
 def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     system = System(tmp_path_factory.mktemp("intake"), request.param)
     try:
@@ -103,6 +108,7 @@ def store(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         system.close()
 
 
+@EVERY
 def test_a_text_waits_in_the_lane_of_its_mini_program(store: Store) -> None:
     content = words("pass")
     task_id = store.text(content)
@@ -177,6 +183,7 @@ def test_another_check_under_an_id_that_is_taken_waits_for_a_run_that_tells_so(s
     assert store.message(spare[0])["headers"]["id"] == task_id
 
 
+@EVERY
 def test_a_push_is_matched_without_a_task(store: Store) -> None:
     task_id = store.media(picture("lost"))
     store.shown(task_id)
@@ -200,6 +207,7 @@ def test_a_push_that_is_none_is_dropped_and_counted(store: Store) -> None:
     eventually(store.is_empty, "they have left the inbox")
 
 
+@EVERY
 def test_a_check_of_a_later_version_stays_in_the_inbox(store: Store) -> None:
     task_id, another = str(uuid.uuid4()), str(uuid.uuid4())
     store.redis.hset(SHARD.key("checks"), task_id, json.dumps({"v": 99, "place": "lane"}))
@@ -212,7 +220,7 @@ def test_a_check_of_a_later_version_stays_in_the_inbox(store: Store) -> None:
     eventually(store.is_empty, "it has left the inbox")
 
 
-@pytest.mark.parametrize("store", ["all apart", "RabbitMQ"], indirect=True)
+@APART
 def test_an_intake_that_dies_between_two_steps_loses_nothing(store: Store) -> None:
     assert store.process is not None
     store.system.server.freeze()
@@ -225,7 +233,7 @@ def test_an_intake_that_dies_between_two_steps_loses_nothing(store: Store) -> No
     eventually(store.is_empty, "all have left the inbox")
 
 
-@pytest.mark.parametrize("store", ["all apart", "RabbitMQ"], indirect=True)
+@APART
 def test_an_intake_goes_on_once_its_broker_is_back(store: Store) -> None:
     assert store.system.servers.broker_server is not None
     store.system.servers.broker_server.kill()
@@ -233,6 +241,7 @@ def test_an_intake_goes_on_once_its_broker_is_back(store: Store) -> None:
     assert store.shown(store.text())["place"] == "lane"
 
 
+@EVERY
 def test_an_intake_that_is_told_to_stop_files_what_it_has_taken(store: Store) -> None:
     assert store.process is not None
     ids = [store.text(f"text {number}") for number in range(100)]

@@ -47,7 +47,7 @@ class Worker:
         self.seconds: float | None = 0.0
 
     def takes(self) -> list[Held]:
-        held, self.seconds = self.lanes.take(ROOM, ["text"])
+        held, self.seconds, _ = self.lanes.take(ROOM, ["text"])
         return held
 
     def works(self) -> list[str]:

@@ -1,0 +1,110 @@
+"""A check in the hands of this worker, until it is moved."""
+
+from __future__ import annotations
+
+import json
+import threading
+from typing import TYPE_CHECKING, Any
+
+from kombu import Message
+
+from config.logs import Log
+from store.connection import STORE_AWAY, reason
+from store.places.places import Ended
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from store.places.places import Held, Places, Settled
+
+log = Log(__name__)
+
+
+class InHand:
+    """One check, and the moves that its run makes with it. Safe to share between threads.
+
+    ``let_go`` is called once, when it has left the hand.
+    """
+
+    def __init__(self, held: Held, places: Places, let_go: Callable[[Held], None]) -> None:
+        self.held = held
+        self._places = places
+        self._let_go = let_go
+        self._lock = threading.Lock()
+        #: its run has moved it, or lost it
+        self.is_moved = False
+        self._is_gone = False
+
+    def finish(self, ended: Ended, settled: Settled | None = None) -> str:
+        """End it, as :meth:`store.places.places.Places.finish` says."""
+        return self._moved(self._places.finish(self.held, ended, settled))
+
+    def park(self, *args: Any, **kwargs: Any) -> str:
+        """Park it, as :meth:`store.places.places.Places.park` says."""
+        said = self._places.park(self.held, *args, **kwargs)
+        return said if said == "traced" else self._moved(said)
+
+    def give_back(self, *args: Any, **kwargs: Any) -> str:
+        """Give it back, as :meth:`store.places.places.Places.give_back` says."""
+        return self._moved(self._places.give_back(self.held, *args, **kwargs))
+
+    def gone(self) -> None:
+        """Count it as gone from this worker's hands: nothing runs it here any more."""
+        with self._lock:
+            is_gone, self._is_gone = self._is_gone, True
+        if not is_gone:
+            self._let_go(self.held)
+
+    def message(self) -> Message:
+        """Return its message, as Celery expects one of a broker's; acknowledged, or rejected, it is gone.
+
+        Celery acknowledges a message without a run if it was revoked, or has expired: its check then ends here, after
+        Celery has told so. A message that is rejected unmoved goes back to its place.
+        """
+        kept = json.loads(self.held.text)
+        queue = kept["queue"]
+        message = Message(
+            body=kept["body"],
+            delivery_tag=self.held.run,
+            content_type=kept["content_type"],
+            content_encoding=kept["content_encoding"],
+            delivery_info={"exchange": queue, "routing_key": queue},
+            properties=kept["properties"],
+            headers=kept["headers"],
+            channel=_Channel(self),
+            accept={kept["content_type"]},
+        )
+        message.in_hand = self
+        return message
+
+    def leave(self, *, back: bool) -> None:
+        """Let it leave the hand, moved or not; ``back``: it is not done with."""
+        try:
+            if not self.is_moved:
+                if back:
+                    self.give_back()
+                else:
+                    self.finish(Ended("cancelled"))
+        except STORE_AWAY as error:
+            log.info("not_released", f"{reason(error)}; its lease ends", task_id=self.held.id, appid=self.held.appid)
+        finally:
+            self.gone()
+
+    def _moved(self, said: str) -> str:
+        self.is_moved = True
+        return said
+
+
+class _Channel:
+    """Where Celery's message looks for its channel."""
+
+    no_ack_consumers = None
+
+    def __init__(self, in_hand: InHand) -> None:
+        self._in_hand = in_hand
+
+    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:  # noqa: ARG002 - kombu passes them
+        self._in_hand.leave(back=False)
+
+    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:  # noqa: ARG002 - kombu passes it
+        self._in_hand.leave(back=requeue)
