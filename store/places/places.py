@@ -235,6 +235,7 @@ class Places:
         self._bring = script(redis, "store/places/bring")
         self._finish = script(redis, "store/places/finish")
         self._relay = script(redis, "store/places/relay")
+        self._amend = script(redis, "store/places/amend")
         self._relayed = script(redis, "store/places/relayed")
 
     def file(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> list[str]:
@@ -415,6 +416,11 @@ class Places:
         keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
         said = self._relay(keys=keys, args=[RELAYED_AT_ONCE, int(RELAY_LEASE * _SECOND)])
         return list(zip(said[::2], said[1::2], strict=True))
+
+    def amend(self, entry: str, text: str) -> bool:
+        """Replace an entry of the outbox, and keep it from other relays for longer. False: it is there no more."""
+        keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
+        return bool(self._amend(keys=keys, args=[entry, text, int(RELAY_LEASE * _SECOND)]))
 
     def relayed(self, entry: str) -> None:
         """Remove an entry of the outbox: all in it is published and stored."""

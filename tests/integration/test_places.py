@@ -556,7 +556,13 @@ def test_what_is_to_be_published_elsewhere_is_left_to_its_run_and_then_to_others
     assert store.places.relay() == [], "one relay has it"
     store.later(RELAY_LEASE)
     assert store.places.relay() == [(held.entry, "[1]")], "that one has died"
+    assert store.places.amend(held.entry, "[2]")
+    store.later(RELAY_LEASE - 1)
+    assert store.places.relay() == [], "it has more time"
+    store.later(2)
+    assert store.places.relay() == [(held.entry, "[2]")], "a part of it is out"
     store.places.relayed(held.entry)
+    assert not store.places.amend(held.entry, "[3]"), "another relay has brought it out"
     store.later(RELAY_LEASE)
     assert store.places.relay() == []
 

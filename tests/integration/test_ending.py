@@ -1,0 +1,469 @@
+"""A run's follow-ups and results go out as Celery would have sent them, once the store has its end.
+
+Tests: worker.ending.left, worker.ending.publications, worker.ending.backend, worker.ending.relay
+"""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+import redis
+from celery import Celery, chain, chord, group
+from celery.app.task import Context
+from kombu import Exchange, Queue
+
+import wxcheck
+from tests.support.processes import PATIENCE, eventually
+from tests.support.quota_world import embedded
+from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
+from tests.support.system import PlainClient
+from worker.ending.backend import ChordClaimed, use_backend
+from worker.ending.left import ChordPart, Left, NewerFormat, StoredResult, keeping, read_left
+from worker.ending.publications import KeepingAMQP
+from worker.ending.relay import Relay, Superseded
+
+#: Celery's own call
+pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
+
+VERDICT = {"suggest": "pass"}
+ACCEPTED = ["json", "yaml", "pickle"]
+
+
+class World:
+    """A worker's Celery, and the outbox of its store."""
+
+    def __init__(self, results: redis.Redis, broker: str) -> None:
+        self.redis = results
+        url = "redis://{host}:{port}/0".format(**results.get_connection_kwargs())
+        self.app = PlainClient("ending", amqp=KeepingAMQP, broker=broker or url, backend=url, set_as_current=False)
+        self.app.conf.update(task_serializer="json", accept_content=["json"], result_expires=3600)
+        use_backend(self.app)
+        self.app.task(name="app.publish")(_nothing)
+        self.app.task(name="app.album")(_nothing)
+        # app.hide is a task of another process: Celery runs the errbacks that it knows itself
+        self.queue = f"app-{uuid.uuid4().hex}"
+        #: None: it was removed
+        self.outbox: str | None = None
+        self.on_amend: Callable[[], object] = lambda: None
+
+    def sig(self, name: str = "app.publish", **options: Any) -> Any:
+        return self.app.signature(name, queue=self.queue, **options)
+
+    def keeps(self, do: Callable[[], object]) -> Left:
+        left = Left()
+        with keeping(left):
+            do()
+        return left
+
+    def relays(self, left: Left) -> None:
+        """As the run does: what it leaves is in the outbox, and goes out."""
+        self.outbox = left.text()
+        Relay(self.app).bring_out(left, self._amend)
+        self.outbox = None
+
+    def another_relays(self) -> None:
+        """As another process does, once the run has died."""
+        assert self.outbox is not None
+        Relay(self.app).bring_out(read_left(self.outbox), self._amend)
+        self.outbox = None
+
+    def _amend(self, left: Left) -> bool:
+        self.on_amend()
+        if self.outbox is None:
+            return False
+        self.outbox = left.text()
+        return True
+
+    def ends(self, request: dict[str, Any], state: str = "SUCCESS", result: Any = None) -> Left:
+        """What a run leaves whose task has ended."""
+        context = Context({"delivery_info": {}, **request})
+        if state == "SUCCESS":
+            return self.keeps(
+                lambda: self.app.backend.mark_as_done(context.id, result or VERDICT, request=context, state=state)
+            )
+        return self.keeps(lambda: self.app.backend.mark_as_failure(context.id, result, request=context))
+
+    def messages(self, queue: str = "") -> list[Any]:
+        """What lies in a queue; afterwards it does no more."""
+        found = []
+        with self.app.connection_for_read() as connection, connection.channel() as channel:
+            bound = self.app.amqp.queues[queue or self.queue].bind(channel)
+            bound.declare()
+            while (message := bound.get(no_ack=True, accept=ACCEPTED)) is not None:
+                found.append(message)
+        return found
+
+    def names(self) -> list[tuple[str, Any]]:
+        """Task and arguments of each message that lies in the queue."""
+        return [(message.headers["task"], message.payload[0]) for message in self.messages()]
+
+
+def _nothing(*_: Any) -> None:
+    """Is never run."""
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[redis.Redis]:
+    with embedded() as client:
+        yield client
+
+
+@pytest.fixture(scope="module")
+def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    needs_rabbitmq()
+    node = RabbitMQ(tmp_path_factory.mktemp("ending"))
+    yield node.url
+    node.close()
+
+
+@pytest.fixture(params=["Redis"])
+def world(request: pytest.FixtureRequest, server: redis.Redis) -> Iterator[World]:
+    found = World(server, request.getfixturevalue("rabbitmq") if request.param == "RabbitMQ" else "")
+    yield found
+    found.app.close()
+
+
+ON_EACH_BROKER = pytest.mark.parametrize("world", ["Redis", "RabbitMQ"], indirect=True)
+
+
+def said(message: Any) -> dict[str, Any]:
+    """What a message says, without what tells apart two that are sent one after the other."""
+    left_out = ("delivery_tag", "root_id", "id", "correlation_id", "delivery_info", "application_headers", "expiration")
+    return {
+        "body": message.payload,
+        "headers": {name: value for name, value in message.headers.items() if name not in left_out},
+        "properties": {name: value for name, value in message.properties.items() if name not in left_out},
+        "routing": {name: (message.delivery_info or {}).get(name) for name in ("exchange", "routing_key")},
+        "content": (message.content_type, message.content_encoding),
+    }
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "priority": {"priority": 6},
+    "countdown and expiry": {
+        "eta": datetime(2031, 1, 1, tzinfo=UTC),
+        "expires": datetime(2031, 1, 2, tzinfo=UTC),
+    },
+    "compression": {"compression": "gzip"},
+    "headers": {"headers": {"tenant": "一", "numbers": [1, 2]}, "shadow": "its name"},
+    "delivery mode": {"delivery_mode": 1},
+    "time limits": {"time_limit": 30, "soft_time_limit": 20},
+}
+
+
+@ON_EACH_BROKER
+@pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
+def test_a_message_that_was_kept_is_the_one_that_celery_would_have_sent(world: World, options: dict[str, Any]) -> None:
+    task_id = str(uuid.uuid4())
+    following = chain(world.sig(args=("你好",)), world.sig("app.album"))
+    following.set(link_error=world.sig("app.hide"), **options)
+    following.apply_async(task_id=task_id)
+    (direct,) = world.messages()
+    left = world.keeps(lambda: following.apply_async(task_id=task_id))
+    assert world.messages() == [], "it is kept"
+    world.relays(read_left(left.text()))
+    (relayed,) = world.messages()
+    shown, as_sent = said(relayed), said(direct)
+    # each of a chain gets an id of its own
+    for one in (shown, as_sent):
+        one["body"] = json.loads(json.dumps(one["body"]))
+        _without_ids(one["body"])
+    assert shown == as_sent
+    assert ("expiration" in relayed.properties) == ("expiration" in direct.properties)
+
+
+def _without_ids(value: Any) -> None:
+    if isinstance(value, dict):
+        for name in ("task_id", "root_id", "parent_id", "reply_to"):
+            value.pop(name, None)
+        value = list(value.values())
+    for one in value if isinstance(value, list) else ():
+        _without_ids(one)
+
+
+@ON_EACH_BROKER
+def test_an_exchange_and_a_queue_of_the_application_s_own_are_declared(world: World) -> None:
+    name = f"own-{uuid.uuid4().hex}"
+    own = Queue(name, Exchange(f"{name}-exchange", type="topic"), routing_key="photos.#")
+    world.app.conf.task_queues = [own]
+    world.app.amqp.queues.add(own)
+    left = world.keeps(lambda: world.app.send_task("app.publish", queue=name, routing_key="photos.new"))
+    world.relays(read_left(left.text()))
+    (message,) = world.messages(name)
+    assert message.delivery_info["routing_key"] == "photos.new"
+
+
+def test_other_serializers_are_kept_as_they_are(world: World) -> None:
+    for serializer in ("yaml", "pickle"):
+        task = world.sig(args=({"a": 1},))
+        left = world.keeps(lambda task=task, serializer=serializer: task.apply_async(serializer=serializer))  # type: ignore[misc]
+        world.relays(read_left(left.text()))
+        (message,) = world.messages()
+        assert message.decode()[0] == [{"a": 1}] or tuple(message.decode()[0]) == ({"a": 1},)
+
+
+def test_what_nobody_keeps_goes_out_at_once(world: World) -> None:
+    world.sig(args=(1,)).apply_async()
+    assert world.names() == [("app.publish", [1])]
+    left = Left()
+    with keeping(left), keeping(inner := Left()):
+        world.sig(args=(2,)).apply_async()
+    assert (len(left.publications), len(inner.publications)) == (0, 1)
+    world.sig(args=(3,)).apply_async()
+    assert world.names() == [("app.publish", [3])]
+
+
+def test_a_result_is_stored_when_it_goes_out(world: World) -> None:
+    task_id = str(uuid.uuid4())
+    result = world.app.AsyncResult(task_id)
+    left = world.ends({"id": task_id})
+    assert result.state == "PENDING"
+    world.relays(read_left(left.text()))
+    assert (result.state, result.get(timeout=PATIENCE)) == ("SUCCESS", VERDICT)
+    assert 3500 < int(world.redis.ttl(f"celery-task-meta-{task_id}")) <= 3600
+    failed = str(uuid.uuid4())
+    left = world.ends({"id": failed}, "FAILURE", wxcheck.CheckRefused(87014, "risky", "rid"))
+    world.relays(read_left(left.text()))
+    with pytest.raises(wxcheck.CheckRefused) as raised:
+        world.app.AsyncResult(failed).get(timeout=PATIENCE)
+    assert raised.value.args == (87014, "risky", "rid")
+
+
+def test_those_who_wait_for_a_result_are_told(world: World) -> None:
+    task_id = str(uuid.uuid4())
+    with world.redis.pubsub() as subscribed:
+        subscribed.subscribe(f"celery-task-meta-{task_id}")
+        world.relays(world.ends({"id": task_id}))
+
+        def told() -> bool:
+            message = subscribed.get_message(timeout=0.1)
+            return message is not None and message["type"] == "message"
+
+        eventually(told, "it is told")
+
+
+def test_a_failure_fails_what_was_to_follow_and_calls_the_errbacks(world: World) -> None:
+    first, second = str(uuid.uuid4()), str(uuid.uuid4())
+    request = {
+        "id": first,
+        "root_id": first,
+        "chain": [dict(world.sig().set(task_id=second))],
+        "errbacks": [dict(world.sig("app.hide"))],
+    }
+    world.relays(read_left(world.ends(request, "FAILURE", wxcheck.InvalidCheck("content: empty")).text()))
+    assert [world.app.AsyncResult(one).state for one in (first, second)] == ["FAILURE", "FAILURE"]
+    assert world.names() == [("app.hide", [first])]
+
+
+class Chord:
+    """A chord that was applied; its header's tasks are in nobody's hands."""
+
+    def __init__(self, world: World, header: list[Any], body: Any) -> None:
+        self.world = world
+        #: whether the chord was still there each time that the outbox was amended
+        self.keys_at_amending: list[bool] = []
+        world.on_amend = lambda: self.keys_at_amending.append(bool(self.keys()))
+        self.result = chord(header)(body)
+        self.requests = []
+        for message in world.messages():
+            _, _, embedded = message.payload
+            fields = {name: message.headers[name] for name in ("id", "group", "group_index", "root_id")}
+            self.requests.append({**fields, "chord": embedded["chord"]})
+
+    def keys(self) -> list[str]:
+        """The key of its size, without which it can never be completed; gone with its body."""
+        group_id = self.requests[0]["group"]
+        return [key for key in self.world.redis.scan_iter(f"*{group_id}*") if key.endswith(".s")]
+
+
+@ON_EACH_BROKER
+def test_the_body_of_a_chord_goes_out_with_its_last_part(world: World) -> None:
+    album = Chord(world, [world.sig(), world.sig()], world.sig("app.album"))
+    one, two = album.requests
+    world.relays(world.ends(one, result={"suggest": "pass"}))
+    assert world.names() == []
+    world.relays(world.ends(two, result={"suggest": "risky"}))
+    assert world.names() == [("app.album", [[{"suggest": "pass"}, {"suggest": "risky"}]])]
+    assert album.keys() == []
+    assert world.app.AsyncResult(two["id"]).state == "SUCCESS"
+
+
+def test_a_part_that_comes_again_counts_once(world: World) -> None:
+    album = Chord(world, [world.sig(), world.sig()], world.sig("app.album"))
+    one, two = album.requests
+    for _ in range(3):
+        world.relays(world.ends(one))
+    assert world.names() == []
+    world.relays(world.ends(two))
+    world.relays(world.ends(two))
+    assert [name for name, _ in world.names()] == ["app.album"]
+
+
+class Dies(BaseException):
+    """A process ends here."""
+
+
+def test_a_relay_that_dies_before_it_has_the_body_leaves_it_to_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+    left = world.ends(album.requests[0])
+
+    def dies(_: Left) -> bool:
+        raise Dies
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "_amend", dies)
+        with pytest.raises(Dies):
+            world.relays(left)
+    assert world.names() == []
+    assert album.keys()
+    with pytest.raises(ChordClaimed):
+        world.another_relays()
+    # its claim expires
+    world.redis.delete(world.app.backend.get_key_for_group(album.requests[0]["group"], ".c"))
+    world.another_relays()
+    assert world.names() == [("app.album", [[VERDICT]])]
+    assert album.keys() == []
+
+
+def test_a_relay_that_dies_before_it_sends_the_body_leaves_it_to_another(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+
+    def dies(*_: Any, **__: Any) -> None:
+        raise Dies
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.ending.relay.publish", dies)
+        with pytest.raises(Dies):
+            world.relays(world.ends(album.requests[0]))
+    assert (world.names(), album.keys()) == ([], [])
+    world.another_relays()
+    assert world.names() == [("app.album", [[VERDICT]])]
+
+
+def test_an_outage_of_the_store_does_not_fail_a_chord(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+
+    def away(_: Left) -> bool:
+        raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "_amend", away)
+        with pytest.raises(redis.ConnectionError):
+            world.relays(world.ends(album.requests[0]))
+    assert album.result.state == "PENDING"
+    world.another_relays()
+    assert world.names() == [("app.album", [[VERDICT]])]
+    assert album.keys() == []
+
+
+def test_an_outage_of_the_results_does_not_fail_a_chord(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+
+    def away(*_: Any, **__: Any) -> None:
+        raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("celery.backends.redis.GroupResult.restore", away)
+        with pytest.raises(redis.ConnectionError):
+            world.relays(world.ends(album.requests[0]))
+    assert album.result.state == "PENDING"
+    assert album.keys()
+    # its claim expires
+    world.redis.delete(world.app.backend.get_key_for_group(album.requests[0]["group"], ".c"))
+    world.another_relays()
+    assert world.names() == [("app.album", [[VERDICT]])]
+
+
+def test_what_another_relay_has_brought_out_is_left_to_it(world: World) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+    left = world.ends(album.requests[0])
+    with pytest.raises(Superseded):
+        Relay(world.app).bring_out(left, lambda _: False)
+    assert world.names() == []
+    assert album.result.state == "PENDING"
+
+
+def test_a_chord_with_a_part_that_fails_fails_and_calls_its_errback(world: World) -> None:
+    body = world.sig("app.album").on_error(world.sig("app.hide"))
+    album = Chord(world, [world.sig(), world.sig()], body)
+    one, two = album.requests
+    world.relays(world.ends(one))
+    world.relays(read_left(world.ends(two, "FAILURE", wxcheck.InvalidCheck("content: empty")).text()))
+    assert album.result.state == "FAILURE"
+    assert "InvalidCheck" in repr(album.result.result)
+    assert [name for name, _ in world.names()] == ["app.hide"]
+    assert album.keys_at_amending == [True], "its failure was in the store before its keys were removed"
+
+
+def test_a_body_that_is_a_group_goes_out_whole(world: World) -> None:
+    album = Chord(world, [world.sig()], group(world.sig("app.album"), world.sig("app.hide")))
+    world.relays(read_left(world.ends(album.requests[0]).text()))
+    assert sorted(world.names()) == [("app.album", [[VERDICT]]), ("app.hide", [[VERDICT]])]
+
+
+def test_a_header_of_chains_is_joined(world: World) -> None:
+    header = [chain(world.sig(), world.sig()), group(world.sig(), world.sig())]
+    result = chord(header)(world.sig("app.album"))
+    ends = 0
+    while ends < 4:
+        for message in world.messages():
+            if message.headers["task"] == "app.album":
+                continue
+            _, _, embedded = message.payload
+            request = {**{name: message.headers.get(name) for name in ("id", "group", "group_index", "root_id")}}
+            request |= {"chord": embedded["chord"], "chain": embedded["chain"]}
+            ends += 1
+            left = world.ends(request, result={"number": ends})
+            if embedded["chain"]:
+                following = world.app.signature(embedded["chain"].pop())
+                left.add(world.keeps(lambda following=following: following.apply_async((VERDICT,))))  # type: ignore[misc]
+            world.relays(read_left(left.text()))
+            if ends == 4:
+                break
+    (message,) = world.messages()
+    assert message.headers["id"] == result.id
+    assert message.payload[0] == [[{"number": 4}, {"number": 2}, {"number": 3}]]
+
+
+def test_nothing_is_lost_if_a_message_cannot_be_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = world.ends({"id": str(uuid.uuid4())})
+    left.add(world.keeps(lambda: world.sig(args=(1,)).apply_async()))
+
+    def away(*_: Any, **__: Any) -> None:
+        raise OSError("the broker is away")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.ending.relay.publish", away)
+        with pytest.raises(OSError, match="away"):
+            world.relays(left)
+    assert world.names() == []
+    world.another_relays()
+    assert world.names() == [("app.publish", [1])]
+
+
+def test_what_a_later_version_has_written_is_left_to_it() -> None:
+    left = Left([StoredResult("key", "{}", 60)], [{"body": "[]"}], [ChordPart({"id": "a"}, "SUCCESS", 1)])
+    assert read_left(left.text()) == left
+    assert bool(left)
+    later = json.dumps({**json.loads(left.text()), "v": 2})
+    with pytest.raises(NewerFormat, match="format 2, and this version reads 1"):
+        read_left(later)
+    left.clear()
+    assert not left
+
+
+def test_a_message_is_kept_though_its_broker_is_away() -> None:
+    left = Left()
+    with Celery("away", amqp=KeepingAMQP, broker="redis://127.0.0.1:1/0", set_as_current=False) as app, keeping(left):
+        app.send_task("app.publish", queue="anywhere", ignore_result=True)
+    assert len(left.publications) == 1

@@ -1,0 +1,111 @@
+"""What a run leaves at its end, kept until the store has the end: results, messages that follow, its part of a chord.
+
+Celery publishes what follows a task, stores its result and counts its part of a chord, each by itself. A process may
+die between any two of these. So a run keeps them, the step that ends its check (:mod:`store.places`) takes them all,
+and a relay (:mod:`worker.ending.relay`) brings them where they belong.
+"""
+
+from __future__ import annotations
+
+import threading
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from kombu.utils import json
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+#: number of the format in which a run's leavings are written
+FORMAT = 1
+
+
+class StoredResult(NamedTuple):
+    """A result in the form of Celery's Redis backend."""
+
+    key: str
+    #: JSON
+    value: str
+    #: seconds to keep the result; 0: for ever
+    seconds: int
+
+
+class ChordPart(NamedTuple):
+    """A part of a chord that has ended."""
+
+    #: fields of the task's request: id, group, group_index, chord
+    request: dict[str, Any]
+    state: str
+    #: as the backend encodes it
+    result: Any
+
+
+class NewerFormat(Exception):
+    """A later version has written what a run left."""
+
+
+@dataclass
+class Left:
+    """What a run leaves; all of it are JSON values."""
+
+    results: list[StoredResult] = field(default_factory=list)
+    #: publications (:mod:`worker.ending.publications`)
+    publications: list[dict[str, Any]] = field(default_factory=list)
+    chord_parts: list[ChordPart] = field(default_factory=list)
+
+    def __bool__(self) -> bool:
+        return bool(self.results or self.publications or self.chord_parts)
+
+    def clear(self) -> None:
+        """Forget all of it: the run ends otherwise."""
+        self.results.clear()
+        self.publications.clear()
+        self.chord_parts.clear()
+
+    def add(self, other: Left) -> None:
+        """Add what another one leaves."""
+        self.results.extend(other.results)
+        self.publications.extend(other.publications)
+        self.chord_parts.extend(other.chord_parts)
+
+    def text(self) -> str:
+        """Return the JSON in which it is kept in the store's outbox."""
+        said = {"v": FORMAT, "results": self.results, "publications": self.publications, "chords": self.chord_parts}
+        return str(json.dumps(said, separators=(",", ":")))
+
+
+def read_left(text: str) -> Left:
+    """Read what :meth:`Left.text` has written.
+
+    Raises:
+        NewerFormat: a later version has written it.
+    """
+    said = json.loads(text)
+    if said["v"] > FORMAT:
+        raise NewerFormat(f"format {said['v']}, and this version reads {FORMAT}")
+    return Left(
+        [StoredResult(*result) for result in said["results"]],
+        said["publications"],
+        [ChordPart(*part) for part in said["chords"]],
+    )
+
+
+_local = threading.local()
+
+
+@contextmanager
+def keeping(left: Left) -> Iterator[None]:
+    """Have ``left`` keep what this thread leaves meanwhile, instead of letting it go out."""
+    before = kept_by()
+    _local.left = left
+    try:
+        yield
+    finally:
+        _local.left = before
+
+
+def kept_by() -> Left | None:
+    """Return what keeps this thread's leavings; None: they go out."""
+    left: Left | None = getattr(_local, "left", None)
+    return left

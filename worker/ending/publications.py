@@ -1,0 +1,128 @@
+"""Messages that are published later: the arguments of a publication, as JSON values.
+
+A publication: body (text, or base64 where ``encoding`` is), content_type, content_encoding, exchange, routing_key,
+declare (queues, each with its exchange), headers, properties; and, if any, compression and delivery_mode.
+"""
+
+from __future__ import annotations
+
+import base64
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from celery.app.amqp import AMQP
+from kombu import Exchange, Queue
+from kombu import serialization as serializers
+
+from worker.ending.left import kept_by
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from kombu import Producer
+
+#: arguments of kombu's ``publish`` that are about trying again, and do not outlive the run
+_OF_THE_CALL = ("retry", "retry_policy", "timeout", "confirm_timeout")
+
+
+class KeepingAMQP(AMQP):  # type: ignore[misc]  # Celery ships no types
+    """Celery's AMQP, whose messages a run may keep (:func:`worker.ending.left.keeping`)."""
+
+    @cached_property
+    def send_task_message(self) -> Callable[..., Any]:
+        send: Callable[..., Any] = super().send_task_message
+
+        def sent(producer: Producer, name: str, message: Any, **options: Any) -> Any:
+            left = kept_by()
+            if left is None:
+                return send(producer, name, message, **options)
+            return send(_Keeper(producer, left.publications), name, message, **options)
+
+        return sent
+
+
+class _Keeper:
+    """A producer that keeps its publications."""
+
+    def __init__(self, producer: Producer, publications: list[dict[str, Any]]) -> None:
+        self.connection = producer.connection
+        self._publications = publications
+
+    def publish(self, body: Any, **options: Any) -> None:
+        self._publications.append(publication(body, **options))
+
+    def revive(self, channel: Any) -> None:
+        """Do nothing: nothing is connected."""
+
+
+def publication(
+    body: Any,
+    *,
+    exchange: Any = "",
+    routing_key: str | None = None,
+    serializer: str | None = None,
+    declare: Any = None,
+    headers: dict[str, Any] | None = None,
+    compression: str | None = None,
+    delivery_mode: Any = None,
+    **properties: Any,
+) -> dict[str, Any]:
+    """Return the publication that has the arguments of kombu's ``Producer.publish``.
+
+    Raises:
+        kombu.exceptions.EncodeError: the body cannot be written by ``serializer``.
+    """
+    content_type, content_encoding, data = serializers.dumps(body, serializer=serializer)
+    told = {
+        "content_type": content_type,
+        "content_encoding": content_encoding,
+        "exchange": getattr(exchange, "name", exchange) or "",
+        "routing_key": routing_key,
+        "headers": headers or {},
+        "properties": {name: value for name, value in properties.items() if name not in _OF_THE_CALL},
+        "declare": [_described(entity) for entity in declare or ()],
+        "compression": compression,
+        "delivery_mode": delivery_mode,
+    }
+    if isinstance(data, str):
+        told["body"] = data
+    else:
+        told.update(body=base64.b64encode(data).decode(), encoding="base64")
+    return {name: value for name, value in told.items() if value not in (None, [], {})}
+
+
+def publish(producer: Producer, kept: dict[str, Any], **options: Any) -> None:
+    """Publish a publication. ``options``: of kombu's ``Producer.publish``, about trying again.
+
+    Raises:
+        kombu.exceptions.OperationalError, or an error of the transport: the broker does not take it.
+    """
+    body = base64.b64decode(kept["body"]) if "encoding" in kept else kept["body"]
+    producer.publish(
+        body,
+        content_type=kept["content_type"],
+        content_encoding=kept["content_encoding"],
+        exchange=kept.get("exchange", ""),
+        routing_key=kept.get("routing_key"),
+        headers=dict(kept.get("headers", {})),
+        declare=[_made(entity) for entity in kept.get("declare", ())],
+        compression=kept.get("compression"),
+        delivery_mode=kept.get("delivery_mode"),
+        **kept.get("properties", {}),
+        **options,
+    )
+
+
+def _described(entity: Any) -> dict[str, Any]:
+    """Return a queue with its exchange, or an exchange, as JSON values."""
+    if isinstance(entity, Queue):
+        described = {name: value for name, value in entity.as_dict().items() if value is not None}
+        return {**described, "exchange": _described(entity.exchange) if entity.exchange else None}
+    return {name: value for name, value in entity.as_dict().items() if value is not None}
+
+
+def _made(described: dict[str, Any]) -> Any:
+    if "exchange" not in described:
+        return Exchange(**described)
+    exchange = described["exchange"]
+    return Queue(**{**described, "exchange": _made(exchange) if exchange else None})
