@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from store.outbox.outbox import Run
 
 #: most letters that are kept, and most bytes of them; beyond, the oldest letter goes
-MOST = 10_000
+MOST_LETTERS = 10_000
 MOST_BYTES = 64 << 20
 #: letters that are read, or dropped, in one step
 BATCH = 200
@@ -90,7 +90,7 @@ class DeadLetters:
             Also(
                 self._keep,
                 [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.COUNTERS],
-                [task_id, json.dumps(letter), MOST, MOST_BYTES],
+                [task_id, json.dumps(letter), MOST_LETTERS, MOST_BYTES],
             )
         )
 

@@ -1,20 +1,21 @@
--- Cancels a check wherever it waits; one in hand is cancelled when its run lets it go without an end.
+-- Cancels checks wherever they wait; one in hand is cancelled when its run lets it go without an end.
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's
--- ARGV: 1 question (JSON): lanes (the check's own), id, ended (cancelled | revoked)
--- Returns: its place until now: lane | shelf | parked | hand (noted) | ready | ended (both: its end is known, and
+-- ARGV: 1 question (JSON): lanes (those of the checks), ids, ended (cancelled | revoked)
+-- Returns: for each the place until now: lane | shelf | parked | hand (noted) | ready | ended (both: its end is known, and
 --          stays) | newer | '' (unknown)
 local shard = places_shard(KEYS, ARGV)
-local id = shard.question.id
-local check, newer = shard.check(id)
-if not check then
-  return newer and 'newer' or ''
+local said = {}
+for i, id in ipairs(shard.question.ids) do
+  local check, newer = shard.check(id)
+  said[i] = check and check.place or newer and 'newer' or ''
+  if (said[i] == 'lane' or said[i] == 'shelf') and not shard.lane_of(check) then
+    said[i] = '' -- another check has come under its id since the caller has looked
+  elseif said[i] == 'lane' or said[i] == 'shelf' or said[i] == 'parked' then
+    shard.cause(id, check, {ended = shard.question.ended})
+  elseif said[i] == 'hand' then
+    check.cancelled = true
+    shard.keep(id, check, 'hand')
+  end
 end
-local place = check.place
-if place == 'lane' or place == 'shelf' or place == 'parked' then
-  shard.cause(id, check, {ended = shard.question.ended})
-elseif place == 'hand' then
-  check.cancelled = true
-  shard.keep(id, check, 'hand')
-end
-return place
+return said

@@ -1,9 +1,11 @@
--- Ends a check that a run has in hand: its result and what follows are written, its mark stays for a while.
--- Uses: store/places/shard, store/outbox/can_publish, store/outbox/store_result
--- KEYS: as store/places/shard.lua's; then 1 result  2… list for each message that follows
--- ARGV: 1 question (JSON): lanes, id, run, how (done | failed | timeout | cancelled), keep (milliseconds to keep the mark),
---       relay (milliseconds after which another process may take the outbox's entry up); if any: permit  2 result (JSON), or ''  3 seconds to keep the result  4 entry of the outbox (JSON), or ''
---       5… each message that follows
+-- Ends a check that a run has in hand: its results and what follows are written, its mark stays for a while.
+-- Uses: store/places/shard, store/outbox/can_publish, store/outbox/store_result, store/dead_letters/keep
+-- KEYS: as store/places/shard.lua's; then 1 to 4 as store/dead_letters/keep.lua's  5… each result, and then the list of
+--       each message that follows
+-- ARGV: 1 question (JSON): lanes, id, run, how (done | failed | timeout | cancelled), keep (milliseconds to keep the
+--       mark), relay (milliseconds after which another process may take the outbox's entry up), results (their number);
+--       if any: permit, letters, bytes (most dead letters, and most bytes of them)  2 entry of the outbox (JSON), or ''
+--       3 dead letter (JSON), or ''  4… of each result: JSON, seconds to keep it; then each message that follows
 -- Returns: ended | lost (another run has the check, or has ended it) | its place otherwise; or the error that a list is
 --          something else: then nothing was done
 -- Always: a check ends once, however often its run asks.
@@ -13,9 +15,11 @@ local id, check, where = shard.held()
 if not check then
   return where
 end
+local dead, results = shard.after, shard.after + 4
+local lists, first = results + question.results, 4 + 2 * question.results
 local messages = {}
-for i = 5, #ARGV do
-  messages[#messages + 1] = KEYS[shard.after + i - 4]
+for i = first, #ARGV do
+  messages[#messages + 1] = KEYS[lists + i - first]
   messages[#messages + 1] = ARGV[i]
 end
 local refused = outbox_can_publish({}, messages)
@@ -23,14 +27,20 @@ if refused then
   return refused
 end
 -- repeatable writes come first: an ACL may stop the script after them
-outbox_store_result({KEYS[shard.after]}, {ARGV[2], ARGV[3]})
+for i = 0, question.results - 1 do
+  outbox_store_result({KEYS[results + i]}, {ARGV[4 + 2 * i], ARGV[5 + 2 * i]})
+end
+if ARGV[3] ~= '' then
+  local of_letters = {KEYS[dead], KEYS[dead + 1], KEYS[dead + 2], KEYS[dead + 3]}
+  dead_letters_keep(of_letters, {id, ARGV[3], question.letters, question.bytes})
+end
 shard.settle(check, question.permit)
 for i = 1, #messages, 2 do
   redis.call('LPUSH', messages[i], messages[i + 1])
 end
-if ARGV[4] ~= '' then
+if ARGV[2] ~= '' then
   local entry = id .. ':' .. question.run
-  redis.call('HSET', shard.outbox, entry, ARGV[4])
+  redis.call('HSET', shard.outbox, entry, ARGV[2])
   redis.call('ZADD', shard.outbox_due, shard.now + question.relay, entry)
 end
 redis.call('ZREM', shard.hand, id)

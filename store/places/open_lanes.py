@@ -11,7 +11,8 @@ import time
 from typing import TYPE_CHECKING
 
 from config.days import seconds_of_day
-from store.places.places import LANES_AT_ONCE, LaneLimits
+from store.places.forms import LaneLimits
+from store.places.places import LANES_AT_ONCE
 from store.quota.permit import LaneView
 from store.quota.permits import ASK_AGAIN, ASKED, LOOK_AHEAD, MIDNIGHT_MARGIN, WINDOW
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
 
     from config.lanes import Lane
     from config.settings import MiniProgram
-    from store.places.places import Held, LaneReply, Places, Queue
+    from store.places.forms import Held, LaneReply, Queue
+    from store.places.places import Places
     from store.quota.rates import Rates
 
 #: takes in a row while there are lanes whose limits the caller did not name, or news to tell

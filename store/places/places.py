@@ -15,8 +15,12 @@ from __future__ import annotations
 import json
 import time
 import uuid
-from typing import TYPE_CHECKING, Any, Literal, NamedTuple, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from config.lanes import LANES
+from store.dead_letters.dead_letters import MOST_BYTES, MOST_LETTERS
+from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS, NEVER
+from store.places.forms import Held, LaneReply, Pushed, Take
 from store.places.shard import Shard
 from store.quota import clock
 from store.quota.permit import Permit
@@ -30,9 +34,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from config.lanes import Lane
+    from store.places.forms import Ended, LaneLimits, Message, Queue, Result, Settled
 
 T = TypeVar("T")
-Queue = Literal["text", "media", "push"]
 
 #: most entries of each kind that are brought on in one step, so that no script takes long
 BATCH = 64
@@ -44,162 +48,11 @@ LEASE = 60.0
 RELAY_LEASE, RELAYED_AT_ONCE = 30.0, 16
 #: seconds to keep a push that no check waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
-#: seconds to keep the mark of an ended check, by which a repeated message or push is recognised
-KEEP_ENDED = 3600
 
 #: sets whose entries come up by time; what comes back from a hand may be stale by then
 _BY_TIME = ("shelf", "parked", "hand", "stale", "ended", "early_due")
 
 _SECOND, _MICRO = 1000, 1_000_000
-
-
-class Message(NamedTuple):
-    """A message that intake has read."""
-
-    id: str
-    #: the message itself, as the worker wants it back
-    text: str
-    kind: Lane
-    appid: str
-    #: 0 is the highest, 9 the lowest
-    priority: int
-    #: digest of the check (:mod:`store.records.digest`)
-    digest: str
-    #: not before this time
-    at: float | None = None
-    #: not after this time, and why: stale | expired
-    due: float | None = None
-    why: str | None = None
-    #: its end, if known: the message is handed to a run that tells the end
-    cause: dict[str, Any] | None = None
-    #: a check that ended is to run once more
-    is_replay: bool = False
-    #: id under which it is filed if a check with other content is under way under its own: a run then tells so
-    spare: str | None = None
-
-
-class LaneLimits(NamedTuple):
-    """The limits of a lane, and what this process knows of it (:class:`store.quota.permit.LaneView`)."""
-
-    kind: Lane
-    appid: str
-    per_minute: int = 0
-    per_day: int = 0
-    #: calls of the day that are kept back from checks of low priority
-    reserve: int = 0
-    version: int = 0
-    epoch: int = 0
-    day: int = 0
-    used: int = 0
-    #: microseconds of the pause of a lane without state; -1: the caller does not know
-    fresh: int = -1
-    #: the settings do not know the appId any more: its checks go to runs that fail them
-    is_gone: bool = False
-
-
-class Held(NamedTuple):
-    """A check in the hands of a run."""
-
-    id: str
-    run: str
-    text: str
-    #: the check as the store keeps it (``store/places/shard.lua``)
-    check: dict[str, Any]
-    #: None: its end is known, or it has no token yet
-    permit: Permit | None = None
-    #: access token for the call
-    token: str | None = None
-    #: fence, and the old token or '': the run renews the token and gives the check back
-    renew: tuple[int, str] | None = None
-    #: nobody knows whether calls of its lane were sent lately: the run finds out, and gives the check back
-    is_first: bool = False
-    #: the settings do not know its appId any more
-    is_gone: bool = False
-    #: the platform's refusal of the appId (JSON)
-    refusal: str | None = None
-
-    @property
-    def kind(self) -> Lane:
-        return cast("Lane", self.check["kind"])
-
-    @property
-    def appid(self) -> str:
-        return str(self.check["appid"])
-
-    @property
-    def entry(self) -> str:
-        """Return the name of its entry in the outbox."""
-        return f"{self.id}:{self.run}"
-
-    @property
-    def queue(self) -> Queue:
-        """Return the queue whose workers run it."""
-        return "push" if "trace" in self.check else self.kind
-
-    @property
-    def cause(self) -> dict[str, Any] | None:
-        return self.check.get("cause")
-
-
-class LaneReply(NamedTuple):
-    """What a take tells of a lane, as ``store/quota/take.lua`` does."""
-
-    kind: Lane
-    appid: str
-    #: send | wait | stop | again | absent | gone
-    verb: str
-    #: wait, now, epoch, day, used, detail, Redis' clock; microseconds. Empty: absent, gone
-    told: list[Any]
-
-
-class Take(NamedTuple):
-    """The answer to a take."""
-
-    held: list[Held]
-    lanes: list[LaneReply]
-    #: lanes that are open, and for which the caller gave no limits
-    unknown: list[tuple[Lane, str]]
-    #: lanes that open next
-    next: list[tuple[Lane, str]]
-    #: seconds until the next permit may come in a kind with room left; None: none will
-    seconds: float | None
-    #: queues in which more is due: the room was too small, or a lane has asked for news
-    more: list[Queue]
-
-
-class Pushed(NamedTuple):
-    """A push that was matched."""
-
-    #: matched | early | repeated | late | newer
-    what: str
-    id: str | None = None
-    #: seconds since the check was parked
-    seconds: float | None = None
-
-
-class Ended(NamedTuple):
-    """What a run leaves at the end of a check."""
-
-    #: done | failed | timeout | cancelled
-    how: str
-    #: key and value of the result in the form of Celery's backend; '' for none
-    result_key: str = ""
-    result: str = ""
-    #: seconds to keep the result; 0: for ever
-    result_seconds: int = 0
-    #: pairs of a broker's list and a message for it
-    messages: Sequence[tuple[str, str]] = ()
-    #: what is to be published and stored elsewhere (JSON); the run relays it, and others do if the run dies
-    outbox: str = ""
-    keep: float = KEEP_ENDED
-
-
-class Settled(NamedTuple):
-    """A permit that a run lets go."""
-
-    permit: Permit
-    #: the call was answered; else nothing was sent. A call whose answer did not come is not settled
-    was_sent: bool
 
 
 class Places:
@@ -231,6 +84,7 @@ class Places:
         self._park = script(redis, "store/places/park")
         self._push = script(redis, "store/places/push")
         self._cancel = script(redis, "store/places/cancel")
+        self._reopen = script(redis, "store/places/reopen")
         self._due = script(redis, "store/places/due")
         self._bring = script(redis, "store/places/bring")
         self._finish = script(redis, "store/places/finish")
@@ -329,14 +183,14 @@ class Places:
         trace_id: str,
         seconds: float,
         settled: Settled | None = None,
-        shown: tuple[str, str, int] | None = None,
+        shown: Result | None = None,
     ) -> str:
-        """Park a media check until its push comes, or for ``seconds``. ``shown``: key, value, seconds of its result.
+        """Park a media check until its push comes, or for ``seconds``. ``shown``: result that shows it waiting.
 
         Returns:
             parked | ready (its end is known already) | traced (another check has this ``trace_id``) | lost
         """
-        key, value, shown_for = shown or (self._shard.key("checks"), "", 0)
+        key, value, shown_for = shown or (NEVER, "", 0)
         question = {
             "id": held.id,
             "run": held.run,
@@ -361,12 +215,27 @@ class Places:
         said = self._ask(self._push, [], question, [text for *_, text in pushes], keys=self._inbox)
         return [Pushed(what, *([found[0], found[1] / _SECOND] if found else [])) for what, *found in said]
 
-    def cancel(self, task_id: str, ended: str = "cancelled") -> str:
-        """Cancel a check wherever it waits, and return its place until now; '' if there is none."""
-        check = self.show(task_id)
-        if check is None:
-            return ""
-        return str(self._ask(self._cancel, [_lane_of(check)], {"id": task_id, "ended": ended}))
+    def cancel(self, task_ids: Sequence[str], ended: str = "cancelled") -> list[str]:
+        """Cancel at most :data:`BATCH` checks wherever they wait. Return the place of each until now; '' for none."""
+        texts = cast("list[str | None]", self._redis.hmget(self._shard.key("checks"), list(task_ids)))
+        checks = {task_id: json.loads(text) for task_id, text in zip(task_ids, texts, strict=True) if text is not None}
+        lanes = list(dict.fromkeys(_lane_of(check) for check in checks.values() if "kind" in check))
+        if not checks:
+            return [""] * len(task_ids)
+        said = self._ask(self._cancel, lanes, {"ids": list(checks), "ended": ended})
+        places = dict(zip(checks, said, strict=True))
+        return [places.get(task_id, "") for task_id in task_ids]
+
+    def reopen(self, kinds: Sequence[Lane] = LANES) -> int:
+        """Let all lanes that open later be looked at now, and return their number."""
+        number = 0
+        for kind in kinds:
+            keys = [self._shard.key(f"open:{kind}"), self._shard.key(f"wake:{kind}")]
+            found = BATCH
+            while found == BATCH:
+                found = int(self._reopen(keys=keys, args=[BATCH]))
+                number += found
+        return number
 
     def bring_on(self) -> dict[str, int]:
         """Bring on what has waited for as long as it may, at most :data:`BATCH` of each kind. Return their numbers."""
@@ -401,12 +270,16 @@ class Places:
             "permit": _settled(settled),
             "keep": int(ended.keep * _SECOND),
             "relay": int(RELAY_LEASE * _SECOND),
+            "results": len(ended.results),
+            "letters": MOST_LETTERS,
+            "bytes": MOST_BYTES,
         }
-        keys = [ended.result_key or self._shard.key("checks"), *(name for name, _ in ended.messages)]
+        keys = [DEAD, DEAD_LETTERS, DEAD_BYTES, COUNTERS]
+        keys += [result.key for result in ended.results] + [name for name, _ in ended.messages]
         args: list[str | int] = [
-            ended.result,
-            ended.result_seconds,
             ended.outbox,
+            ended.letter,
+            *(said for result in ended.results for said in result[1:]),
             *(text for _, text in ended.messages),
         ]
         return str(self._ask(self._finish, [(held.kind, held.appid)], question, args, keys=keys))

@@ -200,7 +200,7 @@ def test_a_run_that_did_not_end_the_check_keeps_nothing(store: redis.Redis) -> N
 
 
 def test_the_newest_are_kept_where_there_are_too_many(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "MOST", 3)
+    monkeypatch.setattr(dead_letters, "MOST_LETTERS", 3)
     for number in range(5):
         bury(store, f"task-{number}")
     assert kept(store) == ["task-4", "task-3", "task-2"]

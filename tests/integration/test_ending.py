@@ -13,17 +13,18 @@ from typing import Any
 
 import pytest
 import redis
-from celery import Celery, chain, chord, group
+from celery import Celery, chain, chord, current_app, group
 from celery.app.task import Context
 from kombu import Exchange, Queue
 
 import wxcheck
+from store.places.forms import Result
 from tests.support.processes import PATIENCE, eventually
 from tests.support.quota_world import embedded
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
 from tests.support.system import PlainClient
 from worker.ending.backend import ChordClaimed, use_backend
-from worker.ending.left import ChordPart, Left, NewerFormat, StoredResult, keeping, read_left
+from worker.ending.left import ChordPart, Left, NewerFormat, keeping, read_left
 from worker.ending.publications import KeepingAMQP
 from worker.ending.relay import Relay, Superseded
 
@@ -124,7 +125,11 @@ def rabbitmq(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 @pytest.fixture(params=["Redis"])
 def world(request: pytest.FixtureRequest, server: redis.Redis) -> Iterator[World]:
     found = World(server, request.getfixturevalue("rabbitmq") if request.param == "RabbitMQ" else "")
+    # a group makes its tasks by the app of its process
+    before = current_app._get_current_object()
+    found.app.set_current()
     yield found
+    before.set_current()
     found.app.close()
 
 
@@ -452,7 +457,7 @@ def test_nothing_is_lost_if_a_message_cannot_be_published(world: World, monkeypa
 
 
 def test_what_a_later_version_has_written_is_left_to_it() -> None:
-    left = Left([StoredResult("key", "{}", 60)], [{"body": "[]"}], [ChordPart({"id": "a"}, "SUCCESS", 1)])
+    left = Left([Result("key", "{}", 60)], [{"body": "[]"}], [ChordPart({"id": "a"}, "SUCCESS", 1)])
     assert read_left(left.text()) == left
     assert bool(left)
     later = json.dumps({**json.loads(left.text()), "v": 2})

@@ -16,8 +16,9 @@ import redis
 
 from config.settings import MiniProgram
 from store.connection import connect, run_id
+from store.places.forms import Ended, Held, Message, Queue, Settled
 from store.places.open_lanes import OpenLanes
-from store.places.places import Ended, Held, Message, Places, Queue, Settled
+from store.places.places import Places
 from store.places.shard import Shard
 from store.quota.clock import Watch
 from store.quota.permits import START

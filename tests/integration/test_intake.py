@@ -20,7 +20,8 @@ from kombu import Connection
 import wxcheck
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from store.connection import connect
-from store.places.places import Held, LaneLimits, Places
+from store.places.forms import Held, LaneLimits
+from store.places.places import Places
 from store.places.shard import Shard
 from store.quota.clock import Watch
 from tests.support.checks import picture, words

@@ -12,8 +12,8 @@ import pytest
 import redis
 
 from config.settings import MiniProgram
+from store.places.forms import Ended, Held, Queue
 from store.places.open_lanes import ROUNDS, OpenLanes
-from store.places.places import Ended, Held, Queue
 from store.quota.permits import START
 from store.quota.rates import Rates
 from tests.support.places_world import SHARD, PlacesWorld, settled, text

@@ -1,6 +1,6 @@
 """Each move of a check from place to place, as the scripts do it.
 
-Tests: store.places.places, store.places.shard
+Tests: store.places.places, store.places.forms, store.places.shard
 Redis' clock is the test's. ``test_places_model.py`` tries the moves in any order.
 """
 
@@ -12,7 +12,9 @@ from collections.abc import Iterator
 import pytest
 import redis
 
-from store.places.places import BATCH, KEEP_EARLY, KEEP_ENDED, LEASE, RELAY_LEASE, Ended
+from store.keys import DEAD, DEAD_BYTES, DEAD_LETTERS
+from store.places.forms import KEEP_ENDED, Ended, Result
+from store.places.places import BATCH, KEEP_EARLY, LEASE, RELAY_LEASE
 from tests.support.places_world import INBOX, SHARD, PlacesWorld, picture, settled, text
 from tests.support.quota_world import SECOND, embedded
 
@@ -133,7 +135,7 @@ def test_a_check_in_a_later_format_stays_as_it_is(store: PlacesWorld) -> None:
     later = {**(store.places.show("a") or {}), "v": 2, "news": True}
     store.redis.hset(SHARD.key("checks"), "a", json.dumps(later))
     assert store.file(text("a")) == ["newer"]
-    assert store.places.cancel("a") == "newer"
+    assert store.places.cancel(["a"]) == ["newer"]
     store.later(1)
     assert [held.id for held in store.take().held] == ["b"], "what stands behind it goes on"
     take = store.take()
@@ -430,7 +432,7 @@ def test_pushes_are_finished_before_cancels_and_those_before_timeouts(store: Pla
         store.places.park(held, held.id, (1 if held.id == "timed out" else 60))
     store.later(2)
     store.places.bring_on()
-    store.places.cancel("cancelled")
+    store.places.cancel(["cancelled"])
     store.places.push([("wx1", "pushed", "{}")])
     assert [held.id for held in store.take().held] == ["pushed", "cancelled", "timed out"]
 
@@ -446,7 +448,7 @@ def test_one_trace_id_is_parked_once(store: PlacesWorld) -> None:
 
 def test_the_result_that_shows_a_check_waiting_is_stored_with_the_parking(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
-    store.places.park(held, "trace", 60, shown=("result", '{"status": "WAITING"}', 100))
+    store.places.park(held, "trace", 60, shown=Result("result", '{"status": "WAITING"}', 100))
     assert (store.redis.get("result"), store.redis.ttl("result")) == ('{"status": "WAITING"}', 100)
 
 
@@ -460,7 +462,7 @@ def test_a_check_is_cancelled_wherever_it_waits(store: PlacesWorld, place: str) 
         store.places.park(held, "trace", 1800)
     else:
         store.file(text("a", at=store.now + 60 if place == "shelf" else None))
-    assert store.places.cancel("a") == place
+    assert store.places.cancel(["a"]) == [place]
     (held,) = store.take().held
     assert (held.id, held.cause, held.permit) == ("a", {"ended": "cancelled"}, None)
     assert store.take().seconds is None, "its lane is empty, and not open"
@@ -469,7 +471,7 @@ def test_a_check_is_cancelled_wherever_it_waits(store: PlacesWorld, place: str) 
 @pytest.mark.parametrize("move", ["give back", "shelve", "park", "die"])
 def test_a_check_that_is_cancelled_in_hand_ends_when_its_run_lets_it_go(store: PlacesWorld, move: str) -> None:
     (held,) = store.held(picture("a"))
-    assert store.places.cancel("a") == "hand"
+    assert store.places.cancel(["a"]) == ["hand"]
     match move:
         case "give back":
             store.places.give_back(held)
@@ -485,10 +487,10 @@ def test_a_check_that_is_cancelled_in_hand_ends_when_its_run_lets_it_go(store: P
 
 def test_a_check_with_its_verdict_is_not_cancelled(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
-    store.places.cancel("a")
+    store.places.cancel(["a"])
     assert store.places.finish(held, Ended("done")) == "ended"
-    assert store.places.cancel("a") == "ended"
-    assert store.places.cancel("unknown") == ""
+    assert store.places.cancel(["a"]) == ["ended"]
+    assert store.places.cancel(["unknown"]) == [""]
 
 
 @pytest.mark.parametrize(("why", "at"), [("stale", None), ("expired", None), ("stale", 3600.0)])
@@ -525,23 +527,62 @@ def test_what_the_platform_has_taken_is_not_stale_any_more(store: PlacesWorld) -
 def test_result_and_follow_ups_and_the_mark_are_one_step(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
     ended = Ended(
-        "done", "result", '{"status": "SUCCESS"}', 100, [("app", "first"), ("app", "second"), ("errors", "third")]
+        "done",
+        [Result("result", '{"status": "SUCCESS"}', 100), Result("another", "{}", 0)],
+        [("app", "first"), ("app", "second"), ("errors", "third")],
     )
     assert store.places.finish(held, ended, settled(held)) == "ended"
     assert store.places.finish(held, ended) == "ended", "once more, since the answer was lost"
     assert store.redis.lrange("app", 0, -1) == ["second", "first"]
     assert store.redis.lrange("errors", 0, -1) == ["third"]
     assert store.redis.get("result") == '{"status": "SUCCESS"}'
+    assert (store.redis.get("another"), store.redis.ttl("another")) == ("{}", -1)
     assert store.redis.hlen(SHARD.key("messages")) == 0
 
 
 def test_nothing_is_done_if_a_queue_is_something_else(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
     store.redis.set("app", "no list")
-    ended = Ended("done", "result", "{}", 100, [("errors", "first"), ("app", "second")])
+    ended = Ended("done", [Result("result", "{}", 100)], [("errors", "first"), ("app", "second")], letter="{}")
     with pytest.raises(redis.ResponseError, match="app is a string"):
         store.places.finish(held, ended)
     assert (store.place("a"), store.redis.get("result"), store.redis.llen("errors")) == ("hand", None, 0)
+    assert not store.redis.exists(DEAD)
+
+
+def test_a_failure_that_a_person_can_mend_is_kept_with_the_end(store: PlacesWorld) -> None:
+    (held,) = store.held(text("a"))
+    assert store.places.finish(held, Ended("failed", letter='{"failure": "PushTimeout"}')) == "ended"
+    assert store.redis.hgetall(DEAD_LETTERS) == {"a": '{"failure": "PushTimeout"}'}
+    assert store.redis.zrange(DEAD, 0, -1) == ["a"]
+    assert store.places.finish(held, Ended("failed", letter="{}")) == "ended", "as it was told before"
+    assert store.redis.get(DEAD_BYTES) == str(len('{"failure": "PushTimeout"}'))
+
+
+# many at once
+
+
+def test_many_are_cancelled_in_one_step(store: PlacesWorld) -> None:
+    ids = [f"check-{number}" for number in range(20)]
+    store.file(*[text(task_id, appid=f"wx{number % 5}") for number, task_id in enumerate(ids)])
+    before = store.calls
+    said = store.places.cancel([*ids, "unknown"], "revoked")
+    assert said == ["lane"] * 20 + [""]
+    assert store.calls == before + 1
+    held = store.take(32).held
+    assert [one.cause for one in held] == [{"ended": "revoked"}] * 20
+
+
+def test_lanes_that_were_closed_are_looked_at_anew(store: PlacesWorld) -> None:
+    for number in range(3):
+        store.file(text(f"check-{number}", appid=f"wx{number}"))
+    appids = [f"wx{number}" for number in range(3)]
+    assert store.take(8, *appids, per_day=0).held == []
+    assert store.take(8, *appids).held == [], "they open at midnight"
+    assert store.places.reopen() == 3
+    assert store.wakes("text") == 1
+    assert len(store.take(8, *appids).held) == 3
+    assert store.places.reopen() == 0
 
 
 # what follows elsewhere

@@ -26,7 +26,8 @@ from hypothesis.stateful import (
 )
 
 from config.lanes import Lane
-from store.places.places import KEEP_EARLY, KEEP_ENDED, LEASE, RELAY_LEASE, Ended, Held, LaneLimits, Message, Settled
+from store.places.forms import KEEP_ENDED, Ended, Held, LaneLimits, Message, Settled
+from store.places.places import KEEP_EARLY, LEASE, RELAY_LEASE
 from store.places.shard import OWN
 from tests.support.places_world import KINDS, SHARD, PlacesWorld
 from tests.support.quota_world import SECOND, embedded
@@ -217,7 +218,7 @@ class ChecksMove(RuleBasedStateMachine):
 
     def _cancel(self, task_id: str) -> None:
         check = self.known[task_id]
-        assert self.places.cancel(task_id) == check.place
+        assert self.places.cancel([task_id]) == [check.place]
         if check.place in ("lane", "shelf", "parked"):
             check.place, check.ended = "ready", "cancelled"
         elif check.place == "hand" and check.ended is None:

@@ -10,7 +10,8 @@ import pytest
 import redis
 
 from config.lanes import Lane
-from store.places.places import Held, LaneLimits, Message, Places, Settled, Take
+from store.places.forms import Held, LaneLimits, Message, Settled, Take
+from store.places.places import Places
 from store.places.shard import Shard
 from store.quota.clock import Watch
 from store.scripts import source

@@ -5,7 +5,7 @@ Tests: worker.taking.room
 
 from __future__ import annotations
 
-from store.places.places import Queue
+from store.places.forms import Queue
 from worker.taking.room import Room
 
 ALL: set[Queue] = {"text", "media", "push"}

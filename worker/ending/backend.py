@@ -20,7 +20,8 @@ from kombu.exceptions import OperationalError
 
 from config.redis_url import SCHEMES
 from store.connection import STORE_AWAY
-from worker.ending.left import ChordPart, StoredResult, kept_by
+from store.places.forms import Result
+from worker.ending.left import ChordPart, kept_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -91,16 +92,14 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
         left.results.append(self.stored(task_id, encoded, state, traceback, request))
         return encoded
 
-    def stored(
-        self, task_id: str, encoded: Any, state: str, traceback: Any = None, request: Any = None
-    ) -> StoredResult:
+    def stored(self, task_id: str, encoded: Any, state: str, traceback: Any = None, request: Any = None) -> Result:
         """Return an encoded result in the form in which the backend stores it."""
         meta = self._get_result_meta(result=encoded, state=state, traceback=traceback, request=request)
         key = self.get_key_for_task(task_id)
         text = self.encode({**meta, "task_id": task_id})
-        return StoredResult(key.decode() if isinstance(key, bytes) else key, text, int(self.expires or 0))
+        return Result(key.decode() if isinstance(key, bytes) else key, text, int(self.expires or 0))
 
-    def store_kept(self, results: list[StoredResult]) -> None:
+    def store_kept(self, results: list[Result]) -> None:
         """Store results that were kept, and tell those who wait for them."""
         with self.client.pipeline(transaction=False) as pipe:
             for key, value, seconds in results:

@@ -14,21 +14,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from kombu.utils import json
 
+from store.places.forms import Result
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
 #: number of the format in which a run's leavings are written
 FORMAT = 1
-
-
-class StoredResult(NamedTuple):
-    """A result in the form of Celery's Redis backend."""
-
-    key: str
-    #: JSON
-    value: str
-    #: seconds to keep the result; 0: for ever
-    seconds: int
 
 
 class ChordPart(NamedTuple):
@@ -49,7 +41,7 @@ class NewerFormat(Exception):
 class Left:
     """What a run leaves; all of it are JSON values."""
 
-    results: list[StoredResult] = field(default_factory=list)
+    results: list[Result] = field(default_factory=list)
     #: publications (:mod:`worker.ending.publications`)
     publications: list[dict[str, Any]] = field(default_factory=list)
     chord_parts: list[ChordPart] = field(default_factory=list)
@@ -85,7 +77,7 @@ def read_left(text: str) -> Left:
     if said["v"] > FORMAT:
         raise NewerFormat(f"format {said['v']}, and this version reads {FORMAT}")
     return Left(
-        [StoredResult(*result) for result in said["results"]],
+        [Result(*result) for result in said["results"]],
         said["publications"],
         [ChordPart(*part) for part in said["chords"]],
     )

@@ -12,7 +12,7 @@ from kombu.utils.json import dumps
 
 from config.logs import Log
 from config.names import RECEIVE_PUSH
-from store.places.places import Message
+from store.places.forms import Message
 from wechat.checks import media_check, text_check
 from worker.fetching.reading import read
 from worker.messages import appid_of, digest_in, eta_of, raw_message

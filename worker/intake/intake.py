@@ -10,7 +10,7 @@ from redis.exceptions import ResponseError
 from config.logs import Log
 from config.names import PUSH_QUEUE
 from store.connection import STORE_AWAY
-from store.places.places import Message
+from store.places.forms import Message
 from worker.intake.filing import Push, Unusable, entry_of
 
 if TYPE_CHECKING:

@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from config.lanes import Lane
+    from store.places.forms import Held, Queue
     from store.places.open_lanes import OpenLanes
-    from store.places.places import Held, Places, Queue
+    from store.places.places import Places
     from store.places.shard import Shard
 
 log = Log(__name__)

@@ -10,12 +10,13 @@ from kombu import Message
 
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
-from store.places.places import Ended
+from store.places.forms import Ended
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.places.places import Held, Places, Settled
+    from store.places.forms import Held, Settled
+    from store.places.places import Places
 
 log = Log(__name__)
 

@@ -10,7 +10,7 @@ from config.lanes import LANES
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from store.places.places import Queue
+    from store.places.forms import Queue
 
 #: shares of a worker's slots
 SHARES: Mapping[Queue, int] = {"text": 3, "media": 2, "push": 1}
