@@ -1,6 +1,6 @@
 """A message in an inbox is filed in its place, once, on each broker.
 
-Tests: worker.intake.filing, worker.intake.intake, worker.intake.inbox, worker.intake.broker_inbox
+Tests: worker.intake.filing, worker.intake.intake, worker.intake.brokers, worker.intake.broker_inbox
 """
 
 from __future__ import annotations

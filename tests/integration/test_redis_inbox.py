@@ -1,6 +1,6 @@
 """The inbox of a Redis broker is read without a delay, and costs next to nothing while it is empty.
 
-Tests: worker.intake.redis_inbox
+Tests: worker.intake.inbox, worker.intake.redis_inbox
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from store.places.shard import Shard
 from store.quota.clock import Watch
 from worker.celery import app, settings
 from worker.intake import redis_inbox
-from worker.intake.inbox import inbox_of
+from worker.intake.brokers import inbox_of
 from worker.runtime import runtime
 
 #: seconds in which it must have filed what it has taken

@@ -1,43 +1,96 @@
-"""The inbox of a worker, by its broker."""
+"""An inbox: the queues that a worker reads, in a thread of its own. Each kind of broker has one of its own kind."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+import threading
+from typing import TYPE_CHECKING
 
-from config.redis_url import is_redis
-from worker.intake.broker_inbox import BrokerInbox
-from worker.intake.intake import Intake
-from worker.intake.redis_inbox import RedisInbox
+from config.logs import Log
+from store.connection import STORE_AWAY, reason
 
 if TYPE_CHECKING:
-    from celery import Celery
+    from collections.abc import Sequence
 
-    from config.settings import Settings
-    from store.places.places import Places
-    from store.watch.statistics import Statistics
+    from worker.intake.intake import Intake, Outcome, Received
+
+log = Log(__name__)
+
+#: seconds until the next try where the broker, or the store, is away
+AWAY = 1.0
 
 
-class Inbox(Protocol):
-    """The queues that a worker reads."""
+class Inbox:
+    """Reads queues, and hands what they hold to the intake. Safe to share between threads."""
+
+    def __init__(self, intake: Intake) -> None:
+        self._intake = intake
+        self._lock = threading.Lock()
+        #: the queues that are read; a dict, for its order
+        self._queues: dict[str, None] = {}
+        self._stopped = threading.Event()
+        self._is_away = False
+        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
     def start(self) -> None:
         """Begin to read."""
+        self._thread.start()
 
     def stop(self, seconds: float) -> None:
         """Stop reading. What was taken is filed, or goes back, within ``seconds``."""
+        self._stopped.set()
+        self._thread.join(seconds)
 
     def queues(self) -> list[str]:
         """Return the queues that are read."""
+        with self._lock:
+            return list(self._queues)
 
     def read(self, queue: str) -> None:
         """Read a queue, too."""
+        with self._lock:
+            self._queues[queue] = None
 
     def leave(self, queue: str) -> None:
         """Read a queue no more."""
+        with self._lock:
+            self._queues.pop(queue, None)
 
+    def _read_on(self) -> None:
+        """Read until the inbox is stopped.
 
-def inbox_of(app: Celery, settings: Settings, places: Places, statistics: Statistics) -> Inbox:
-    """Return the inbox, which files what comes in ``places``."""
-    in_one_step = settings.broker == settings.redis_url
-    intake = Intake(places, settings, statistics, in_one_step=in_one_step)
-    return RedisInbox(settings.broker, intake) if is_redis(settings.broker) else BrokerInbox(app, intake)
+        Raises:
+            Exception: any error; the inbox then reads on.
+        """
+        raise NotImplementedError
+
+    def _passes(self, error: Exception) -> bool:
+        """Return True if ``error`` says that the broker is away."""
+        raise NotImplementedError
+
+    def _take_in(self, received: Sequence[Received]) -> Outcome | None:
+        """Take in messages, however long the store is away. Return None if the inbox is stopped meanwhile."""
+        while True:
+            try:
+                return self._intake.take_in(received)
+            except STORE_AWAY as error:
+                self._tell_away(f"the store: {reason(error)}")
+                if self._stopped.wait(AWAY):
+                    return None
+
+    def _tell_away(self, what: str) -> None:
+        if not self._is_away:
+            log.warning("inbox_away", f"{what}; trying on")
+        self._is_away = True
+
+    def _run(self) -> None:
+        while not self._stopped.is_set():
+            try:
+                self._read_on()
+            except Exception as error:  # noqa: BLE001 - the thread goes on: without it no check would come in any more
+                # the text of the error may quote a message
+                kind = type(error).__name__
+                if self._passes(error):
+                    self._tell_away(f"the broker: {kind}")
+                else:
+                    log.error("intake_failed", f"{kind}; trying on")  # noqa: TRY400
+                self._stopped.wait(AWAY)

@@ -21,12 +21,13 @@ from kombu.transport.virtual import Base64
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
 from config.names import UNACKED, UNACKED_INDEX
-from store.connection import STORE_AWAY, connect, reason
+from store.connection import STORE_AWAY, connect
 from store.places.places import BATCH
 from store.scripts import script
 from worker.fetching.broker_lists import PRIORITIES, list_of
 from worker.fetching.raw_message import Message
 from worker.fetching.reading import count_no_message
+from worker.intake.inbox import Inbox
 from worker.intake.intake import Received
 
 if TYPE_CHECKING:
@@ -42,79 +43,53 @@ LOOK = 0.1
 WAIT = 5.0
 #: seconds after which a message that is not filed is given out again, and seconds between two looks for such messages
 LEFT, LEFT_INTERVAL = 10.0, 5.0
-#: seconds until the next try where the broker, or the store, is away
-AWAY = 1.0
 #: messages that are given out again in one step
 GIVEN_OUT = 100
 
 
-class RedisInbox:
-    """Reads the queues of a Redis broker. Its threads end with :meth:`stop`."""
+class RedisInbox(Inbox):
+    """Reads the queues of a Redis broker."""
 
     def __init__(self, url: str, intake: Intake) -> None:
+        super().__init__(intake)
         self._url = url
-        self._intake = intake
         # without text: anything may lie in a list
         self._redis = connect(url, SOCKET_TIMEOUT, retries=0, text=False)
         self._fetch = script(self._redis, "worker/fetching/fetch")
         self._redeliver = script(self._redis, "worker/fetching/redeliver")
-        self._lock = threading.Lock()
         self._waiting: dict[str, _Waiting] = {}
         self._work = threading.Event()
-        self._stopped = threading.Event()
         self._left_at = 0.0
-        self._is_away = False
-        self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
-
-    def start(self) -> None:
-        self._thread.start()
 
     def stop(self, seconds: float) -> None:
-        """Stop reading. What was taken is filed, within ``seconds``."""
         self._stopped.set()
+        self._work.set()
+        super().stop(seconds)
         for queue in self.queues():
             self.leave(queue)
-        self._work.set()
-        self._thread.join(seconds)
-
-    def queues(self) -> list[str]:
-        """Return the queues that are read."""
-        with self._lock:
-            return list(self._waiting)
 
     def read(self, queue: str) -> None:
-        """Read a queue, too."""
+        super().read(queue)
         with self._lock:
-            if queue not in self._waiting and not self._stopped.is_set():
+            if queue not in self._waiting:
                 self._waiting[queue] = _Waiting(self._url, queue, self._work)
 
     def leave(self, queue: str) -> None:
-        """Read a queue no more."""
+        super().leave(queue)
         with self._lock:
             waiting = self._waiting.pop(queue, None)
         if waiting is not None:
             waiting.stop()
 
-    def _run(self) -> None:
+    def _read_on(self) -> None:
         while not self._stopped.is_set():
-            try:
-                found = self._look()
-            except STORE_AWAY as error:
-                self._tell_away(error)
-                self._stopped.wait(AWAY)
-            except Exception as error:  # noqa: BLE001 - the thread goes on: without it no check would come in any more
-                # the text of the error may quote a message
-                log.error("intake_failed", f"{type(error).__name__}; trying on")  # noqa: TRY400
-                self._stopped.wait(AWAY)
-            else:
-                self._is_away = False
-                if not found:
-                    self._sleep()
+            found = self._look()
+            self._is_away = False
+            if not found:
+                self._sleep()
 
-    def _tell_away(self, error: Exception) -> None:
-        if not self._is_away:
-            log.warning("inbox_away", f"{reason(error)}; trying on")
-        self._is_away = True
+    def _passes(self, error: Exception) -> bool:
+        return isinstance(error, STORE_AWAY)
 
     def _sleep(self) -> None:
         """Sleep until something may have come."""
@@ -139,29 +114,17 @@ class RedisInbox:
             return False
         with self._lock:
             # no queue is always the first
-            if len(self._waiting) > 1:
-                first = next(iter(self._waiting))
-                self._waiting[first] = self._waiting.pop(first)
+            first = next(iter(self._queues), None)
+            if first is not None:
+                self._queues[first] = self._queues.pop(first)
         received = list(self._read(found, lists, tags))
-        self._take_in(received)
+        outcome = self._take_in(received)
+        if outcome is not None:
+            kept = set(outcome.kept)
+            gone = outcome.dropped if self._intake.in_one_step else [one.tag for one in received if one.tag not in kept]
+            if gone:
+                self._strike_off(gone)
         return True
-
-    def _take_in(self, received: Sequence[Received]) -> None:
-        """Take in messages, however long the store is away."""
-        while received:
-            try:
-                dropped, kept = self._intake.take_in(received)
-                break
-            except STORE_AWAY as error:
-                self._tell_away(error)
-                if self._stopped.wait(AWAY):
-                    return  # another worker takes them in when their time is over
-        else:
-            return
-        if not self._intake.in_one_step:
-            dropped = [tag for *_, tag in received if tag not in kept]
-        if dropped:
-            self._strike_off(dropped)
 
     def _strike_off(self, tags: Sequence[str]) -> None:
         with self._redis.pipeline(transaction=False) as pipe:
