@@ -1,4 +1,7 @@
-"""Every key that wxcheck keeps in Redis. Celery's own keys (queues, results) belong to Celery."""
+"""Every key that wxcheck keeps in Redis, but for those of a shard (:mod:`store.places.shard`).
+
+Celery's own keys (queues, results) belong to Celery.
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ headers: ``Task.replace()``, split in time.
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from celery.app.task import Context
 from kombu.utils import json
@@ -137,13 +137,13 @@ def message_of(task: Task, sent_at: float, retries: int) -> dict[str, Any]:
     }
 
 
-def eta_of(message: Message) -> float | None:
-    """Return the time at which a message with a countdown is due, in seconds since the epoch; else None."""
-    eta = (message.headers or {}).get("eta")
-    if not isinstance(eta, str):
+def time_in(message: Message, header: Literal["eta", "expires"]) -> float | None:
+    """Return the time that a header says, in seconds since the epoch; None if it says none that can be read."""
+    said = (message.headers or {}).get(header)
+    if not isinstance(said, str):
         return None
     try:
-        at = datetime.fromisoformat(eta)
+        at = datetime.fromisoformat(said)
     except ValueError:
         return None  # no time for Python: Celery judges the message
     return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()

@@ -59,6 +59,9 @@ class Worker:
             self.in_hand[in_hand.held.id] = in_hand
             self.most = max(self.most, len(self.in_hand))
 
+    def wakes(self) -> int:
+        return int(self.redis.llen(SHARD.key("wake:text")))
+
     def ids(self) -> set[str]:
         with self.lock:
             return set(self.in_hand)
@@ -213,6 +216,22 @@ def _commands(worker: Worker) -> int:
     stats: dict[str, Any] = worker.redis.info("commandstats")
     asked = ("cmdstat_evalsha", "cmdstat_eval", "cmdstat_blpop", "cmdstat_time")
     return sum(int(stats[name]["calls"]) for name in asked if name in stats)
+
+
+def test_what_a_worker_that_died_had_heard_another_one_finds_by_itself(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.taking.feed.LONGEST", 0.5)
+    another = starts(queues=set())
+    hears = threading.Thread(target=another.redis.blpop, args=([SHARD.key("wake:text")], PATIENCE))
+    hears.start()
+    eventually(lambda: len(_waiting(another)) == 1, "it waits")
+    worker = starts()
+    eventually(lambda: len(_waiting(worker)) == 2, "the other one waits behind it")
+    worker.places.file([text("one")])
+    hears.join(PATIENCE)
+    assert worker.wakes() == 0
+    eventually(lambda: worker.ids() == {"one"}, "it is taken")
 
 
 def test_what_celery_drops_ends_and_what_it_rejects_goes_back(starts: Starts) -> None:

@@ -13,9 +13,9 @@ import pytest
 import redis
 
 from store.keys import DEAD, DEAD_BYTES, DEAD_LETTERS
-from store.places.forms import KEEP_ENDED, Ended, Result
+from store.places.forms import KEEP_ENDED, Ended, LaneLimits, Result
 from store.places.places import BATCH, KEEP_EARLY, LEASE, RELAY_LEASE
-from tests.support.places_world import INBOX, SHARD, PlacesWorld, picture, settled, text
+from tests.support.places_world import INBOX, KINDS, SHARD, PlacesWorld, picture, settled, text
 from tests.support.quota_world import SECOND, embedded
 
 
@@ -583,6 +583,17 @@ def test_lanes_that_were_closed_are_looked_at_anew(store: PlacesWorld) -> None:
     assert store.wakes("text") == 1
     assert len(store.take(8, *appids).held) == 3
     assert store.places.reopen() == 0
+
+
+# a worker without room
+
+
+def test_a_kind_without_room_is_told_to_have_more_and_not_to_be_asked_for_again(store: PlacesWorld) -> None:
+    store.file(text("a"), picture("b"))
+    store.later(1)
+    limits = [LaneLimits(kind, "wx1", 60_000, 1_000) for kind in KINDS]
+    take = store.places.take({"text": 0, "media": 8, "push": 8}, limits)
+    assert ([held.id for held in take.held], take.more, take.seconds) == (["b"], ["text"], None)
 
 
 # what follows elsewhere

@@ -20,7 +20,7 @@ from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.quota_world import embedded
 from worker.fetching.broker_lists import list_of
-from worker.intake.intake import Intake, Outcome, Received
+from worker.intake.intake import Batch, Intake, Received
 from worker.intake.redis_inbox import LEFT, LOOK, RedisInbox
 
 TEXT, MEDIA, PUSH = "wxcheck.text", "wxcheck.media", "wxcheck.push"
@@ -37,10 +37,13 @@ class Recorder:
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
-    def take_in(self, received: Sequence[Received]) -> Outcome:
+    def read(self, received: Sequence[Received]) -> Batch:
         self.batches.append([(queue, str(message.headers["id"])) for message, queue, _ in received])
+        return Batch([], [], [], [tag for message, _, tag in received if message.headers["id"] in self.kept])
+
+    def file(self, batch: Batch) -> list[str]:
         assert self.may_go_on.wait(PATIENCE)
-        return Outcome([], [tag for message, _, tag in received if message.headers["id"] in self.kept])
+        return batch.kept
 
     def ids(self) -> list[str]:
         return [task_id for batch in self.batches for _, task_id in batch]
@@ -137,6 +140,28 @@ def test_a_message_in_any_list_comes_at_the_next_look(reading: Reading) -> None:
         time.sleep(3 * LOOK)
         reading.put(queue, str(number), priority=priority)
         eventually(lambda number=number: str(number) in reading.intake.ids(), "it has come")  # type: ignore[misc]
+
+
+def test_a_message_wakes_the_worker(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without a look: in the list that a queue had messages in last, at first that of the highest priority."""
+    monkeypatch.setattr("worker.intake.redis_inbox.LOOK", 10 * PATIENCE)
+    reading.inbox.start()
+    for number, queue in enumerate([TEXT, MEDIA, PUSH, TEXT]):
+        time.sleep(0.3)
+        reading.put(queue, str(number))
+        eventually(lambda number=number: str(number) in reading.intake.ids(), "it has come")  # type: ignore[misc]
+
+
+def test_a_queue_that_becomes_something_else_ends_no_thread(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("worker.intake.redis_inbox.WAIT", 0.1)
+    reading.inbox.start()
+    time.sleep(3 * LOOK)
+    reading.redis.set(TEXT, "no list")
+    time.sleep(0.5)
+    reading.redis.delete(TEXT)
+    reading.put(TEXT, "one")
+    eventually(lambda: reading.intake.ids() == ["one"], "it has come")
+    assert reading.inbox._waiting[TEXT]._thread.is_alive()
 
 
 def test_a_queue_that_is_left_keeps_its_messages(reading: Reading) -> None:

@@ -49,12 +49,6 @@ class Left:
     def __bool__(self) -> bool:
         return bool(self.results or self.publications or self.chord_parts)
 
-    def clear(self) -> None:
-        """Forget all of it: the run ends otherwise."""
-        self.results.clear()
-        self.publications.clear()
-        self.chord_parts.clear()
-
     def add(self, other: Left) -> None:
         """Add what another one leaves."""
         self.results.extend(other.results)

@@ -6,14 +6,13 @@ result is stored again, a message published again, and a chord counts each part 
 
 from __future__ import annotations
 
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
 from celery.states import EXCEPTION_STATES
 
 from worker.ending.backend import relaying
-from worker.ending.left import ChordPart, Left, keeping
+from worker.ending.left import Left, keeping
 from worker.ending.publications import publish
 
 if TYPE_CHECKING:
@@ -64,6 +63,9 @@ class Relay:
     def _count(self, left: Left, amend: Callable[[Left], bool]) -> None:
         """Count the first part of a chord. What follows from it joins the rest."""
         part, follows = left.chord_parts[0], Left()
+        backend, result = self._app.backend, part.result
+        if part.state in EXCEPTION_STATES:
+            result = backend.exception_to_python(result)
         is_amended = False
 
         def persist() -> None:
@@ -76,7 +78,7 @@ class Relay:
                     raise Superseded
 
         with keeping(follows), relaying(persist) as under_way:
-            self._app.backend.on_chord_part_return(*_returned(self._app, part))
+            backend.on_chord_part_return(Context(part.request), part.state, result)
         if under_way.broken_by is not None:
             raise under_way.broken_by
         if is_amended:
@@ -86,12 +88,3 @@ class Relay:
         left.add(follows)
         if follows and not amend(left):
             raise Superseded
-
-
-def _returned(app: Celery, part: ChordPart) -> tuple[Context, str, Any]:
-    decode = app.backend.exception_to_python if part.state in EXCEPTION_STATES else partial(_itself)
-    return Context(part.request), part.state, decode(part.result)
-
-
-def _itself(result: Any) -> Any:
-    return result

@@ -25,7 +25,7 @@ from worker.fetching.in_hand import InHand
 from worker.fetching.reading import ReadingConsumer
 from worker.fetching.transport import Channel as RedisChannel
 from worker.fetching.window import Window
-from worker.messages import appid_of, digest_in, eta_of, raw_message
+from worker.messages import appid_of, digest_in, raw_message, time_in
 from worker.runtime import runtime
 
 if TYPE_CHECKING:
@@ -181,7 +181,7 @@ class Flow:
         if message.headers.get("task") == REFUSE:
             return False  # a refusal has no appId, and sends nothing
         try:
-            at = eta_of(message)
+            at = time_in(message, "eta")
             if at is not None and at > time.time() + LOOK_AHEAD:
                 queue = self.name.removesuffix(f".{self._appid}")
                 task_id, digest = message.headers["id"], digest_in(message)

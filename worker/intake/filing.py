@@ -4,27 +4,22 @@ from __future__ import annotations
 
 import json
 import uuid
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from celery.utils.time import maybe_iso8601
 from kombu.utils.json import dumps
 
-from config.logs import Log
+from config.lanes import LANE_OF_TASK
 from config.names import RECEIVE_PUSH
 from store.places.forms import Message
 from wechat.checks import media_check, text_check
 from worker.fetching.reading import read
-from worker.messages import appid_of, digest_in, eta_of, raw_message
+from worker.messages import appid_of, digest_in, raw_message, time_in
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, SENT_AT_HEADER, TEXT_QUEUE, InvalidCheck
 
 if TYPE_CHECKING:
     from kombu import Message as Received
 
-    from config.lanes import Lane
     from config.settings import Settings
-
-log = Log(__name__)
 
 #: of a check that waits for no permit because its run tells at once how it ends: its arguments are wrong, with the
 #: failure's text; or it is no check at all, and its task says so
@@ -35,7 +30,6 @@ STALE, EXPIRED = "stale", "expired"
 #: priority of a message that names none, and the lowest one
 HIGHEST, LOWEST = 0, 9
 
-_LANES: dict[str, Lane] = {CHECK_TEXT: "text", CHECK_MEDIA: "media"}
 _READERS = {CHECK_TEXT: text_check, CHECK_MEDIA: media_check}
 
 
@@ -75,7 +69,9 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
         return _push(args, kwargs)
     if name not in _READERS:
         return _no_check(message, queue, settings)
-    appid, cause, due, why = appid_of(message, settings.default_appid) or "", None, *_expiry(message)
+    appid, cause = appid_of(message, settings.default_appid) or "", None
+    due = time_in(message, "expires")
+    why = None if due is None else EXPIRED
     try:
         check = _READERS[name](args, kwargs, settings)
     except InvalidCheck as error:
@@ -89,11 +85,11 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
     return Message(
         id=message.headers["id"],
         text=_text(message, queue),
-        kind=_LANES[name],
+        kind=LANE_OF_TASK[name],
         appid=appid,
         priority=_priority(message),
         digest=digest_in(message),
-        at=eta_of(message),
+        at=time_in(message, "eta"),
         due=due,
         why=why,
         cause=cause,
@@ -138,14 +134,6 @@ def _spare(message: Received) -> str:
 def _priority(message: Received) -> int:
     said = message.properties.get("priority")
     return min(max(said, HIGHEST), LOWEST) if isinstance(said, int) else HIGHEST
-
-
-def _expiry(message: Received) -> tuple[float | None, str | None]:
-    """Return the time at which the sender has the message expire, and why it is not sent from then on."""
-    expires = maybe_iso8601(message.headers.get("expires"))
-    if not isinstance(expires, datetime):
-        return None, None
-    return (expires if expires.tzinfo else expires.replace(tzinfo=UTC)).timestamp(), EXPIRED
 
 
 def _sent_at(message: Received, now: float) -> float:

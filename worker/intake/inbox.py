@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
@@ -11,12 +11,20 @@ from store.connection import STORE_AWAY, reason
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from worker.intake.intake import Intake, Outcome, Received
+    from worker.intake.intake import Intake, Received
 
 log = Log(__name__)
 
 #: seconds until the next try where the broker, or the store, is away
 AWAY = 1.0
+
+
+class Outcome(NamedTuple):
+    """What became of messages; the others are filed. Tags."""
+
+    dropped: list[str]
+    #: they stay in the inbox
+    kept: set[str]
 
 
 class Inbox:
@@ -69,9 +77,10 @@ class Inbox:
 
     def _take_in(self, received: Sequence[Received]) -> Outcome | None:
         """Take in messages, however long the store is away. Return None if the inbox is stopped meanwhile."""
+        batch = self._intake.read(received)
         while True:
             try:
-                return self._intake.take_in(received)
+                return Outcome(batch.dropped, set(self._intake.file(batch)))
             except STORE_AWAY as error:
                 self._tell_away(f"the store: {reason(error)}")
                 if self._stopped.wait(AWAY):

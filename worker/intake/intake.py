@@ -34,18 +34,22 @@ class Received(NamedTuple):
     tag: str
 
 
-class Outcome(NamedTuple):
-    """What became of messages; the others are filed. Tags."""
+class Entry(NamedTuple):
+    """A message that was read."""
 
-    #: nobody waits for them
-    dropped: list[str]
-    #: they cannot be filed here and now, and stay in the inbox
-    kept: list[str]
-
-
-class _Entry(NamedTuple):
     what: Message | Push
     tag: str
+
+
+class Batch(NamedTuple):
+    """Messages that were read: what is to be filed, and the tags of the others."""
+
+    pushes: list[Entry]
+    checks: list[Entry]
+    #: nobody waits for them
+    dropped: list[str]
+    #: they cannot be read, or filed, here and now, and stay in the inbox
+    kept: list[str]
 
 
 class Intake:
@@ -60,15 +64,9 @@ class Intake:
         self._statistics = statistics
         self.in_one_step = in_one_step
 
-    def take_in(self, received: Sequence[Received]) -> Outcome:
-        """File at most :data:`store.places.places.BATCH` messages. It may be repeated.
-
-        Raises:
-            one of STORE_AWAY: the store does not answer; the messages may be filed or not.
-        """
-        outcome = Outcome([], [])
-        checks: list[_Entry] = []
-        pushes: list[_Entry] = []
+    def read(self, received: Sequence[Received]) -> Batch:
+        """Read messages. What nobody waits for is counted, and told once."""
+        batch = Batch([], [], [], [])
         for message, queue, tag in received:
             try:
                 what = entry_of(message, queue, self._settings, time.time())
@@ -76,16 +74,30 @@ class Intake:
                 log.error("message_dropped", unusable.said, queue=queue)  # noqa: TRY400 - a trace would say no more
                 self._statistics.unreadable(queue, unusable.why)
                 what = None
+            except Exception as error:  # noqa: BLE001 - a message that nobody has thought of holds up no other
+                # the text of the error could quote the message
+                log.error("not_filed", f"{type(error).__name__}; it stays in its inbox, and is tried again")  # noqa: TRY400
+                batch.kept.append(tag)
+                continue
             if what is None:
-                outcome.dropped.append(tag)
+                batch.dropped.append(tag)
             else:
-                (pushes if isinstance(what, Push) else checks).append(_Entry(what, tag))
-        # first the pushes: their checks have waited for longer
-        for entries in (pushes, checks):
-            outcome.kept.extend(self._file(entries))
-        return outcome
+                (batch.pushes if isinstance(what, Push) else batch.checks).append(Entry(what, tag))
+        return batch
 
-    def _file(self, entries: Sequence[_Entry]) -> list[str]:
+    def file(self, batch: Batch) -> list[str]:
+        """File at most :data:`store.places.places.BATCH` messages. It may be repeated.
+
+        Returns:
+            the tags of messages that stay in the inbox.
+
+        Raises:
+            one of STORE_AWAY: the store does not answer; the messages may be filed or not.
+        """
+        # first the pushes: their checks have waited for longer
+        return [*batch.kept, *self._file(batch.pushes), *self._file(batch.checks)]
+
+    def _file(self, entries: Sequence[Entry]) -> list[str]:
         """File entries of one kind. Return the tags of those that the store does not take."""
         if not entries:
             return []
@@ -102,7 +114,7 @@ class Intake:
             log.error("not_filed", said, **_identity(what))  # noqa: TRY400 - the text is the script's, and the trace says no more
             return [tag]
 
-    def _check(self, entries: Sequence[_Entry]) -> list[str]:
+    def _check(self, entries: Sequence[Entry]) -> list[str]:
         messages = [entry.what for entry in entries if isinstance(entry.what, Message)]
         kept = []
         for (what, tag), said in zip(entries, self._places.file(messages, self._tags(entries)), strict=True):
@@ -118,7 +130,7 @@ class Intake:
                     kept.append(tag)
         return kept
 
-    def _push(self, entries: Sequence[_Entry]) -> list[str]:
+    def _push(self, entries: Sequence[Entry]) -> list[str]:
         pushes = [entry.what for entry in entries if isinstance(entry.what, Push)]
         asked = [(push.appid, push.trace_id, push.text) for push in pushes]
         now = time.time()
@@ -132,7 +144,7 @@ class Intake:
             log.info(f"push_{what}", said, task_id=pushed.id, trace_id=push.trace_id, appid=push.appid)
         return []
 
-    def _tags(self, entries: Sequence[_Entry]) -> list[str]:
+    def _tags(self, entries: Sequence[Entry]) -> list[str]:
         return [entry.tag for entry in entries] if self.in_one_step else []
 
 

@@ -17,6 +17,7 @@ import uuid
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport.virtual import Base64
+from redis.exceptions import RedisError
 
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
@@ -120,8 +121,8 @@ class RedisInbox(Inbox):
         received = list(self._read(found, lists, tags))
         outcome = self._take_in(received)
         if outcome is not None:
-            kept = set(outcome.kept)
-            gone = outcome.dropped if self._intake.in_one_step else [one.tag for one in received if one.tag not in kept]
+            others = [one.tag for one in received if one.tag not in outcome.kept]
+            gone = outcome.dropped if self._intake.in_one_step else others
             if gone:
                 self._strike_off(gone)
         return True
@@ -171,7 +172,8 @@ class _Waiting:
         self._redis = connect(url, WAIT + SOCKET_TIMEOUT, retries=0, text=False)
         self._is_empty = threading.Event()
         self._stopped = False
-        threading.Thread(target=self._run, name=f"inbox {queue}", daemon=True).start()
+        self._thread = threading.Thread(target=self._run, name=f"inbox {queue}", daemon=True)
+        self._thread.start()
 
     def go_on(self) -> None:
         """Wait again, since the queue was found empty."""
@@ -188,8 +190,8 @@ class _Waiting:
                 return
             try:
                 found = self._redis.blmove(self.name, self.name, WAIT, "RIGHT", "RIGHT")  # type: ignore[arg-type]
-            except STORE_AWAY:
-                # the inbox says so; and a Redis that is full refuses to wait
+            except RedisError:
+                # the inbox says so; and a Redis that is full, or has something else there, refuses to wait
                 time.sleep(LOOK)
                 continue
             if found is not None:
