@@ -5,7 +5,7 @@ STAMP := .venv/.installed
 # tests start hundreds of processes, and each would compile every module anew
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help setup hooks demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-waiting images lint types lock clean
+.PHONY: help setup hooks demo test test-long chaos fuzz bench bench-quota bench-quota-full bench-holding images lint types lock clean
 
 # each target's line here is the comment behind it
 help:  ## lists these lines
@@ -60,9 +60,9 @@ bench-quota: setup  ## measures how quotas are kept and used, beside other limit
 bench-quota-full: setup  ## measures the same at its real scale: 4 hours
 	@$(BIN)/python -m bench.quota --scale full --json build/bench-quota.json --markdown build/bench-quota.md $(BENCH)
 
-# what checks cost that wait for a permit, and whom they delay: ten minutes
-bench-waiting: setup  ## measures what checks cost that wait for a permit, and whom they delay: 10 minutes
-	@$(BIN)/python -m bench.quota.waiting
+# what checks cost that wait, whom they delay, and what workers hold meanwhile: half an hour; BENCH="--quick" takes minutes
+bench-holding: setup  ## measures what checks cost that wait, and whom they delay: half an hour
+	@$(BIN)/python -m bench.holding --json build/bench-holding.json --markdown build/bench-holding.md --plots docs/pictures/performance $(BENCH)
 
 # images of the Dockerfile and the compose files by digest, as their tags mean today; needs Docker
 images:  ## pins the images of Dockerfile and compose files by digest; needs Docker

@@ -78,6 +78,18 @@ def resident_bytes(pid: int) -> int:
     return sum(map(int, pages)) * os.sysconf("SC_PAGE_SIZE")
 
 
+def ports_of(pid: int, to: int | None = None) -> list[int]:
+    """This machine's ports of the TCP connections of ``pid``, or of those to port ``to``."""
+    process = _PROC / str(pid)
+    mine = {os.readlink(one) for one in (process / "fd").iterdir()}
+    found = []
+    for line in (process / "net" / "tcp").read_text().splitlines()[1:]:
+        local, remote, inode = (line.split()[field] for field in (1, 2, 9))
+        if f"socket:[{inode}]" in mine and to in (None, int(remote.rpartition(":")[2], 16)):
+            found.append(int(local.rpartition(":")[2], 16))
+    return found
+
+
 class CpuMeter:
     """The CPU time of a changing set of processes; what a killed one had used by the last look stays counted."""
 

@@ -16,6 +16,9 @@ TEXT_PATH, MEDIA_PATH, TOKEN_PATH, QUOTA_PATH = (
     path.encode() for path in (checks.TEXT_PATH, checks.MEDIA_PATH, STABLE_TOKEN_PATH, quotas.QUOTA_PATH)
 )
 
+#: an access token: this, and the appId
+TOKEN = b"token-of-"
+
 #: bytes of a request; the bench's are a few hundred
 _LARGEST = 1 << 20
 
@@ -25,6 +28,8 @@ class HttpConnection(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._received = b""
+        #: of the latest request
+        self.query = b""
 
     def request(self, path: bytes, body: bytes) -> None:
         """Answers a request that is there in full, now or later."""
@@ -62,16 +67,22 @@ class HttpConnection(asyncio.Protocol):
             return None
         self._received = rest[length:]
         target = head.split(b" ", 2)[1]
-        return target.partition(b"?")[0], rest[:length]
+        path, _, self.query = target.partition(b"?")
+        return path, rest[:length]
 
 
 def answer_beside(path: bytes, body: bytes, used: dict[str, int]) -> dict[str, Any]:
     """What the platform answers to what is no check; ``used``: calls so far, by lane."""
     if path == TOKEN_PATH:
-        return {"access_token": "token-of-the-bench", "expires_in": 7200}
+        return {"access_token": TOKEN.decode() + json.loads(body).get("appid", ""), "expires_in": 7200}
     if path == QUOTA_PATH:
         return _quota(body, used)
     return {"errcode": 40066, "errmsg": f"invalid url {path.decode(errors='replace')}"}
+
+
+def appid_in(query: bytes) -> str:
+    """The appId whose token signs a request."""
+    return query.rpartition(TOKEN)[2].partition(b"&")[0].decode()
 
 
 def _quota(body: bytes, used: dict[str, int]) -> dict[str, Any]:

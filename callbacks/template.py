@@ -11,13 +11,14 @@ import json
 import os
 from typing import TYPE_CHECKING, Any
 
-from kombu import Producer
 from kombu.utils.json import dumps, loads
 
 from config.names import PUSH_QUEUE, RECEIVE_PUSH
+from store.outbox.outbox import set_aside
 
 if TYPE_CHECKING:
     from celery import Celery
+    from kombu import Producer
 
 #: options of a push's message, for either writer; events, logs and Flower show nothing of its arguments
 OPTIONS = {
@@ -48,12 +49,12 @@ class Template:
     """
 
     def __init__(self, app: Celery, producer: Producer) -> None:
-        caught = _Catch(producer.channel, auto_declare=False)
-        app.send_task(RECEIVE_PUSH, kwargs={}, task_id=_ID, producer=caught, **OPTIONS)
-        if [name for name, _ in caught.commands] != ["lpush"]:
+        with set_aside() as caught:
+            app.send_task(RECEIVE_PUSH, kwargs={}, task_id=_ID, producer=producer, **OPTIONS)
+        if len(caught) != 2:
             raise RuntimeError("kombu does not put a message on a queue of Redis with one LPUSH any more")
         #: the list of the queue
-        self.key, made = caught.commands[0][1]
+        self.key, made = caught
         message = loads(made)
         self._embedded = _encode(_embedded_in(message))
         message["body"] = _BODY
@@ -71,38 +72,6 @@ class Template:
 def arguments(appid: str, push: dict[str, Any], received_at: float) -> str:
     """Return the arguments of the task as an object of JSON in ASCII."""
     return _encode({"appid": appid, "push": push, "received_at": received_at})
-
-
-class _Catch(Producer):  # type: ignore[misc]  # kombu ships no types
-    """A producer that keeps the commands that would put its messages on their queues."""
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self.commands: list[tuple[str, tuple[Any, ...]]] = []
-
-    def add(self, name: str, *args: Any) -> None:
-        """Keep a command; kombu's channel takes this object for a batch, and adds each command to it."""
-        self.commands.append((name, args))
-
-    def _publish(
-        self,
-        body: Any,
-        priority: Any,
-        content_type: Any,
-        content_encoding: Any,
-        headers: Any,
-        properties: Any,
-        routing_key: Any,
-        mandatory: Any,  # noqa: ARG002
-        immediate: Any,  # noqa: ARG002
-        exchange: Any,
-        declare: Any,
-        *_: Any,
-    ) -> None:
-        for entity in declare:
-            self.maybe_declare(entity)
-        message = self.channel.prepare_message(body, priority, content_type, content_encoding, headers, properties)
-        self.channel.basic_publish(message, exchange=exchange, routing_key=routing_key, _publish_batch=self)
 
 
 def _embedded_in(message: dict[str, Any]) -> dict[str, Any]:

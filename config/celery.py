@@ -8,7 +8,7 @@ from kombu import Exchange, Queue
 
 from config.days import DAY
 from config.lanes import QUEUES
-from config.names import CANCEL, FINISH, PUSH_QUEUE, RECEIVE_PUSH, UNACKED, UNACKED_INDEX
+from config.names import PUSH_QUEUE, RECEIVE_PUSH
 from config.redis_url import is_kombus_redis, tls_options
 from config.settings import Settings
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
@@ -17,8 +17,11 @@ from wxcheck import CHECK_MEDIA, CHECK_TEXT, MEDIA_QUEUE, TEXT_QUEUE
 SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 3
 
-#: seconds between two looks for messages to give out again
-RESTORE_INTERVAL = 5
+#: connections of a process: its threads use one core together, which is busy with fewer answers
+RESULT_CONNECTIONS = 8
+#: the same to the broker, for what a worker publishes, in place of ten. Other processes need more: each question of
+#: Flower's to the workers has two, and those without one would wait for each other for ever
+BROKER_CONNECTIONS = 4
 
 
 def celery_configuration(settings: Settings) -> dict[str, Any]:
@@ -26,7 +29,7 @@ def celery_configuration(settings: Settings) -> dict[str, Any]:
     return {
         "broker_url": settings.broker,
         "result_backend": settings.backend,
-        "imports": ("tasks.text", "tasks.media", "tasks.push", "tasks.refused"),
+        "imports": ("tasks.text", "tasks.media", "tasks.refused"),
         # JSON only: unpickling a message can run code
         "task_serializer": "json",
         "result_serializer": "json",
@@ -52,20 +55,15 @@ def _queues() -> dict[str, Any]:
             CHECK_TEXT: {"queue": TEXT_QUEUE},
             CHECK_MEDIA: {"queue": MEDIA_QUEUE},
             RECEIVE_PUSH: {"queue": PUSH_QUEUE},
-            FINISH: {"queue": PUSH_QUEUE},
-            CANCEL: {"queue": PUSH_QUEUE},
         },
     }
 
 
 def _delivery(settings: Settings) -> dict[str, Any]:
     return {
-        # a message is acknowledged after its task has run, so a check survives the process that took the message
+        # a check leaves the hand after its task has run, so it survives the process that took it
         "task_acks_late": True,
-        # ... and survives a killed pool process, which would otherwise fail the check
-        "task_reject_on_worker_lost": True,
-        # a message in hand for each slot: with late acknowledgement, further messages would wait here, not at a free
-        # worker
+        # what "inspect stats" and Flower show as the prefetch count: a worker takes as many checks as it has slots
         "worker_prefetch_multiplier": 1,
         # the workers wait for the network most of the time; threads cost a fraction of processes and share connections
         "worker_pool": "threads",
@@ -99,22 +97,15 @@ def _sockets(settings: Settings) -> dict[str, Any]:
             "socket_timeout": SOCKET_TIMEOUT,
             "socket_connect_timeout": CONNECT_TIMEOUT,
             "socket_keepalive": True,
-            # a worker renews its messages in hand every few seconds (worker.fetching), so a run may take longer than
-            # this
-            "visibility_timeout": settings.visibility_timeout,
             # by default every kombu application on one Redis shares one key for unacknowledged messages, and each
-            # worker gives back messages older than its own time-out: our workers would run an application's long tasks
-            # twice
-            "unacked_key": UNACKED,
-            "unacked_index_key": UNACKED_INDEX,
-            # kombu looks for such messages every 100 s by default
-            "unacked_restore_interval": RESTORE_INTERVAL,
-            "unacked_restore_throttle": 1,
+            # process that reads any queue, as that of its commands, gives back messages older than its own time-out: it
+            # would have an application's long tasks run twice
+            "unacked_key": "wxcheck:kombu",
+            "unacked_index_key": "wxcheck:kombu_index",
+            "unacked_mutex_key": "wxcheck:kombu_mutex",
             # an application chooses the priorities that have a list of their own: workers read all ten, and Flower
             # counts them
             "priority_steps": list(range(10)),
-            # the end of a check and its follow-up messages are written in one step
-            "commits_ends": settings.is_one_redis,
         }
     elif settings.broker.startswith(("amqp", "pyamqp")):
         # without confirmation a message counts as sent once it is written to the socket, even if nobody reads it
@@ -123,6 +114,8 @@ def _sockets(settings: Settings) -> dict[str, Any]:
         "broker_use_ssl": tls_options(settings.broker) or False,
         "broker_transport_options": transport,
         "broker_connection_timeout": CONNECT_TIMEOUT,
+        # by default one connection for each slot
+        "redis_max_connections": RESULT_CONNECTIONS,
         "redis_socket_timeout": SOCKET_TIMEOUT,
         "redis_socket_connect_timeout": CONNECT_TIMEOUT,
         "redis_socket_keepalive": True,

@@ -129,8 +129,6 @@ class JsonLines(Lines):
             "process": self.process,
             **self.fields(record),
         }
-        if record.processName not in (None, "MainProcess"):
-            line["pool_process"] = record.processName
         exception = self.exception(record)
         if exception is not None:
             line["exception"] = exception
@@ -147,8 +145,7 @@ class TextLines(Lines):
         self._colours = colours
 
     def format(self, record: logging.LogRecord) -> str:
-        process = self.process if record.processName in (None, "MainProcess") else record.processName
-        at = f"{self.formatTime(record)}: {record.levelname}/{process}"
+        at = f"{self.formatTime(record)}: {record.levelname}/{self.process}"
         text = f"[{at}] {_UNSAFE.sub(_escaped, self.message(record))}"
         exception = self.exception(record)
         if exception is not None:

@@ -6,15 +6,12 @@ PUSH_QUEUE = "wxcheck.push"
 
 #: task that the endpoint sends for each push: ``appid``, ``push``, ``received_at`` (seconds since the epoch)
 RECEIVE_PUSH = "wxcheck.receive_push"
-#: task that finishes a parked check, under the check's own task id: ``appid``, ``trace_id``, ``kind``
-FINISH = "wxcheck.finish"
-#: task that cancels a check that waits for its push: ``task_id``
-CANCEL = "wxcheck.cancel"
 #: task that fails a message that cannot be run, under the message's own id: ``said``; ``queue`` and ``why`` are counted
 REFUSE = "wxcheck.refuse"
+#: Celery's own tasks for ``xmap``, ``xstarmap`` and ``chunks``
+MAPS = ("celery.map", "celery.starmap", "celery.chunks")
 
-#: reasons for which a message cannot be run (:mod:`worker.fetching.reading`; the last:
-#: :mod:`worker.fetching.transport`)
+#: reasons for which a message cannot be run (:mod:`worker.intake.reading`; the last: :mod:`worker.intake.redis_inbox`)
 UNREADABLE = ("content_type", "compression", "encoding", "body", "headers", "task", "no_id", "no_message")
 
 #: keys of a Redis broker in which kombu keeps messages that are taken and not acknowledged (:mod:`store.keys`)

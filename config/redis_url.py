@@ -28,6 +28,15 @@ def is_redis(url: str) -> bool:
     return urlsplit(url).scheme in SCHEMES
 
 
+def place(url: str) -> str:
+    """Return the address in ``url``, or several joined by ``;``, without user, password and query."""
+    places = []
+    for one in url.split(";"):
+        scheme, separator, rest = one.partition("://")
+        places.append(f"{scheme}{separator}{rest.partition('?')[0].rpartition('@')[2]}")
+    return ";".join(places)
+
+
 def is_kombus_redis(url: str) -> bool:
     """True if kombu reaches the broker at ``url`` by its Redis transport, over TCP or ``redis+socket://``.
 

@@ -48,7 +48,7 @@ _SECRETS_DIR = Path("/run/secrets")
 #: seconds; an unanswered call counts against the quota for its time-out longer, and the store's window is of fixed size
 LONGEST_CALL = 38
 
-#: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``store/quota/take.lua``)
+#: calls a minute of one lane: the store counts up to 255 in each fortieth of a second (``store/quota/lane.lua``)
 MOST_PER_MINUTE = 600_000
 MOST_PER_DAY = MOST_PER_MINUTE * 24 * 60
 
@@ -253,8 +253,6 @@ class Settings(BaseSettings):
     push_timeout: Annotated[float, Field(gt=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 1860
     #: seconds that a v2 check may wait before it is sent (WeChat refuses users who were idle for 2 h); 0 = no bound
     max_age: Annotated[float, Field(ge=0, le=LONGEST_WAIT, allow_inf_nan=False)] = 6600
-    #: seconds after which other workers take up the messages of a lost process
-    visibility_timeout: Annotated[float, Field(ge=5, le=DAY, allow_inf_nan=False)] = 60
 
     #: days for which a check that failed for a mendable reason is kept to be replayed; 0 keeps none
     dead_letter_days: Annotated[float, Field(ge=0, le=366, allow_inf_nan=False)] = 7

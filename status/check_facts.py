@@ -10,13 +10,14 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import wxcheck
-from config.lanes import QUEUE_OF
+from config.broker_lists import lists_of
+from config.lanes import QUEUES
+from config.names import UNACKED
 from config.redis_url import is_redis
+from status.lanes import QUOTA, Stored, lane_numbers
 from status.words import printable
-from store import keys
-from store.connection import connect
-from store.parked.parked import Kept
-from worker.messages import decode_kept
+from store.connection import connect, run_id
+from store.places.census import Census
 from wxcheck import SENT_AT_HEADER, CheckError
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from celery import Celery
     from redis import Redis
 
+    from config.lanes import Lane
     from config.settings import Settings
     from store.dead_letters.dead_letters import DeadLetter
     from worker.runtime import Runtime
@@ -36,12 +38,15 @@ BATCH, DEEPEST = 200, 100_000
 #: seconds in which workers tell their messages in hand
 ASK_SECONDS = 1.0
 
-#: the fields of a check's hash that are read; the other fields hold users' content
-_OF_CHECK = ("state", "task_id", "since", "pushed", "outcome", "claimed", "tries", "ended", "ended_at")
+#: fields of a check in the store that are read; the others may hold users' content
+_OF_CHECK = (
+    *("place", "kind", "appid", "priority", "trace", "media", "since", "pushed", "due", "why", "cancelled", "returns"),
+    "how",
+)
 
 
 class Message(NamedTuple):
-    """A message of the check, found at the broker or on the shelf."""
+    """A message of the check, in the inbox or in the store."""
 
     task: str | None
     queue: str
@@ -61,37 +66,55 @@ class FollowUp(NamedTuple):
     own: bool | None
 
 
+class LaneFacts(NamedTuple):
+    """The lane in which the check waits for a permit."""
+
+    #: number of checks before this one
+    before: int
+    #: one of :data:`status.labels.STATES`; unknown: the settings do not know its appId
+    state: str
+    #: the cause of that state, in English
+    why: str | None
+    #: time from which on it may get a permit, as far as that is known
+    opens_at: float | None
+
+
 class Facts(NamedTuple):
     """All facts about a check. Times are in seconds since the epoch; an absent fact is None, or empty."""
 
     task_id: str
     #: Redis' clock
     now: float
-    record: dict[str, str]
-    #: ``appid:trace_id``
-    member: str | None
-    check: dict[str, str]
-    #: image | audio, and the time of its sending; known of a parked check only
-    kind: str | None
-    sent_at: float | None
-    #: time of the sweeper's next look; for a check that waits for its push, the time-out
+    #: the check in the store, without content: its place above all
+    check: dict[str, Any]
+    #: how its end is known, if it is: done | timeout | cancelled | invalid | …
+    cause: str | None
+    #: time at which it leaves its place: the shelf, the hand (its lease), or the wait for its push
     due: float | None
+    #: its lane, if it waits there
+    lane: LaneFacts | None
+    #: it has ended, and its result or what follows is still to be stored and published
+    in_outbox: bool
+    #: its message
+    message: Message | None
     #: state in the result backend; PENDING if the backend knows nothing
     state: str
     #: suggest, label, kind, version, appid, trace_id
     verdict: dict[str, Any] | None
     failure: dict[str, Any] | None
     date_done: float | None
-    shelved: Message | None
-    shelved_until: float | None
     letter: DeadLetter | None
-    #: the message that a worker has taken and not acknowledged
-    in_hand: Message | None
-    queued: Message | None
     #: the workers that name the check among their messages in hand
     processes: list[str]
     #: empty before the check has ended
     follow_ups: list[FollowUp]
+
+    @property
+    def place(self) -> str:
+        """Return its place: one in the store; inbox; outbox; or '' where it is in none."""
+        if self.in_outbox:
+            return "outbox"
+        return self.check.get("place") or ("inbox" if self.message is not None else "")
 
 
 def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
@@ -101,45 +124,47 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
         RedisError, OperationalError: store, result backend or broker does not answer.
     """
     seconds, microseconds = store.time()
-    record = cast("dict[str, str]", store.hgetall(keys.record(task_id)))
+    now = float(seconds + microseconds / 1e6)
+    census = Census(store, runtime.shard)
+    whole = runtime.places.show(task_id) or {}
+    check = {name: whole[name] for name in _OF_CHECK if name in whole}
     state, verdict, failure, date_done = _result(app, task_id)
     letter = runtime.dead_letters.letter(task_id)
     if letter is not None and failure is None:
         failure = failure_of(getattr(wxcheck, letter.failure)(*letter.said))
-    member = record.get("member") or _member(runtime.settings, store, task_id, verdict, failure)
-    check: dict[str, str] = {}
-    kind = sent_at = due = None
-    if member is not None:
-        found = cast("list[str | None]", store.hmget(keys.check(member), *_OF_CHECK))
-        check = {name: value for name, value in zip(_OF_CHECK, found, strict=True) if value is not None}
-        kind, sent_at = _of_kept(runtime.parking.kept(member))
-        due = store.zscore(keys.DUE, member)
-    shelved = _shelved(cast("str | None", store.get(keys.shelved(task_id))))
-    # a replay leaves a record without a state, and the result of the run before it
-    ended = bool(verdict or failure) and (not record or "state" in record)
-    in_hand, queued = _at_broker(runtime, task_id, known=bool(record.get("state") or shelved or ended))
-    busy = in_hand is not None or record.get("state") in ("sending", "waiting")
+    place = check.get("place")
+    kept = census.message(task_id)
+    is_over = place == "ended" or (not place and bool(verdict or failure))
+    message = _kept(kept) if kept else None if place else _in_inbox(runtime.settings, task_id)
     return Facts(
         task_id=task_id,
-        now=float(seconds + microseconds / 1e6),
-        record=record,
-        member=member,
+        now=now,
         check=check,
-        kind=kind,
-        sent_at=sent_at,
-        due=due,
+        cause=(whole.get("cause") or {}).get("ended"),
+        due=census.due_at(place, task_id) if place in ("shelf", "hand", "parked") else None,
+        lane=_lane(runtime, store, check["kind"], check["appid"], task_id, now) if place == "lane" else None,
+        in_outbox=place == "ended" and census.is_in_outbox(task_id, whole.get("run", "")),
+        message=message,
         state=state,
         verdict=verdict,
         failure=failure,
         date_done=date_done,
-        shelved=shelved,
-        shelved_until=store.zscore(keys.SHELF, task_id),
         letter=letter,
-        in_hand=in_hand,
-        queued=queued,
-        processes=_processes(app, task_id) if busy and check.get("state") != "waiting" else [],
-        follow_ups=_follow_ups(runtime, app, store, task_id) if ended else [],
+        processes=_processes(app, task_id) if place == "hand" else [],
+        follow_ups=_follow_ups(runtime, app, store, task_id) if is_over else [],
     )
+
+
+def _lane(runtime: Runtime, store: Redis, kind: Lane, appid: str, task_id: str, now: float) -> LaneFacts:
+    census, program = Census(store, runtime.shard), runtime.settings.programs.get(appid)
+    before, opens_at = census.rank(kind, appid, task_id) or 0, census.opens_at(kind, appid)
+    if program is None:
+        return LaneFacts(before, "unknown", None, None)
+    values = cast("list[str | None]", store.hmget(runtime.shard.of_lane(kind, appid)[1], QUOTA))
+    quota = {field: value for field, value in zip(QUOTA, values, strict=True) if value is not None}
+    per_minute, per_day, _ = runtime.rates.of(program, kind)
+    told = lane_numbers(Stored(quota, b"", run_id(store) or ""), per_minute, per_day, now)
+    return LaneFacts(before, told["state"], (told["why"] or {}).get("en"), told["opens_at"] or opens_at)
 
 
 def failure_of(error: Any) -> dict[str, Any]:
@@ -178,79 +203,36 @@ def _timestamp(done: object) -> float | None:
     return (done if done.tzinfo else done.replace(tzinfo=UTC)).timestamp()
 
 
-def _member(
-    settings: Settings, store: Redis, task_id: str, verdict: dict[str, Any] | None, failure: dict[str, Any] | None
-) -> str | None:
-    """Return ``appid:trace_id`` of a parked check from its result; the store keeps the task id under it for an hour."""
-    trace_id = (verdict or failure or {}).get("trace_id")
-    if not trace_id:
-        return None
-    appids = [verdict["appid"]] if verdict else list(settings.programs)
-    for appid in appids:
-        if store.hget(keys.check(f"{appid}:{trace_id}"), "task_id") == task_id:
-            return f"{appid}:{trace_id}"
-    return None
+def _kept(kept: dict[str, Any]) -> Message:
+    """Read a message as the store keeps it (:mod:`worker.messages`)."""
+    headers = kept["headers"]
+    return Message(headers.get("task"), kept["queue"], headers.get(SENT_AT_HEADER), headers.get("retries") or 0)
 
 
-def _of_kept(kept: Kept | None) -> tuple[str | None, float | None]:
-    if kept is None:
-        return None, None
-    half = decode_kept(kept)
-    return half.kind, (half.rest.get("headers") or {}).get(SENT_AT_HEADER)
-
-
-def _shelved(text: str | None) -> Message | None:
-    """Read the check's message on the shelf, of either kind (:mod:`worker.messages`)."""
-    if text is None:
-        return None
-    message = json.loads(text)
-    headers = message.get("headers") or message.get("rest", {}).get("headers") or {}
-    retries = (message.get("rest") or headers).get("retries") or 0
-    return Message(message.get("name") or headers.get("task"), message["queue"], headers.get(SENT_AT_HEADER), retries)
-
-
-def _at_broker(runtime: Runtime, task_id: str, *, known: bool) -> tuple[Message | None, Message | None]:
-    """Return the check's message in a worker's hands, and its message in a queue.
-
-    The queues are looked through only if no other place has ``known`` of the check.
-    """
-    settings = runtime.settings
+def _in_inbox(settings: Settings, task_id: str) -> Message | None:
+    """Look for a message through the inbox of a Redis broker; no other one shows its messages."""
     if not is_redis(settings.broker):
-        return None, None
-    from config.celery import celery_configuration
-
-    unacknowledged = celery_configuration(settings)["broker_transport_options"]["unacked_key"]
-    broker = connect(settings.broker, TIMEOUT, retries=1)
-    try:
-        for _, taken in broker.hscan_iter(unacknowledged, count=BATCH):
-            if task_id in taken:
-                name, _, raw = taken.partition("\n")
-                if (message := _read(raw, name, task_id)) is not None:
-                    return message, None
-        return None, None if known else _queued(runtime, broker, task_id)
-    finally:
-        broker.close()
-
-
-def _queued(runtime: Runtime, broker: Redis, task_id: str) -> Message | None:
-    from config.lanes import own_queue
-    from worker.fetching.broker_lists import lists_of
-
-    shared = tuple(QUEUE_OF.values())
-    for queue in (*shared, *(own_queue(queue, appid) for queue in shared for appid in runtime.settings.programs)):
-        before = 0
-        for name in lists_of(queue):
-            offset = 0
-            # the next message to be taken is at the end
-            while raws := cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1)):
-                for number, raw in enumerate(reversed(raws)):
-                    message = _read(raw, queue, task_id) if task_id in raw else None
-                    if message is not None:
-                        return message._replace(before=before + offset + number)
-                offset += len(raws)
-                if offset >= DEEPEST:
-                    break
-            before += broker.llen(name)
+        return None
+    with connect(settings.broker, TIMEOUT, retries=1) as broker:
+        for queue in QUEUES:
+            before = 0
+            for name in lists_of(queue):
+                offset = 0
+                # the next message to be taken is at the end
+                while raws := cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1)):
+                    for number, raw in enumerate(reversed(raws)):
+                        message = _read(raw, queue, task_id) if task_id in raw else None
+                        if message is not None:
+                            return message._replace(before=before + offset + number)
+                    offset += len(raws)
+                    if offset >= DEEPEST:
+                        break
+                before += broker.llen(name)
+        # taken by a worker that has not filed it, or cannot
+        for _, taken in broker.hscan_iter(UNACKED, count=BATCH):
+            name, _, raw = taken.partition("\n")
+            if task_id in raw and (message := _read(raw, name, task_id)) is not None:
+                return message
     return None
 
 
@@ -276,8 +258,6 @@ def _follow_ups(runtime: Runtime, app: Celery, store: Redis, task_id: str) -> li
 
 def _messages(broker: Redis, queue: str) -> Iterator[str]:
     """Yield messages of a queue, the next one first, ``DEEPEST`` of each priority at most."""
-    from worker.fetching.broker_lists import lists_of
-
     for name in lists_of(queue):
         for offset in range(0, DEEPEST, BATCH):
             raws = cast("list[str]", broker.lrange(name, -offset - BATCH, -offset - 1))
@@ -312,5 +292,6 @@ def _read(raw: str, queue: str, task_id: str) -> Message | None:
 
 def _processes(app: Celery, task_id: str) -> list[str]:
     """Return the workers that answer, in time, that they have the check in hand."""
-    answered = app.control.inspect(timeout=ASK_SECONDS).query_task(task_id) or {}
-    return sorted(node for node, found in answered.items() if isinstance(found, dict) and task_id in found)
+    # query_task knows nothing of a check that the same worker gave back a moment before: Celery forgets its id then
+    answered = app.control.inspect(timeout=ASK_SECONDS).active() or {}
+    return sorted(node for node, tasks in answered.items() if any(task["id"] == task_id for task in tasks or ()))

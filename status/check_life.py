@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from status.remedies import remedy
@@ -11,14 +10,15 @@ from status.words import duration
 if TYPE_CHECKING:
     from status.check_facts import Facts
 
-#: state -> its word for people
+#: state -> its word for people; the first ones are places
 SHOWN = {
-    "queued": "queued",
-    "taken": "taken",
-    "shelved": "shelved",
-    "sending": "being sent",
-    "waiting": "waiting",
-    "finishing": "finishing",
+    "inbox": "in the inbox",
+    "lane": "in its lane",
+    "shelf": "on the shelf",
+    "in_hand": "in hand",
+    "parked": "parked",
+    "ready": "ready",
+    "outbox": "in the outbox",
     "done": "done",
     "failed": "failed",
     "dead_letter": "dead letter",
@@ -46,8 +46,10 @@ class Life(NamedTuple):
     trace_id: str | None
     #: the workers that have the check in hand
     processes: list[str]
-    #: step -> its time in seconds since the epoch, past or to come, in order: enqueued, begun, parked, pushed, ended,
-    #: failed, comes_back, times_out
+    #: number of checks before it in its lane, or of messages in its inbox
+    before: int | None
+    #: step -> its time in seconds since the epoch, past or to come, in order: enqueued, parked, pushed, ended, opens
+    #: (its lane), comes_back, taken_over, times_out, stale, expired
     times: dict[str, float]
     verdict: dict[str, Any] | None
     #: name, errcode, rid, said, remedy
@@ -59,22 +61,26 @@ class Life(NamedTuple):
 def life_of(facts: Facts) -> Life:
     """Return the life of a check from ``facts``."""
     state, said = _state(facts)
-    is_over = state in ("done", "failed", "dead_letter")
-    message = facts.in_hand or facts.queued or facts.shelved
-    appid, _, trace_id = (facts.member or "").partition(":")
+    is_over = state in ("outbox", "done", "failed", "dead_letter")
     verdict = facts.verdict if is_over else None
     told = verdict or {}
+    check = facts.check
     return Life(
         task_id=facts.task_id,
         state=state,
         said=said,
         task=_task(facts),
-        queue=message.queue if message else None,
-        kind=told.get("kind") or facts.kind,
-        appid=appid or told.get("appid") or (facts.letter.appid if facts.letter else None),
-        trace_id=trace_id or told.get("trace_id") or (facts.failure or {}).get("trace_id"),
+        queue=facts.message.queue if facts.message else None,
+        kind=told.get("kind") or check.get("media"),
+        appid=check.get("appid") or told.get("appid") or (facts.letter.appid if facts.letter else None),
+        trace_id=check.get("trace") or told.get("trace_id") or (facts.failure or {}).get("trace_id"),
         processes=facts.processes,
-        times=_times(facts, state, is_over=is_over),
+        before=facts.lane.before
+        if facts.lane
+        else facts.message.before
+        if state == "inbox" and facts.message
+        else None,
+        times=_times(facts, is_over=is_over),
         verdict=verdict,
         failure=_failure(facts) if is_over or facts.state == "RETRY" else None,
         follow_ups=[follow_up._asdict() for follow_up in facts.follow_ups],
@@ -82,94 +88,136 @@ def life_of(facts: Facts) -> Life:
 
 
 def _state(facts: Facts) -> tuple[str, str]:
-    """Return the key of the state and its sentence. A replay outranks the result of the run before it."""
-    match facts.record.get("state"):
-        case "waiting":
-            return _parked(facts)
-        case "sending":
-            return _sending(facts)
-    replayed = bool(facts.record) and "state" not in facts.record
-    if facts.shelved_until is not None:
-        return "shelved", _shelved(facts)
+    """Return the key of the state, and a sentence that says why it is there and what comes next."""
+    match facts.place:
+        case "inbox":
+            before = facts.message.before if facts.message else 0
+            return "inbox", f"no worker has read it yet, {before:,} before it: does one serve that queue?"
+        case "lane":
+            return "lane", _lane(facts)
+        case "shelf":
+            return "shelf", _on_shelf(facts)
+        case "hand":
+            return "in_hand", _in_hand(facts)
+        case "parked":
+            return "parked", _parked(facts)
+        case "ready":
+            return "ready", f"{_BY.get(facts.cause or '', 'its end is known')}; the next free worker tells so"
+        case "outbox":
+            return "outbox", _in_outbox(facts)
+    return _over(facts)
+
+
+#: what has ended the wait of a check
+_BY = {
+    "done": "its push is here",
+    "timeout": "no push came",
+    "cancelled": "it was cancelled",
+    "revoked": "it was revoked",
+    "stale": "its user has been away for too long",
+    "expired": "it has expired",
+    "invalid": "its arguments are wrong",
+    "taken": "its task id was taken",
+}
+
+
+#: how a check has ended, as its mark says it
+_ENDED = {
+    "done": "it has its verdict",
+    "failed": "it failed",
+    "timeout": "no push came",
+    "cancelled": "it was cancelled",
+}
+
+
+def _over(facts: Facts) -> tuple[str, str]:
     if facts.letter is not None:
         return "dead_letter", f"it failed, and is kept: wxcheck replay {facts.task_id} runs it again"
-    if facts.record.get("state") == "done" or not replayed:
-        if facts.state == "SUCCESS":
-            return "done", "it has its verdict" if facts.verdict else "it ended; its result is no verdict of wxcheck's"
-        if facts.state == "FAILURE":
-            return "failed", "it could not be checked; treat it as not passed"
-        if facts.record.get("state") == "done":
-            return "done", "it ended; its result is not stored (ignore_result), or not any more"
-    if facts.in_hand is not None:
-        return "taken", "a worker has it in hand and is about to send it, or waits for a permit of the quota"
-    if facts.queued is not None:
-        return "queued", f"in {facts.queued.queue}, {facts.queued.before:,} before it"
-    if facts.state not in ("PENDING", "RETRY", "SUCCESS", "FAILURE"):
+    if facts.state == "SUCCESS":
+        return "done", "it has its verdict" if facts.verdict else "it ended; its result is no verdict of wxcheck's"
+    if facts.state == "FAILURE":
+        return "failed", "it could not be checked; treat it as not passed"
+    if facts.place == "ended":
+        return "done", "it ended; its result is not stored (ignore_result), or not any more"
+    if facts.state not in ("PENDING", "RETRY"):
         return "unknown", f"its result says {facts.state}, and the store knows nothing of it: Redis may have lost it"
     return "unknown", UNKNOWN
 
 
-def _parked(facts: Facts) -> tuple[str, str]:
-    if facts.check.get("state") == "waiting":
-        left = f", which ends it with PushTimeout in {duration(facts.due - facts.now)}" if facts.due else ""
-        since = _number(facts.check.get("since"))
-        waited = f" for {duration(facts.now - since)}" if since else ""
-        return "waiting", f"for its push{waited}; WeChat promises one within 30 minutes{left}"
-    by = {"done": "its push is here", "timeout": "no push came", "cancelled": "it was cancelled"}
-    said = by.get(_outcome(facts), "its wait is over")
-    if (claimed := _number(facts.check.get("claimed"))) and claimed > facts.now:
-        return "finishing", f"{said}; a worker ends it now"
-    tries = f", published {int(facts.check['tries']) + 1} times" if "tries" in facts.check else ""
-    return "finishing", f"{said}; its finish is on its way{tries}: does a worker consume wxcheck.push?"
+def _lane(facts: Facts) -> str:
+    lane = facts.lane
+    assert lane is not None  # noqa: S101 - the facts of a check in a lane have its lane
+    before = f"{lane.before:,} before it" if lane.before else "the next one"
+    if lane.state == "unknown":
+        return f"{before}; the settings do not know its appId: the next free worker fails it"
+    left = (lane.opens_at or 0.0) - facts.now
+    opens = f"in {duration(left)}" if left > 0 else "now: does a worker run, with free slots?"
+    if lane.state in ("open", "slowed"):
+        slowed = f" ({lane.why})" if lane.why else ""
+        return f"it waits for a permit of the quota, {before}; the next permit comes {opens}{slowed}"
+    return f"it waits for a permit of the quota, {before}; the lane is {lane.state}: {lane.why}; it opens {opens}"
 
 
-def _sending(facts: Facts) -> tuple[str, str]:
-    cancelled = "; it will be cancelled" if "cancelled" in facts.record else ""
-    if "ending" in facts.record:
-        return "finishing", f"WeChat has answered, and its end is being stored{cancelled}"
-    left = (_number(facts.record.get("lease")) or 0.0) - facts.now
+def _parked(facts: Facts) -> str:
+    left = f", which ends it with PushTimeout in {duration(facts.due - facts.now)}" if facts.due else ""
+    since = _seconds(facts.check.get("since"))
+    waited = f" for {duration(facts.now - since)}" if since else ""
+    return f"it waits for its push{waited}; WeChat promises one within 30 minutes{left}"
+
+
+def _in_hand(facts: Facts) -> str:
+    cancelled = "; it will be cancelled" if facts.check.get("cancelled") else ""
+    left = (facts.due or 0.0) - facts.now
     if left > 0:
-        return "sending", f"a call to WeChat is under way{cancelled}"
-    return "sending", f"its worker has not been heard of: another one sends it when it takes its message up{cancelled}"
+        what = "a worker sends it" if facts.cause is None else "a worker tells its end"
+        return f"{what}; another one takes it over in {duration(left)} if that one dies{cancelled}"
+    return f"its worker has not been heard of: another one takes it over now{cancelled}"
 
 
-def _shelved(facts: Facts) -> str:
-    why = "it failed for a reason that passes, and is sent again" if facts.state == "RETRY" else "it goes to its queue"
-    left = (facts.shelved_until or 0.0) - facts.now
-    return f"on the shelf; {why} {'in ' + duration(left) if left > 0 else 'now: does a worker run?'}"
+def _in_outbox(facts: Facts) -> str:
+    how = _ENDED.get(facts.check.get("how", ""), "it ended")
+    return f"{how}; its result, or what follows, is not stored or published yet: do broker and result backend answer?"
+
+
+def _on_shelf(facts: Facts) -> str:
+    why = "it failed for a reason that passes, and is sent again" if facts.state == "RETRY" else "it goes to its lane"
+    left = (facts.due or 0.0) - facts.now
+    return f"{why} {'in ' + duration(left) if left > 0 else 'now: does a worker run?'}"
 
 
 def _task(facts: Facts) -> str | None:
-    for message in (facts.queued, facts.shelved, facts.in_hand):
-        # a finish, under the check's own id, is not the check's task
-        if message is not None and message.task not in (None, "wxcheck.finish"):
-            return message.task
+    if facts.message is not None and facts.message.task is not None:
+        return facts.message.task
     if facts.letter is not None:
         return facts.letter.task
-    kind = (facts.verdict or {}).get("kind") or facts.kind
+    kind = (facts.verdict or {}).get("kind") or facts.check.get("kind")
     if kind is None:
         return None
     return "wxcheck.check_text" if kind == "text" else "wxcheck.check_media"
 
 
-def _times(facts: Facts, state: str, *, is_over: bool) -> dict[str, float]:
-    message = facts.queued or facts.shelved or facts.in_hand
-    waits = facts.check.get("state") == "waiting"
+def _times(facts: Facts, *, is_over: bool) -> dict[str, float]:
+    check, place = facts.check, facts.place
+    since = _seconds(check.get("since"))
     times = {
-        "enqueued": message.sent_at if message and message.sent_at else facts.sent_at,
-        "begun": _number(facts.record.get("begun") or facts.check.get("begun")),
-        "parked": _number(facts.check.get("since")),
-        "pushed": _number(facts.check.get("pushed")),
-        "ended": _ended(facts) if is_over else None,
-        "comes_back": facts.shelved_until if state == "shelved" and facts.shelved_until else None,
-        "times_out": facts.due if waits else None,
+        "enqueued": facts.message.sent_at if facts.message else None,
+        "parked": since if place in ("parked", "ready") else None,
+        "pushed": _seconds(check.get("pushed")),
+        "ended": (since if place in ("ended", "outbox") else None) or facts.date_done or _failed_at(facts)
+        if is_over
+        else None,
+        "opens": facts.lane.opens_at if facts.lane else None,
+        "comes_back": facts.due if place == "shelf" else None,
+        "taken_over": facts.due if place == "hand" else None,
+        "times_out": facts.due if place == "parked" else None,
     }
+    if place in ("lane", "shelf"):
+        times[check.get("why", "stale")] = _seconds(check.get("due"))
     return {name: at for name, at in times.items() if at is not None}
 
 
-def _ended(facts: Facts) -> float | None:
-    marked = _number(facts.record.get("ended_at") or facts.check.get("ended_at"))
-    return marked or facts.date_done or (facts.letter.failed_at if facts.letter else None)
+def _failed_at(facts: Facts) -> float | None:
+    return facts.letter.failed_at if facts.letter else None
 
 
 def _failure(facts: Facts) -> dict[str, Any] | None:
@@ -180,15 +228,5 @@ def _failure(facts: Facts) -> dict[str, Any] | None:
     return {**shown, "remedy": remedy(failure["name"], failure.get("errcode"))["en"]}
 
 
-def _outcome(facts: Facts) -> str:
-    try:
-        return str(json.loads(facts.check["outcome"])["ended"])
-    except (KeyError, ValueError, TypeError):
-        return facts.check.get("ended", "")
-
-
-def _number(text: str | None) -> float | None:
-    try:
-        return float(text) if text else None
-    except ValueError:
-        return None
+def _seconds(milliseconds: float | None) -> float | None:
+    return None if milliseconds is None else milliseconds / 1000

@@ -24,8 +24,10 @@ WINDOWS = ("minute", "day")
 #: states of a lane; ``closed``: the platform says that the second's or the minute's quota is used up, ``spent``: the
 #: day's is, ``paused``: Redis is new, ``stopped``: the platform refuses the appId
 STATES = ("open", "slowed", "closed", "stopped", "paused", "spent")
-#: results of calls; ``given_back``: a check was given back, for there was no permit
+#: results of calls; ``given_back``: a check waits again, for its call has found a quota used up
 RESULTS = ("sent", "given_back", "refused", "retried")
+#: places of a check, in the order of its life (:mod:`store.places.places`); its inbox is the broker's
+PLACES = ("inbox", "lanes", "shelf", "in_hand", "parked", "ready", "outbox")
 KINDS = ("text", "image", "audio")
 SUGGESTS = ("pass", "review", "risky")
 #: labels of verdicts

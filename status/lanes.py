@@ -37,6 +37,13 @@ _SLOWED: Said = {
 }
 
 
+#: the fields of the quota's hash that tell a lane's state
+QUOTA = (
+    *("run", "now", "shown", "tail", "day", "used"),
+    *("opens", "closed_until", "why", "stopped", "refusal", "cut", "cut_until"),
+)
+
+
 class Stored(NamedTuple):
     """Redis' data on a lane."""
 

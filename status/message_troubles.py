@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 #: seconds for which such messages are a fault that goes on; for the rest of the hour they are a doubt
 RECENT = 300
 
-#: reason (:mod:`worker.fetching.reading`) -> name in English, name in Chinese, remedy in English, remedy in Chinese
+#: reason (:mod:`worker.intake.reading`) -> name in English, name in Chinese, remedy in English, remedy in Chinese
 _REASONS: dict[str, tuple[str, str, str, str]] = {
     "content_type": (
         "another serializer than JSON",

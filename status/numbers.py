@@ -4,11 +4,12 @@ at, version      time of the reading, in seconds since the epoch by Redis' clock
 stale_seconds    0; the board sets more if the store is away
 troubles         faults and doubts, the worst first (:mod:`status.troubles`)
 lanes            of each appId and lane: quota, state, backlog, the last hour by the minute
-queues           messages and workers; messages are None if the broker is away
+queues           messages that are not filed yet (None if the broker is away), checks that are ready, and workers
 waiting          checks that wait for their push, and pushes by outcome
+places           checks in each place: inbox (None if the broker is away), lanes, shelf, in_hand, parked, ready, outbox
 follow_ups       queues with follow-ups of checks that nobody consumes (:mod:`status.follow_ups`)
 stuck            work that should have gone on and did not (:mod:`status.stuck`)
-verdicts, failures, processes, shelved, dead
+verdicts, failures, processes, dead
 """
 
 from __future__ import annotations
@@ -19,11 +20,10 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
 from config.celery import SOCKET_TIMEOUT
-from config.lanes import QUEUE_OF, own_queue
-from config.names import PUSH_QUEUE
+from config.lanes import QUEUE_OF, QUEUES, READY_OF
 from status.counted import Counted, Rings
 from status.follow_ups import FollowUpQueues
-from status.lanes import Stored, curve, lane_numbers
+from status.lanes import QUOTA, Stored, curve, lane_numbers
 from status.pushes import delays, push_counts
 from status.queues import BrokerAway, Queues
 from status.remedies import remedy
@@ -31,6 +31,8 @@ from status.stuck import Standing, StuckReader
 from status.troubles import Evidence, find_troubles
 from store import keys
 from store.connection import connect, connect_store, run_id
+from store.places.census import Census, Counts
+from store.places.shard import SHARD
 from store.quota.rates import Rates
 from store.watch.presence import Presence, known
 from store.watch.redis_health import told
@@ -43,16 +45,10 @@ if TYPE_CHECKING:
     from config.lanes import Lane
     from config.settings import MiniProgram, Settings
 
-#: parked checks that are read to find the oldest
-HEAD = 200
 #: number of the newest failures that are shown
 NEWEST = 20
 #: seconds between two looks at Redis' health: persistence, eviction
 HEALTH_INTERVAL = 30.0
-
-#: the fields of the quota's hash that are shown
-_TIME = ("run", "now", "shown", "tail", "day", "used")
-_QUOTA = (*_TIME, "opens", "closed_until", "why", "stopped", "refusal", "cut", "cut_until")
 
 
 class Numbers:
@@ -70,7 +66,8 @@ class Numbers:
         self._rates = Rates(self._redis)
         self._queues = Queues(settings, celery_app)
         self._follow_ups = FollowUpQueues(self._redis, self._queues, celery_app, waits=waits)
-        self._stuck = StuckReader(self._redis, settings.visibility_timeout)
+        self._census = Census(self._redis, SHARD)
+        self._stuck = StuckReader(self._redis, SHARD)
         self._faults: list[str] = []
         self._look_at = 0.0
 
@@ -84,22 +81,25 @@ class Numbers:
         now = float(seconds + microseconds / 1e6)
         counted = self._rings.read(now)
         processes = known(self._redis)
-        lengths, away = self._lengths()
-        lanes = self._lanes(counted, lengths, now)
-        queues = _queues(lengths, processes)
+        lengths, taken, away = self._lengths()
+        asked = self._asked()
+        counts = self._census.counts([(lane, program.appid) for program, lane in asked], now)
+        lanes = self._lanes(asked, counts, counted, now)
+        ready = {READY_OF[queue]: number for queue, number in counts.ready.items()}
+        queues = _queues(lengths, ready, processes)
         numbers: dict[str, Any] = {
             "at": now,
             "version": version("wxcheck"),
             "stale_seconds": 0,
             "lanes": lanes,
             "queues": queues,
-            "waiting": self._waiting(counted, now),
-            "stuck": self._stuck.read(now, counted.latest, counted.minutes, _workable(queues, lanes, counted.latest)),
+            "waiting": _waiting(counts, counted),
+            "places": _places(counts, lengths, taken),
+            "stuck": self._stuck.read(now, counted.latest, counted.minutes, _served(queues, counted.latest)),
             "follow_ups": self._unconsumed() if away is None else [],
             "verdicts": _verdicts(counted),
             "failures": {"classes": _failure_classes(counted), "newest": self._newest_failures()},
             "processes": [_process(process) for process in processes if process.age < 60],
-            "shelved": self._redis.zcard(keys.SHELF),
             "dead": self._redis.zcard(keys.DEAD),
         }
         fault, mend = (str(away), away.remedy) if away is not None else (None, None)
@@ -114,16 +114,12 @@ class Numbers:
         """
         return self._rings.totals()
 
-    def _lengths(self) -> tuple[dict[str, int | None], BrokerAway | None]:
-        crowds: dict[Lane, set[str]] = {
-            lane: cast("set[str]", self._redis.smembers(keys.crowded(lane))) for lane in QUEUE_OF
-        }
-        own = [own_queue(QUEUE_OF[lane], appid) for lane, appids in crowds.items() for appid in sorted(appids)]
-        names = [*QUEUE_OF.values(), PUSH_QUEUE, *own]
+    def _lengths(self) -> tuple[dict[str, int | None], int, BrokerAway | None]:
+        """Return the length of each queue of the inbox, the number of messages taken and not filed, and the error."""
         try:
-            return {**self._queues.lengths(names)}, None
+            return {**self._queues.lengths(QUEUES)}, self._queues.taken(), None
         except BrokerAway as away:
-            return dict.fromkeys(names), away
+            return dict.fromkeys(QUEUES), 0, away
 
     def _unconsumed(self) -> list[dict[str, Any]]:
         try:
@@ -131,23 +127,26 @@ class Numbers:
         except BrokerAway:
             return []  # the broker went away since the look at its queues
 
-    def _lanes(self, counted: Counted, lengths: dict[str, int | None], now: float) -> list[dict[str, Any]]:
-        programs = list(self._settings.programs.values())
-        asked: list[tuple[MiniProgram, Lane]] = [(program, lane) for program in programs for lane in QUEUE_OF]
+    def _asked(self) -> list[tuple[MiniProgram, Lane]]:
+        return [(program, lane) for program in self._settings.programs.values() for lane in QUEUE_OF]
+
+    def _lanes(
+        self, asked: list[tuple[MiniProgram, Lane]], counts: Counts, counted: Counted, now: float
+    ) -> list[dict[str, Any]]:
         with self._redis.pipeline(transaction=False) as pipe, self._bytes.pipeline(transaction=False) as rings:
             for program, lane in asked:
-                pipe.hmget(keys.quota(program.appid, lane), *_QUOTA)
-                rings.get(keys.ring(program.appid, lane))
+                _, quota_key, ring_key, *_ = SHARD.of_lane(lane, program.appid)
+                pipe.hmget(quota_key, *QUOTA)
+                rings.get(ring_key)
             stored = zip(pipe.execute(), rings.execute(), strict=True)
         run = run_id(self._redis) or ""
         lanes = []
-        for (program, lane), (values, ring) in zip(asked, stored, strict=True):
-            quota = {field: value for field, value in zip(_QUOTA, values, strict=True) if value is not None}
+        for (program, lane), (values, ring), backlog in zip(asked, stored, counts.lanes, strict=True):
+            quota = {field: value for field, value in zip(QUOTA, values, strict=True) if value is not None}
             per_minute, per_day, _ = self._rates.of(program, lane)
             told = lane_numbers(Stored(quota, ring or b"", run), per_minute, per_day, now)
-            backlog = _backlog(lengths, QUEUE_OF[lane], program.appid, alone=len(programs) == 1)
             opens_in = max(0.0, (told["opens_at"] or now) - now)
-            seconds = None if backlog is None else backlog * 60 / told["minute"]["limit"]
+            seconds = backlog * 60 / told["minute"]["limit"]
             lanes.append(
                 {
                     "appid": program.appid,
@@ -159,24 +158,6 @@ class Numbers:
                 }
             )
         return lanes
-
-    def _waiting(self, counted: Counted, now: float) -> dict[str, Any]:
-        count = int(self._redis.zcard(keys.DUE))
-        head = cast("list[str]", self._redis.zrange(keys.DUE, 0, HEAD - 1))
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member in head:
-                pipe.hmget(keys.check(member), "state", "since")
-            found = pipe.execute()
-        since = [float(at) for state, at in found if state == "waiting" and at]
-        if count <= HEAD:
-            count = sum(state == "waiting" for state, _ in found)
-        return {
-            "count": count,
-            "oldest_seconds": max(0.0, now - min(since)) if since else None,
-            "hour": push_counts(counted.hour),
-            "day": push_counts(counted.day),
-            "delay": delays(counted.hour),
-        }
 
     def _newest_failures(self) -> list[dict[str, Any]]:
         newest = []
@@ -192,34 +173,47 @@ class Numbers:
         return self._faults
 
 
-def _backlog(lengths: dict[str, int | None], queue: str, appid: str, *, alone: bool) -> int | None:
-    """Return the checks of a lane in the queues; a shared queue of several Mini Programs counts for none of them."""
-    own, shared = lengths.get(own_queue(queue, appid), 0), lengths[queue]
-    if own is None or shared is None:
-        return None
-    return own + (shared if alone else 0)
+def _waiting(counts: Counts, counted: Counted) -> dict[str, Any]:
+    return {
+        "count": counts.parked,
+        "oldest_seconds": counts.oldest_parked,
+        "hour": push_counts(counted.hour),
+        "day": push_counts(counted.day),
+        "delay": delays(counted.hour),
+    }
 
 
-def _queues(lengths: dict[str, int | None], processes: list[Presence]) -> list[dict[str, Any]]:
+def _places(counts: Counts, lengths: dict[str, int | None], taken: int) -> dict[str, int | None]:
+    """Return the number of checks in each place; in the inbox there are pushes, too."""
+    return {
+        "inbox": None if None in lengths.values() else taken + sum(length or 0 for length in lengths.values()),
+        "lanes": sum(counts.lanes) + counts.other_lanes,
+        "shelf": counts.shelf,
+        "in_hand": counts.hand,
+        "parked": counts.parked,
+        "ready": sum(counts.ready.values()),
+        "outbox": counts.outbox,
+    }
+
+
+def _queues(lengths: dict[str, int | None], ready: dict[str, int], processes: list[Presence]) -> list[dict[str, Any]]:
     workers = [process for process in processes if process.kind == "worker" and process.is_alive]
     return [
         {
             "name": name,
             "messages": messages,
-            "workers": sum(any(name == queue or name.startswith(f"{queue}.") for queue in of.queues) for of in workers),
+            "ready": ready[name],
+            "workers": sum(name in of.queues for of in workers),
         }
         for name, messages in lengths.items()
     ]
 
 
-def _workable(
-    queues: list[dict[str, Any]], lanes: list[dict[str, Any]], latest: dict[str, float]
-) -> Iterator[Standing]:
-    """Yield queues that should move: those with workers, and for queues of checks with every lane open."""
-    closed = {QUEUE_OF[lane["lane"]] for lane in lanes if lane["state"] not in ("open", "slowed")}
+def _served(queues: list[dict[str, Any]], latest: dict[str, float]) -> Iterator[Standing]:
+    """Yield the queues with workers, whose messages should move whatever the lanes' state."""
     for queue in queues:
-        name = queue["name"]
-        if name in (*QUEUE_OF.values(), PUSH_QUEUE) and queue["workers"] and name not in closed:
+        if queue["workers"]:
+            name = queue["name"]
             yield Standing(name, queue["messages"], latest.get(f"moved|{name}", 0.0))
 
 

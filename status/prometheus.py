@@ -15,7 +15,7 @@ from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 
 from config.lanes import LANES, QUEUES
-from status.labels import LEVELS, MAX_TROUBLES, OTHER, PROCESS_KINDS, STATES, WINDOWS, bound, known, number
+from status.labels import LEVELS, MAX_TROUBLES, OTHER, PLACES, PROCESS_KINDS, STATES, WINDOWS, bound, known, number
 from status.totals import Totals
 
 Numbers = Mapping[str, Any]
@@ -38,11 +38,17 @@ def families(numbers: Numbers, totals: Mapping[str, int]) -> Iterator[Metric]:
     delays = (waiting.get("delay") or {}).get("buckets") or ()
     counted = Totals(totals)
 
-    yield from _queues(numbers.get("queues", ()), appids)
+    yield from _queues(numbers.get("queues", ()))
     yield from _processes(numbers.get("processes", ()))
     yield from _quotas(lanes)
     yield counted.calls(appids)
-    yield _gauge("wxcheck_waiting_checks", "Media checks that wait for their push", {}, [((), waiting.get("count"))])
+    places = numbers.get("places") or {}
+    yield _gauge(
+        "wxcheck_place_checks",
+        "Checks by the place in which they are; the inbox holds pushes, too",
+        ["place"],
+        [((place,), places.get(place)) for place in PLACES],
+    )
     yield _gauge(
         "wxcheck_waiting_oldest_seconds",
         "How long the oldest of the checks that wait for their push has waited; 0 where none waits",
@@ -55,9 +61,8 @@ def families(numbers: Numbers, totals: Mapping[str, int]) -> Iterator[Metric]:
     yield counted.push_requests()
     yield counted.verdicts()
     yield counted.failures()
-    shelved, dead = numbers.get("shelved"), numbers.get("dead")
-    yield _gauge("wxcheck_shelved_checks", "Checks that come back later: retries, countdowns", {}, [((), shelved)])
-    yield _gauge("wxcheck_dead_letters", "Failed checks that are kept to be replayed", {}, [((), dead)])
+    said = "Failed checks that are kept to be replayed"
+    yield _gauge("wxcheck_dead_letters", said, {}, [((), numbers.get("dead"))])
 
 
 def _troubles(numbers: Numbers) -> Iterator[Metric]:
@@ -73,12 +78,11 @@ def _troubles(numbers: Numbers) -> Iterator[Metric]:
     yield _gauge("wxcheck_troubles", "How many things are wrong now", ["level"], count)
 
 
-def _queues(queues: Iterable[Numbers], appids: Iterable[str]) -> Iterator[Metric]:
-    names = {*QUEUES, *(f"{queue}.{appid}" for queue in QUEUES for appid in appids)}
+def _queues(queues: Iterable[Numbers]) -> Iterator[Metric]:
     messages: dict[str, float] = {}
     workers: dict[str, float] = {}
     for queue in queues:
-        name = known(queue["name"], names)
+        name = known(queue["name"], QUEUES)
         if (found := number(queue.get("messages"))) is not None:
             messages[name] = messages.get(name, 0) + found
         if (found := number(queue.get("workers"))) is not None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kombu.exceptions import ChannelError
 
+from config.broker_lists import lists_of
 from config.celery import CONNECT_TIMEOUT, SOCKET_TIMEOUT
+from config.names import UNACKED_INDEX
 from config.redis_url import is_redis
 from config.refusals import origin, remedy
-from store.connection import connect
-from worker.fetching.broker_lists import lists_of
+from store.connection import STORE_AWAY, connect
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -58,6 +59,19 @@ class Queues:
         """
         return {name: head.messages for name, head in self.heads(names, first=False).items()}
 
+    def taken(self) -> int:
+        """Return the number of messages that workers have taken from a Redis broker and not filed yet.
+
+        Raises:
+            BrokerAway: the broker does not answer, or refuses.
+        """
+        if self._redis is None:
+            return 0
+        try:
+            return int(self._redis.zcard(UNACKED_INDEX))
+        except STORE_AWAY as error:
+            raise self._away(error) from error
+
     def heads(self, names: Iterable[str], *, first: bool = True) -> dict[str, Head]:
         """Return each queue; a missing queue is empty. ``first``: with the message that will be taken next.
 
@@ -68,11 +82,14 @@ class Queues:
         try:
             return self._lists(asked, show=first) if self._redis is not None else self._declared(asked)
         except Exception as error:
-            self._connection = None
-            url = self._app.connection_for_read().as_uri()
-            cause = origin(error)
-            said = f"{url}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
-            raise BrokerAway(said, remedy(error, "WXCHECK_BROKER_URL")) from error
+            raise self._away(error) from error
+
+    def _away(self, error: Exception) -> BrokerAway:
+        self._connection = None
+        url = self._app.connection_for_read().as_uri()
+        cause = origin(error)
+        said = f"{url}: {type(cause).__name__}: {' '.join(str(cause).split())[:200]}"
+        return BrokerAway(said, remedy(error, "WXCHECK_BROKER_URL"))
 
     def _lists(self, names: list[str], *, show: bool) -> dict[str, Head]:
         """Read the lists of kombu's queues, one list for each priority."""

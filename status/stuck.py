@@ -1,20 +1,24 @@
-"""Work that should have gone on and did not: finishes, checks on the shelf, time-outs, queues.
+"""Work that should have gone on and did not, by place.
 
-finishing   media checks whose finish has not run for longer than two leases: ``count``, ``oldest_seconds``
-shelved     checks taken off the shelf two leases ago that are not back in their queue: the same two numbers
-due         checks due two leases ago, on the shelf or parked, that nobody has taken up: the same two numbers
-ends        minutes, of the last few, in which a known end could not be stored
-queues      name -> seconds without a message out of a queue that has messages, workers and open lanes
+inbox    queue -> seconds without a message out of a queue that has messages and workers
+lanes    text | media -> lanes that might have sent for longer than STANDS: ``count``, ``oldest_seconds``
+ready    text | media | push -> checks whose end has been known for so long and is not told: the same two numbers
+due      checks whose time in their place was over so long ago, and that nobody brings on: the same
+outbox   entries of the outbox that were not published or stored for so long, among the first ones: the same
+ends     minutes, of the last few, in which a known end could not be stored
 
 Each look costs O(log n), however many checks there are.
 """
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
+from config.lanes import LANES
 from store import keys
-from store.shelf.shelf import LEASE
+from store.places.forms import KEEP_ENDED
+from store.places.shard import RANK
 
 if TYPE_CHECKING:
     from collections import Counter
@@ -22,16 +26,20 @@ if TYPE_CHECKING:
 
     from redis import Redis
 
-#: leases after which work counts as stuck
-LEASES = 2
-#: least seconds for which a queue may stand: a call may take as long, and a worker starts in less
-QUEUE_STANDS = 120.0
+    from store.places.shard import Shard
+
+#: seconds for which work may stand: a run that died has its check for as long
+STANDS = 120.0
 #: seconds after which a note on a queue no longer counts
 SEEN = 600.0
 #: minutes that are searched for ends that could not be stored
 ENDS_MINUTES = 4
-#: oldest entries that each look checks for being over
-HEAD = 50
+#: sets by time of which a sweeper brings on what is due
+BY_TIME = ("shelf", "parked", "hand")
+#: number of the ranks of checks whose end is known
+RANKS = 3
+#: entries of the outbox that are looked at
+HEAD = 200
 
 Stuck = dict[str, Any]
 
@@ -46,11 +54,11 @@ class Standing(NamedTuple):
 
 
 class StuckReader:
-    """Finds stuck work. ``lease``: seconds in which a finish must have run."""
+    """Finds stuck work in one shard."""
 
-    def __init__(self, redis: Redis, lease: float) -> None:
+    def __init__(self, redis: Redis, shard: Shard) -> None:
         self._redis = redis
-        self._lease = lease
+        self._shard = shard
 
     def read(
         self,
@@ -61,61 +69,44 @@ class StuckReader:
     ) -> Stuck:
         """Look for stuck work at ``now``, Redis' time in seconds since the epoch.
 
-        ``latest``, ``minutes``: from :mod:`status.counted`. ``queues``: the queues with workers and open lanes.
+        ``latest``, ``minutes``: from :mod:`status.counted`. ``queues``: the queues with workers.
 
         Raises:
             one of STORE_AWAY: the store does not answer.
         """
-        self._forget_what_is_over(now)
-        finishing_before, shelved_before = now - LEASES * self._lease, now - LEASES * LEASE
+        # a long line that moves is not stuck
+        still = [name for name in BY_TIME if latest.get(f"moved|{name}", 0.0) < now - STANDS]
         return {
-            "finishing": self._older(keys.HANGING, finishing_before, now),
-            "shelved": self._older(keys.LATE, shelved_before, now),
-            "due": self._due(now, min(finishing_before, shelved_before), latest),
+            "inbox": self._standing(now, list(queues)),
+            "lanes": {kind: self._late(now, [(f"open:{kind}", 0)]) for kind in LANES},
+            "ready": {
+                queue: self._late(now, [(f"ready:{queue}", rank * RANK) for rank in range(RANKS)])
+                for queue in (*LANES, "push")
+            },
+            "due": self._late(now, [(name, 0) for name in still]),
+            "outbox": self._outbox(now),
             "ends": sum(counted["refused_end"] > 0 for counted in list(minutes.values())[-ENDS_MINUTES:]),
-            "queues": self._standing(now, list(queues)),
         }
 
-    def _older(self, key: str, before: float, now: float) -> dict[str, Any]:
-        """Count the entries of a sorted set of times that are older than ``before``."""
+    def _late(self, now: float, asked: list[tuple[str, int]]) -> dict[str, Any]:
+        """Count what came up for longer than STANDS ago, in each of these sets from so high a score on."""
+        before = (now - STANDS) * 1000
         with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zcount(key, "-inf", before)
-            pipe.zrange(key, 0, 0, withscores=True)
-            count, oldest = pipe.execute()
-        return {"count": count, "oldest_seconds": now - oldest[0][1] if count else None}
-
-    def _due(self, now: float, before: float, latest: Mapping[str, float]) -> dict[str, Any]:
-        """Count due checks that nobody takes up; a long line that moves is not stuck."""
-        found: dict[str, Any] = {"count": 0, "oldest_seconds": None}
-        for key, place in ((keys.DUE, "due"), (keys.SHELF, "shelf")):
-            older = self._older(key, before, now)
-            if older["count"] and latest.get(f"moved|{place}", 0.0) < before:
-                found["count"] += older["count"]
-                found["oldest_seconds"] = max(found["oldest_seconds"] or 0.0, older["oldest_seconds"])
-        return found
-
-    def _forget_what_is_over(self, now: float) -> None:
-        """Remove entries that have ended in another way since they were noted."""
-        with self._redis.pipeline(transaction=False) as pipe:
-            pipe.zrange(keys.HANGING, 0, HEAD - 1)
-            pipe.zrange(keys.LATE, 0, HEAD - 1)
-            hanging, late = pipe.execute()
-        if not hanging and not late:
-            return
-        with self._redis.pipeline(transaction=False) as pipe:
-            for member in hanging:
-                pipe.hget(keys.check(member), "state")
-            for task_id in late:
-                pipe.zscore(keys.SHELF, task_id)
+            for name, rank in asked:
+                pipe.zcount(self._shard.key(name), rank, rank + before)
+                pipe.zrange(self._shard.key(name), rank, rank + before, byscore=True, offset=0, num=1, withscores=True)
             said = pipe.execute()
-        ended = [member for member, state in zip(hanging, said, strict=False) if state != "finishing"]
-        # a check that was shelved anew is due later than its lease ends
-        back = [
-            task_id for task_id, due in zip(late, said[len(hanging) :], strict=True) if due is None or due > now + LEASE
-        ]
-        for key, gone in ((keys.HANGING, ended), (keys.LATE, back)):
-            if gone:
-                self._redis.zrem(key, *gone)
+        oldest = [score - rank for (_, rank), found in zip(asked, said[1::2], strict=True) for _, score in found]
+        return {"count": sum(said[::2]), "oldest_seconds": now - min(oldest) / 1000 if oldest else None}
+
+    def _outbox(self, now: float) -> dict[str, Any]:
+        """Count the entries of the outbox whose checks ended long ago. A mark that is gone is older than all."""
+        entries = cast("list[str]", self._redis.zrange(self._shard.key("outbox_due"), 0, HEAD - 1))
+        ids = [entry.rpartition(":")[0].rpartition(":")[0] for entry in entries]
+        marks = cast("list[str | None]", self._redis.hmget(self._shard.key("checks"), ids)) if ids else []
+        ages = [now - json.loads(mark).get("since", now * 1000) / 1000 if mark else KEEP_ENDED for mark in marks]
+        late = [age for age in ages if age > STANDS]
+        return {"count": len(late), "oldest_seconds": max(late, default=None)}
 
     def _standing(self, now: float, queues: list[Standing]) -> dict[str, float]:
         """Note the time since which each queue stands, and return the queues that stand for too long."""
@@ -132,8 +123,7 @@ class StuckReader:
                 pipe.hdel(keys.STANDING, *gone)
             if notes or gone:
                 pipe.execute()
-        longest = max(QUEUE_STANDS, LEASES * self._lease)
-        return {name: now - since for name, since in notes.items() if now - since > longest}
+        return {name: now - since for name, since in notes.items() if now - since > STANDS}
 
 
 def stands_since(seen: str | None, moved_at: float, now: float) -> float:

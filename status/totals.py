@@ -45,7 +45,7 @@ class Totals:
     def calls(self, appids: Sequence[str]) -> Metric:
         return _counter(
             "wxcheck_calls",
-            "Calls to the platform by what became of them; given_back: checks given back for want of a permit",
+            "Calls to the platform by what became of them; given_back: checks whose call found a quota used up",
             {"appid": appids, "lane": LANES, "result": RESULTS},
             self._named("calls", 3),
         )

@@ -11,8 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from config.days import SHANGHAI_ZONE
-from config.lanes import LANES
-from config.names import PUSH_QUEUE
+from config.lanes import LANES, QUEUE_OF
 from status import remedies
 from status.endpoint_troubles import refused_pushes, silent_pushes
 from status.follow_ups import follow_up_troubles
@@ -21,7 +20,6 @@ from status.remedies import Said, stops
 from status.spans import span
 from status.stuck_troubles import stuck_troubles
 from store.watch.servers import Server, differing
-from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -211,17 +209,18 @@ def _servers(numbers: dict[str, Any]) -> Iterator[Trouble]:
 
 def _workers(numbers: dict[str, Any]) -> Iterator[Trouble]:
     idle = [queue for queue in numbers["queues"] if not queue["workers"]]
-    names = [queue["name"] for queue in idle if queue["name"] in (TEXT_QUEUE, MEDIA_QUEUE, PUSH_QUEUE)]
+    names = [queue["name"] for queue in idle]
     if not names:
         return
     listed = ", ".join(names)
-    waiting = sum(queue["messages"] or 0 for queue in idle)
+    waiting = sum((queue["messages"] or 0) + queue["ready"] for queue in idle)
+    waiting += sum(lane["backlog"] for lane in numbers["lanes"] if QUEUE_OF[lane["lane"]] in names)
     yield _trouble(
         "no_worker",
         "bad",
         {
-            "en": f"No worker consumes {listed}; {waiting} messages wait there.",
-            "zh": f"没有 worker 消费 {listed}；其中有 {waiting} 条消息在等待。",
+            "en": f"No worker serves {listed}; {waiting} messages and checks wait for one.",
+            "zh": f"没有 worker 服务 {listed}；有 {waiting} 条消息和检测在等待。",
         },
         {
             "en": f"Start one: celery -A worker worker -Q {','.join(names)}",
@@ -239,6 +238,13 @@ def _endpoint(numbers: dict[str, Any]) -> Iterator[Trouble]:
         {"en": "No endpoint runs: pushes are lost.", "zh": "没有运行中的端点：推送会丢失。"},
         {"en": "Start it: python -m callbacks", "zh": "请启动它：python -m callbacks"},
     )
+
+
+#: a way to give up what waits in a lane
+_EMPTY: Said = {
+    "en": "wxcheck cancel --lane {lane} --appid {appid} gives up the checks that wait.",
+    "zh": "wxcheck cancel --lane {lane} --appid {appid} 可放弃等待中的检测。",
+}
 
 
 def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
@@ -259,9 +265,9 @@ def _lanes(numbers: dict[str, Any]) -> Iterator[Trouble]:
                 said,
                 {
                     "en": "Ask WeChat for a larger quota, or send less: other programs with this appId spend it too. "
-                    "WXCHECK_DAY_RESERVE keeps a part of it from backfills.",
+                    f"WXCHECK_DAY_RESERVE keeps a part of it from backfills. {_EMPTY['en'].format(**lane)}",
                     "zh": "请向微信申请更大的配额，或减少发送：使用同一 appId 的其他程序也在消耗。"
-                    "WXCHECK_DAY_RESERVE 可为用户保留一部分。",
+                    f"WXCHECK_DAY_RESERVE 可为用户保留一部分。{_EMPTY['zh'].format(**lane)}",
                 },
             )
         elif lane["state"] in ("closed", "paused"):

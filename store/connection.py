@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import time
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import redis.exceptions
-from redis import Redis
-from redis._parsers.base import BaseParser
+from redis import BlockingConnectionPool, Redis
 from redis.backoff import NoBackoff
+from redis.connection import DefaultParser
 from redis.retry import Retry
-
-from config.lanes import LANES
-from store import keys
 
 
 class _ByWords(dict[str, Any]):
@@ -28,7 +23,7 @@ class _ByWords(dict[str, Any]):
         return super().get(words, default)
 
 
-BaseParser.EXCEPTION_CLASSES["ERR"] = _ByWords(cast("dict[str, Any]", BaseParser.EXCEPTION_CLASSES["ERR"]))
+DefaultParser.EXCEPTION_CLASSES["ERR"] = _ByWords(cast("dict[str, Any]", DefaultParser.EXCEPTION_CLASSES["ERR"]))
 
 
 class RefusedForNow(redis.exceptions.ResponseError):
@@ -38,7 +33,7 @@ class RefusedForNow(redis.exceptions.ResponseError):
 #: Redis cannot write to its disk; has too few replicas; runs a script that does not end; became a replica and so ended
 #: a blocking command
 for _code in ("MISCONF", "NOREPLICAS", "BUSY", "UNBLOCKED"):
-    BaseParser.EXCEPTION_CLASSES[_code] = RefusedForNow
+    DefaultParser.EXCEPTION_CLASSES[_code] = RefusedForNow
 
 #: errors of a store that is away for a while, or takes nothing: full, a replica, starting, failing over, short of
 #: rights
@@ -54,6 +49,9 @@ STORE_AWAY = (
     redis.exceptions.TryAgainError,
 )
 
+#: most connections of a client. The threads of a process use one core together, which is busy with fewer answers
+CONNECTIONS = 4
+
 if TYPE_CHECKING:
     from config.settings import Settings
 
@@ -65,20 +63,6 @@ def connect_store(settings: Settings, timeout: float, retries: int = 1) -> Redis
     every script may be repeated.
     """
     return connect(settings.redis_url, timeout, retries)
-
-
-def vouch(client: Redis, appid: str) -> None:
-    """Vouch that nothing was sent for ``appid`` lately, so that its lanes need no pause; the lanes forget all permits.
-
-    Only for a stand-in platform that has just been made, before any worker runs.
-    """
-    run = run_id(client) or ""
-    if client.hget(keys.LANES, "run") not in (run, run.encode()):
-        client.delete(keys.LANES)
-        client.hset(keys.LANES, mapping={"run": run, "since": int(time.time() * 1e6)})
-    for lane in LANES:
-        client.delete(keys.quota(appid, lane), keys.ring(appid, lane))
-        client.hset(keys.LANES, f"{appid}:{lane}", "vouched")
 
 
 def run_id(client: Redis) -> str | None:
@@ -103,17 +87,15 @@ def reason(error: BaseException | None) -> str:
     return f"{kind}: {str(error).rpartition(' of pipeline caused error: ')[2]}"
 
 
-def without_password(url: str) -> str:
-    """Return ``url`` for people to read: scheme, host, port and database, without its secrets."""
-    parts = urlsplit(url)
-    where = parts.netloc.rpartition("@")[2]
-    return f"{parts.scheme}://{where}{parts.path}"
-
-
 def connect(url: str, timeout: float, retries: int, *, text: bool = True) -> Redis:
-    """Return a client of any Redis that gives up as :func:`connect_store` does; without ``text``, answers are bytes."""
-    client: Redis = Redis.from_url(
+    """Return a client of any Redis that gives up as :func:`connect_store` does; without ``text``, answers are bytes.
+
+    Beyond :data:`CONNECTIONS` a thread waits until another one has its answer, for ``timeout`` seconds at most.
+    """
+    pool: Any = BlockingConnectionPool.from_url(
         url,
+        max_connections=CONNECTIONS,
+        timeout=timeout,
         decode_responses=text,
         socket_timeout=timeout,
         socket_connect_timeout=timeout,
@@ -121,4 +103,4 @@ def connect(url: str, timeout: float, retries: int, *, text: bool = True) -> Red
         health_check_interval=30,
         retry=Retry(NoBackoff(), retries),
     )
-    return client
+    return Redis.from_pool(pool)

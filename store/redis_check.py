@@ -14,8 +14,9 @@ from urllib.parse import unquote, urlsplit
 import redis
 import redis.exceptions
 
+from config.redis_url import place
 from config.settings import SettingsError
-from store.connection import connect, run_id, without_password
+from store.connection import connect, run_id
 from store.redis_needs import Access, Asking, needs
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def check_redis(settings: Settings, process: Asking) -> None:
 
 def faults_of(url: str, setting: str, access: Access) -> list[str]:
     """Return the refusals of one Redis, each with its remedy; none if Redis is away."""
-    where = f"{setting} {without_password(url)}"
+    where = f"{setting} {place(url)}"
     try:
         with connect(url, PATIENCE, retries=0) as client:
             lacking, unknown = ask(client, access)
@@ -132,55 +133,30 @@ def _is_plain(url: str) -> bool:
 
 
 #: arguments of each command that a key alone does not suit
-_SAMPLES = {
+_SAMPLES: dict[str, tuple[str, ...]] = {
     "blmove": ("{key}", "{key}", "RIGHT", "RIGHT", "0.1"),
-    "brpop": ("{key}", "0.1"),
-    "decrby": ("{key}", "1"),
     "eval": ("return 1", "0"),
     "evalsha": ("0" * 40, "0"),
-    "expire": ("{key}", "1"),
-    "getrange": ("{key}", "0", "1"),
-    "hdel": ("{key}", "f"),
-    "hexists": ("{key}", "f"),
-    "hget": ("{key}", "f"),
-    "hincrby": ("{key}", "f", "1"),
-    "hmget": ("{key}", "f"),
-    "hset": ("{key}", "f", "v"),
-    "hsetnx": ("{key}", "f", "v"),
-    "hstrlen": ("{key}", "f"),
-    "incrby": ("{key}", "1"),
     "info": ("server",),
-    "lindex": ("{key}", "0"),
-    "lpush": ("{key}", "v"),
-    "lrange": ("{key}", "0", "1"),
-    "lrem": ("{key}", "1", "v"),
-    "ltrim": ("{key}", "0", "1"),
-    "pexpire": ("{key}", "1"),
-    "ping": (),
-    "psubscribe": ("{channel}",),
-    "publish": ("{channel}", "m"),
-    "punsubscribe": ("{channel}",),
-    "rpush": ("{key}", "v"),
-    "sadd": ("{key}", "v"),
     "script|exists": ("0" * 40,),
     "script|load": ("return 1",),
     "select": ("0",),
-    "set": ("{key}", "v"),
-    "setex": ("{key}", "1", "v"),
     "setrange": ("{key}", "0", "v"),
-    "sismember": ("{key}", "v"),
-    "srem": ("{key}", "v"),
-    "subscribe": ("{channel}",),
-    "time": (),
-    "unsubscribe": ("{channel}",),
-    "zadd": ("{key}", "1", "v"),
-    "zcount": ("{key}", "0", "1"),
-    "zrange": ("{key}", "0", "1"),
-    "zrangebyscore": ("{key}", "0", "1"),
-    "zrem": ("{key}", "v"),
-    "zremrangebyrank": ("{key}", "0", "1"),
-    "zrevrange": ("{key}", "0", "1"),
-    "zscore": ("{key}", "v"),
+    "hincrby": ("{key}", "f", "1"),
+    **dict.fromkeys(("ping", "time"), ()),
+    **dict.fromkeys(("psubscribe", "punsubscribe", "subscribe", "unsubscribe"), ("{channel}",)),
+    "publish": ("{channel}", "m"),
+    **dict.fromkeys(("blpop", "brpop"), ("{key}", "0.1")),
+    **dict.fromkeys(("decrby", "expire", "incrby", "pexpire"), ("{key}", "1")),
+    **dict.fromkeys(("hscan", "lindex"), ("{key}", "0")),
+    **dict.fromkeys(("hdel", "hexists", "hget", "hmget", "hstrlen"), ("{key}", "f")),
+    **dict.fromkeys(("hset", "hsetnx"), ("{key}", "f", "v")),
+    **dict.fromkeys(("lrem", "setex", "zadd"), ("{key}", "1", "v")),
+    **dict.fromkeys(["lpush", "rpush", "sadd", "set", "sismember", "srem", "zrank", "zrem", "zscore"], ("{key}", "v")),
+    **dict.fromkeys(
+        ["getrange", "lrange", "ltrim", "zcount", "zrange", "zrangebyscore", "zremrangebyrank", "zrevrange"],
+        ("{key}", "0", "1"),
+    ),
 }
 #: not asked one by one: the commands of the transaction itself, and one that only an application needs
 _UNASKED = {"multi", "exec", "watch", "unwatch", "zrevrangebyscore"}

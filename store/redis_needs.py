@@ -51,9 +51,9 @@ _RESULTS = (
 )
 #: the store of a worker
 _WORKS = (
-    "decrby del evalsha exec exists expire get getrange hdel hexists hget hgetall hincrby hmget hset hsetnx "
-    "hstrlen incrby info lpush lrange ltrim mget publish rpush sadd script|load set setrange smembers srem strlen "
-    "time zadd zcard zcount zrange zrem zremrangebyrank zrevrange zscan zscore"
+    "blpop decrby del evalsha exec exists expire get getrange hdel hexists hget hgetall hincrby hmget hscan hset "
+    "hsetnx hstrlen incrby info llen lpush lrange ltrim mget publish rpop rpush script|load set setrange strlen time "
+    "type zadd zcard zcount zrange zrank zrem zremrangebyrank zrevrange zscore"
 )
 #: the store of board and endpoint: numbers and metrics, and signs of life
 _COUNTS = (
@@ -63,7 +63,7 @@ _COUNTS = (
 #: a question to the workers, and its answers; the messages in a queue
 _ASKS = (
     "blmove del evalsha hdel hset lindex llen publish rpop sadd script|exists script|load set smembers srem time zadd "
-    "zrem"
+    "zcard zrem"
 )
 #: kombu in an application: gives back the messages of a lost worker, in transactions
 _KOMBU = "unwatch watch zrevrangebyscore"
@@ -99,7 +99,8 @@ def broker_access(process: Asking, database: str) -> Access:
     """
     match process:
         case "worker":
-            return _access(_CONSUMES, ("wxcheck*", *_QUEUES), _events(database))
+            # the last two: the command line looks for a message, and counts those that are not filed yet
+            return _access(f"{_CONSUMES} hscan zcard", ("wxcheck*", *_QUEUES), _events(database))
         case "endpoint":
             return _access(f"{_ASKS} lpush", ("wxcheck*", *_QUEUES), _events(database)[:1])
         case "board":

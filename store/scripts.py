@@ -1,7 +1,7 @@
-"""The loader of the Lua scripts. Each script lies beside the module that runs it: ``store/records/lease.lua``.
+"""The loader of the Lua scripts. Each script lies beside the module that runs it: ``store/places/take.lua``.
 
 Redis runs one script a call and has no libraries. A script that does several steps in one round trip names the scripts
-that it uses in its header: ``-- Uses: store/tokens/take, store/quota/take``. Each of them becomes a local function
+that it uses in its header: ``-- Uses: store/places/shard, store/tokens/take``. Each of them becomes a local function
 named after its package and itself (``tokens_take``), which takes its own KEYS and ARGV and returns its script's answer.
 """
 

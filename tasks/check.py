@@ -2,13 +2,14 @@
 
 Beside a verdict there are three outcomes:
 
-*snooze*  the quota allows no call now: the check comes back later, with no attempt lost
-*retry*   a fault that passes: the check is tried again later, a bounded number of times
-*refuse*  permanent: the check fails by name
+*give back*  no call can be sent now: the check waits again, with no attempt lost
+*retry*      a fault that passes: the check is tried again later, a bounded number of times
+*refuse*     permanent: the check fails by name
 """
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -16,156 +17,144 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from celery.exceptions import Ignore, Retry
+from celery.states import RETRY
 
-from config.days import DAY, seconds_of_day
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
-from store.quota.permit import Snooze
-from store.quota.permits import BACKFILL_PRIORITY, STORE_PAUSE
-from store.records.digest import digest_of
-from store.records.endings import decode_ending, encode_ending
-from store.records.records import Lost, Over, RecordState, Taken
-from tasks.base import EndingNoted, EndingTask
-from tasks.taken import forget_result, refuse_taken
+from store.places.forms import Settled
+from tasks.base import WxcheckTask
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.errcodes import OK, Meaning, meaning
-from worker.celery_parts.request import ALONE, GivenBack
-from worker.messages import COMES_AGAIN_HEADER, message_of, without_this_run
+from wechat.verdicts import media_verdict
+from worker.celery_parts.request import GivenBack
+from worker.messages import renewed, with_retries
 from wxcheck import (
     SENT_AT_HEADER,
     CheckCancelled,
     CheckRefused,
     InvalidCheck,
     PlatformUnavailable,
+    PushTimeout,
     StaleCheck,
 )
 
 if TYPE_CHECKING:
-    from store.outbox.outbox import Run
-    from store.shelf.shelf import Why
+    from store.places.forms import Result
     from wechat.checks import Check
-    from worker.call import Leave
+    from worker.run import Run
 
 log = Log(__name__)
 
 #: most seconds that a retry waits
 LONGEST_DELAY = 60
-#: seconds over which checks come back from which the day's reserve was kept
-RESERVE_SPREAD = 5
-#: permits that a check lets pass because its process stood still, before the check comes back later
-LATE = 3
 #: retries of a media call that the platform may have taken: a file that is sent too often is refused (87020)
 CAUTIOUS_RETRIES = 1
 
 
-class CheckTask(EndingTask):
-    """A task that calls the platform."""
+class CheckTask(WxcheckTask):
+    """A task that calls the platform, or tells how its check has ended."""
+
+    def act(self, run: Run, args: Any, kwargs: Any) -> Any:
+        cause = run.held.cause
+        try:
+            return self.run(run, *args, **kwargs) if cause is None else self._tell(run, cause, args, kwargs)
+        except STORE_AWAY as error:
+            log.warning("store_away", f"{reason(error)}; it waits again", task_id=run.task_id, appid=run.appid)
+            self.give_back(run, "store")
+
+    def _tell(self, run: Run, cause: dict[str, Any], args: Any, kwargs: Any) -> Any:
+        """Return the verdict of a check whose end is known, or raise its failure."""
+        match cause["ended"]:
+            case "done":
+                kind = run.held.check.get("media", "image")
+                return media_verdict(json.loads(cause["push"]), kind, run.held.appid)
+            case "timeout":
+                raise PushTimeout(run.held.check["trace"])
+            case "cancelled" | "revoked":
+                raise CheckCancelled
+            case "invalid":
+                raise InvalidCheck(cause["said"])
+            case "taken":
+                raise InvalidCheck(
+                    "task_id: a check with other content is under way by the same one; give each check a task id of "
+                    "its own"
+                )
+            case "stale":
+                raise StaleCheck(self._age(), self.runtime.settings.max_age)
+        return self.run(run, *args, **kwargs)
 
     def ask(self, run: Run, check: Check) -> Answer:
         """Send ``check``. Return an answer that holds a verdict or, for media, the promise of a verdict.
 
         Raises:
             InvalidCheck, StaleCheck, CheckRefused, PlatformUnavailable: the check fails.
-            CheckCancelled: the check was cancelled while it was being sent, and would be sent again.
-            Ignore: the check comes back later, or another run has sent it.
+            Ignore: the check has moved, and is none of this run's any more.
             Retry: the check comes back later, one attempt lost.
-            EndingNoted: an earlier run has noted how the check ends.
-            GivenBack: the check goes back to its queue, because there is no permit now or the store is away.
         """
         run.appid = check.appid
-        if not self.request.id:
-            # all checks without an id would share one record
-            raise InvalidCheck("a check needs a task id: send it with apply_async, several as a group")
-        try:
-            if self._comes_again():
-                self._look(run)
-            self._refuse_stale(check)
-            answer = self._call(run, check)
-            self._judge(run, check, answer)
-        except STORE_AWAY:
-            self.give_back_for_store(run)
+        self._refuse_stale(check)
+        answer = self._call(run, check)
+        self._judge(run, check, answer)
         return answer
 
-    def _comes_again(self) -> bool:
-        """True if the message was delivered before."""
-        redelivered = (self.request.delivery_info or {}).get("redelivered")
-        return bool(redelivered or (self.request.headers or {}).get(COMES_AGAIN_HEADER))
-
-    def _look(self, run: Run) -> None:
-        """Look up the record of a check whose message comes again, before the check costs a permit."""
-        state = self.runtime.records.look(self.request.id, run.digest)
-        if state in ("noted", "cancelled"):
-            self._take_up(run, self.runtime.records.lease(self.request.id, run.token, 0, run.digest), 0)
-        elif state == "taken":
-            refuse_taken(self, run)
-        elif state != "go":
-            self._ignore_repeated(run)
-
-    def _take_up(self, run: Run, found: RecordState, seconds: float) -> None:
-        """Let only the run pass that may send the check, with a call that is over after ``seconds``."""
-        while found.state == "busy":
-            # the other run may have died; if not, the check is done when it comes back
-            if self._shelve(run, time.time() + found.seconds, why="busy") != "free":
-                raise Ignore
-            found = self.runtime.records.lease(self.request.id, run.token, seconds, run.digest)
-        if found.state == "taken":
-            refuse_taken(self, run)
-        if found.state in ("waiting", "done"):
-            self._ignore_repeated(run)
-        run.is_recorded = True
-        if found.state == "noted":
-            raise EndingNoted(decode_ending(found.ending))
-        if found.state == "cancelled":
-            raise CheckCancelled
-        if found.state == "anew":
-            forget_result(self, run)
+    def _age(self) -> float:
+        """Return the seconds since the application has sent the check."""
+        sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
+        return round(time.time() - sent_at, 3) if isinstance(sent_at, int | float) else 0.0
 
     def _refuse_stale(self, check: Check) -> None:
         """Fail a v2 check whose user has been away for too long, before the check costs a call."""
-        sent_at = (self.request.headers or {}).get(SENT_AT_HEADER)
         max_age = self.runtime.settings.max_age
-        if check.version == 1 or not max_age or not isinstance(sent_at, (int, float)):
-            return
-        age = time.time() - sent_at
-        if age > max_age:
-            raise StaleCheck(round(age, 3), max_age)
+        if check.version != 1 and max_age and (age := self._age()) > max_age:
+            raise StaleCheck(age, max_age)
 
     def _call(self, run: Run, check: Check) -> Answer:
-        """Return the answer to ``check``. A refused token is renewed once, and the check is sent once more."""
-        calls = self.runtime.calls
+        """Return the answer to ``check``."""
+        calls, held = self.runtime.calls, run.held
+        if held.refusal is not None:
+            raise CheckRefused(*json.loads(held.refusal))
         try:
-            leave = self._reserve(run, check)
-            answer = calls.send(leave)
+            if held.is_first:
+                self.runtime.lanes.found_out(check.lane, check.appid, calls.used_today(check.appid, check.lane))
+                self.give_back(run, "pause")
+            if held.renew is not None:
+                calls.renew(check.appid, check.lane, held.renew)
+                self.give_back(run, "token")
+            if held.permit is None:
+                # its appId has come back into the settings since
+                self.give_back(run, "late")
+            if self.runtime.lanes.asks_for_count(check.lane, check.appid):
+                self._compare(check)
+            if not calls.wait_until_due(held.permit):
+                run.settled = Settled(held.permit, was_sent=False)
+                self.give_back(run, "late")
+            answer = calls.send(run, check, held.permit, held.token)
             if meaning(answer.errcode) is Meaning.RENEW:
-                calls.refuse_signature(leave)
-                answer = calls.send(self._reserve(run, check))
+                self._sign_anew(run, check, answer)
         except TokenRefused as refused:
             if meaning(refused.answer.errcode) is not Meaning.RENEW:
                 return refused.answer
             # as the answer to a call for a token, the errcode means a wrong AppSecret, which gives no new token either
             self.runtime.statistics.call(check.appid, check.lane, "refused")
-            raise self.runtime.quota.stop(check.appid, refused.answer) from None
+            raise self.runtime.closings.stop(check.appid, refused.answer) from None
         except Unanswered as unanswered:
             self.try_again(run, check, unanswered.reason, taken=unanswered.taken)
-        except Snooze as snooze:
-            self._snooze(run, check, snooze)
         return answer
 
-    def _reserve(self, run: Run, check: Check) -> Leave:
-        """Return the leave to send ``check`` now: the send time has come, and the record is this run's."""
-        calls = self.runtime.calls
-        for _ in range(LATE):
-            leave = calls.reserve(check, run, low=self._is_low())
-            try:
-                self._take_up(run, leave.record, leave.seconds)
-            except BaseException:
-                calls.unused(leave)
-                raise
-            if calls.wait_until_due(leave):
-                if run.in_hand is not None:
-                    run.in_hand.goes_out(leave.permit.ahead)
-                return leave
-        raise Snooze(0.0, "late")
+    def _compare(self, check: Check) -> None:
+        """Go on from the platform's count of today if it is higher: the lane's state is new."""
+        used = self.runtime.calls.used_today(check.appid, check.lane)
+        if used is not None:
+            self.runtime.lanes.counted(check.lane, check.appid, used)
+
+    def _sign_anew(self, run: Run, check: Check, answer: Answer) -> None:
+        """Have the check sent once more with a new signature, if the platform has refused its signature."""
+        self.runtime.calls.refuse_signature(check, run.held.token)
+        text = renewed(run.held.text)
+        if text is None:
+            # the renewed token is refused too: another renewal would only cost another call
+            raise PlatformUnavailable(answer.errcode)
+        self.give_back(run, "token", text=text)
 
     def _judge(self, run: Run, check: Check, answer: Answer) -> None:
         """Let a verdict pass. Any other answer ends the check or puts it off."""
@@ -175,28 +164,17 @@ class CheckTask(EndingTask):
         if said not in (Meaning.RETRY, Meaning.RENEW):
             self.runtime.statistics.call(check.appid, check.lane, "refused")
         match said:
-            case Meaning.RENEW:
-                # the renewed token is refused too: another renewal would only cost another call
-                raise PlatformUnavailable(answer.errcode)
             case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY:
                 self.runtime.counters.count(f"closed_{check.lane}")
-                self._snooze(run, check, self.runtime.quota.close(check.appid, check.lane, said, answer))
+                self.runtime.closings.close(check.appid, check.lane, said, answer)
+                self.runtime.statistics.call(check.appid, check.lane, "given_back")
+                self.give_back(run, "closed")
             case Meaning.RETRY:
                 self.try_again(run, check, answer.errcode, taken=False)
             case Meaning.STOP:
-                raise self.runtime.quota.stop(check.appid, answer)
+                raise self.runtime.closings.stop(check.appid, answer)
             case _:
                 raise CheckRefused(answer.errcode, answer.errmsg, answer.rid)
-
-    def _snooze(self, run: Run, check: Check, snooze: Snooze) -> NoReturn:
-        """Give the check back to its queue, or lay it on the shelf if only the day's reserve is left."""
-        self.runtime.statistics.call(check.appid, check.lane, "given_back")
-        if snooze.why != "reserve":
-            self._give_back(run, snooze.why, snooze.seconds, check.appid)
-        # the queue goes on for other checks, so this check waits on the shelf; those of one day come back in order
-        now = time.time()
-        self._shelve(run, now + snooze.seconds + spread_of(now), why="later")
-        raise Ignore
 
     def try_again(self, run: Run, check: Check, fault: int | str, *, taken: bool) -> NoReturn:
         """Retry the check later, while the check has retries left.
@@ -206,7 +184,7 @@ class CheckTask(EndingTask):
         Raises:
             Retry: the check is on the shelf.
             PlatformUnavailable: no retry is left.
-            CheckCancelled, Ignore, GivenBack: as :meth:`ask`.
+            CheckCancelled, Ignore: as :meth:`give_back`.
         """
         self.runtime.statistics.call(check.appid, check.lane, "retried")
         settings = self.runtime.settings
@@ -219,120 +197,57 @@ class CheckTask(EndingTask):
         delay = min(settings.retry_delay * 2**self.request.retries, LONGEST_DELAY)
         # jitter: checks that failed together must not come back together
         countdown = delay * random.uniform(0.5, 1.5)  # noqa: S311
-        try:
-            # without a token there is no record, and nothing was sent
-            why: Why = "sent" if run.is_recorded else "later"
-            said = self._shelve(run, time.time() + countdown, why, retries=1)
-        except STORE_AWAY:
-            self.give_back_for_store(run)
-        if said == "over":
-            self._ignore_repeated(run)
-        if said == "lost":
-            self.lose(run)
+        text = with_retries(run.held.text, self.request.retries + 1)
+        shown = self.shown(run, failure, RETRY)
+        at = time.time() + countdown
+        self._moves(run, partial(run.in_hand.give_back, run.settled, at=at, text=text, shown=shown))
         # tells events and result backend; Celery's own retry() would have a worker keep the message until then
         raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)
 
-    def give_back_for_store(self, run: Run) -> NoReturn:
-        """Give the message back to its queue, because the store is away and nothing may be sent without the store."""
-        log.warning("store_away", f"{reason(sys.exception())}; its message goes back", task_id=self.request.id)
-        self._give_back(run, "store", STORE_PAUSE)
+    def give_back(self, run: Run, why: str, text: str = "") -> NoReturn:
+        """Let the check wait again, at its old place. ``text``: message that takes the place of its own.
 
-    def lose(self, run: Run) -> NoReturn:
-        """Leave the check to the run that has it now. The message comes back if it is still this run's."""
-        said = "another run has the check, or its record is gone"
-        log.warning("check_lost", said, task_id=self.request.id, appid=run.appid)
-        time.sleep(STORE_PAUSE)
-        self._give_back(run, ALONE, STORE_PAUSE)
+        Raises:
+            GivenBack: it waits.
+            Ignore: another run has it.
+        """
+        self._moves(run, partial(run.in_hand.give_back, run.settled, text=text))
+        raise GivenBack(why)
 
-    def _ignore_repeated(self, run: Run) -> NoReturn:
-        log.info("check_repeated", "it was sent before", task_id=self.request.id, appid=run.appid)
-        raise Ignore
+    def shown(self, run: Run, said: Any, state: str) -> Result | None:
+        """Return the result that shows a check in a ``state``, to be stored in the step that moves the check there.
 
-    def _give_back(self, run: Run, why: str, seconds: float, appid: str | None = None) -> NoReturn:
+        Where results are in another Redis it is stored here. The call was sent: no error here may keep the check from
+        its move.
+        """
+        if self.request.ignore_result:
+            return None
         try:
-            if run.is_recorded and self.runtime.records.give_up_lease(self.request.id, run.token):
-                raise CheckCancelled
-        except STORE_AWAY as error:
-            said = f"{type(error).__name__}; its lease ends"
-            log.info("not_released", said, task_id=self.request.id, appid=appid)
-        if run.in_hand is None:
-            # no flow pauses the queue here: without a sleep the message would be fetched again at once
-            time.sleep(min(seconds, STORE_PAUSE))
-        raise GivenBack(why, seconds, appid)
+            kept: Result = self.backend.stored(
+                self.request.id, self.backend.encode_result(said, state), state, request=self.request
+            )
+            if self.runtime.stores_directly:
+                return kept
+            if self.runtime.places.is_held(run.held):
+                self.backend.store_kept([kept])
+        except Exception as error:  # noqa: BLE001 - each backend has errors of its own
+            log.warning("state_not_shown", f"{state}: {type(error).__name__}", task_id=run.task_id, appid=run.appid)
+        return None
 
-    def _shelve(self, run: Run, until: float, why: Why, retries: int = 0) -> str:
-        message = message_of(self, sent_at=time.time(), retries=self.request.retries + retries)
-        said = self.runtime.shelf.put(self.request.id, message, until, run.token, why, run.digest)
-        run.is_shelved = said == "shelved"
-        if said == "cancelled":
-            raise CheckCancelled
-        if said == "taken":
-            refuse_taken(self, run)
-        return said
+    def _moves(self, run: Run, move: Any) -> str:
+        """Move the check. Return its place then.
 
-    def _is_low(self) -> bool:
-        """True if the check is of low priority, which gives way to users' posts."""
-        priority = (self.request.delivery_info or {}).get("priority")
-        return isinstance(priority, int) and priority >= BACKFILL_PRIORITY
-
-    def digest(self, args: Any, kwargs: Any) -> str:
-        return digest_of(self.name, args, kwargs)
-
-    def note_ending(self, run: Run, ended: Any) -> Any:
-        if run.is_one_step:
-            return ended  # nothing follows before the end, and the end itself tells whether this run may end the check
-        task_id = self.request.id
+        Raises:
+            Ignore: another run has it, or the store is away: its lease ends, and another run gets it.
+        """
         try:
-            encoded, anew = self.insist(partial(self.runtime.records.note_ending, task_id, run, encode_ending(ended)))
-            if anew:
-                forget_result(self, run)
-        except Taken:
-            refuse_taken(self, run)
-        except Over:
-            self._ignore_repeated(run)
-        except Lost:
-            self.lose(run)
+            said = str(self.insist(run, move))
         except STORE_AWAY:
-            self.give_back_for_store(run)
-        run.is_recorded = True
-        return decode_ending(encoded) if encoded and encoded != encode_ending(ended) else ended
-
-    def keep_ending(self, run: Run, task_id: str, retval: Any) -> None:
-        try:
-            self.runtime.records.note_ending(task_id, run, encode_ending(retval))
-        except (Over, Lost, Taken) as error:
-            log.info("ending_not_kept", type(error).__name__, task_id=task_id, appid=run.appid)
-
-    def store_end(self, run: Run, task_id: str, retval: Any, kwargs: Any) -> bool:  # noqa: ARG002
-        if not run.is_recorded and not run.is_one_step:
-            # Celery has failed the check before the task's function ran
-            try:
-                self.runtime.records.note_ending(task_id, run, encode_ending(retval))
-            except Over:
-                return True
-            except Lost:
-                return False
-            except Taken:
-                pass  # end_check answers the same
-        said = self.runtime.records.end_check(task_id, run)
-        if said == "repeated":
-            log.warning("end_repeated", "another run has ended it", task_id=task_id, appid=run.appid)
-        elif said == "taken":
-            # the check failed before it was sent: its errbacks go out, and no result is stored
-            self.runtime.records.end_message(run)
-            self.runtime.statistics.ended(retval, task_id, run.appid)
-        elif said == "ended":
-            self.runtime.statistics.ended(retval, task_id, run.appid)
-        return said != "lost"
-
-    def leave_to_others(self, run: Run, task_id: str, kwargs: Any) -> None:  # noqa: ARG002
-        self.runtime.records.give_up_lease(task_id, run.token)
-
-    def message_to_replay(self, kwargs: Any) -> dict[str, Any]:  # noqa: ARG002
-        message = message_of(self, sent_at=time.time(), retries=0)
-        return {**message, "rest": without_this_run(message["rest"])}
-
-
-def spread_of(now: float) -> float:
-    """Return the seconds that a check waits beyond midnight in Shanghai, the later in the day it came, the more."""
-    return seconds_of_day(now) / DAY * RESERVE_SPREAD
+            said = f"{reason(sys.exception())}; its lease ends"
+            log.warning("store_away", said, task_id=run.task_id, appid=run.appid)
+            run.in_hand.is_moved = True
+            raise Ignore from None
+        if said == "lost":
+            log.warning("check_lost", "another run has it", task_id=run.task_id, appid=run.appid)
+            raise Ignore
+        return said

@@ -8,21 +8,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from config.names import REFUSE
+from config.names import MAPS, REFUSE
 from tasks.check import CheckTask
 from worker.celery import app
 from wxcheck import InvalidCheck
 
 if TYPE_CHECKING:
-    from store.outbox.outbox import Run
-
-#: Celery's own tasks for ``xmap``, ``xstarmap`` and ``chunks``
-_MAPS = ("celery.map", "celery.starmap", "celery.chunks")
+    from worker.run import Run
 
 
 @app.task(base=CheckTask, name=REFUSE, bind=True)
 def refuse(self: CheckTask, _run: Run, said: str, queue: str, why: str) -> NoReturn:
-    """Fail a message that cannot be run (:mod:`worker.fetching.reading`), under its own id, and count it."""
+    """Fail a message that cannot be run (:mod:`worker.intake.reading`), under its own id, and count it."""
     self.runtime.statistics.unreadable(queue, why)
     raise InvalidCheck(said)
 
@@ -36,6 +33,6 @@ def refuse_map(self: CheckTask, *_: Any, **__: Any) -> NoReturn:
     )
 
 
-for _name in _MAPS:
+for _name in MAPS:
     app.tasks.unregister(_name)
     app.task(base=CheckTask, name=_name, bind=True, shared=False)(refuse_map)

@@ -11,7 +11,7 @@ from worker.celery import app
 from wxcheck import CHECK_TEXT, Verdict
 
 if TYPE_CHECKING:
-    from store.outbox.outbox import Run
+    from worker.run import Run
 
 
 @app.task(base=CheckTask, name=CHECK_TEXT, bind=True)

@@ -17,7 +17,6 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import math
-import os
 import socket
 import struct
 import sys
@@ -156,11 +155,6 @@ class _Watchdog:
     """
 
     def __init__(self) -> None:
-        self._begin()
-        os.register_at_fork(after_in_child=self._begin)
-
-    def _begin(self) -> None:
-        """Make all state anew: a forked child has no such thread, and its copy of the lock may be taken for ever."""
         self._changed = threading.Condition(threading.Lock())
         self._calls: set[Call] = set()
         self._wakes_at = math.inf

@@ -1,16 +1,17 @@
 """HTTP calls to the platform. No other module makes any.
 
-``requests``, one session a thread (threads must not share a session), kept alive, one time-out for the whole of a call
-(:mod:`wechat.deadline`). No exception of a library leaves this module: its text would hold the URL with the token.
+``requests``, a session for each call under way (threads must not share a session), kept alive for the next call, one
+time-out for the whole of a call (:mod:`wechat.deadline`). No exception of a library leaves this module: its text would
+hold the URL with the token.
 """
 
 from __future__ import annotations
 
 import math
-import os
-import threading
 import time
-from typing import Any
+from collections import deque
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 import requests
 import urllib3.exceptions
@@ -20,9 +21,14 @@ from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
 from wechat.answers import Answer, Unanswered, read_answer
 from wechat.deadline import Call, Connection, TlsConnection, under_way
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 #: bytes; the longest real answer is a few KB
 MAX_ANSWER = 1 << 20
 _CHUNK = 1 << 16
+#: seconds after which a connection without a call is closed: a burst leaves no descriptors behind
+IDLE = 10.0
 
 
 class Http:
@@ -34,7 +40,8 @@ class Http:
     def __init__(self, base: str, timeout: float) -> None:
         self._base = base
         self._timeout = timeout
-        self._local = threading.local()
+        #: lines without a call, and since when (monotonic); the latest is used first
+        self._idle: deque[tuple[_Line, float]] = deque()
 
     def post(self, path: str, params: dict[str, str], body: bytes, *, deadline: float = math.inf) -> Answer:
         """POST ``body`` (raw UTF-8 JSON). ``deadline`` (seconds, monotonic) can shorten the time-out for this call.
@@ -48,13 +55,25 @@ class Http:
         """GET ``path``. Raises as :meth:`post` does."""
         return self._exchange("GET", path, params, None, math.inf)
 
+    def close_idle(self) -> None:
+        """Close the connections that had no call for :data:`IDLE` seconds."""
+        while True:
+            try:
+                line, since = self._idle.popleft()
+            except IndexError:
+                return
+            if time.monotonic() - since < IDLE:
+                self._idle.appendleft((line, since))
+                return
+            line.close()
+
     def _exchange(self, method: str, path: str, params: dict[str, str], body: bytes | None, deadline: float) -> Answer:
         with under_way(min(deadline, time.monotonic() + self._timeout)) as call:
             seconds = call.left
             if seconds <= 0:
                 raise Unanswered("no connection within the time-out", taken=False)
             try:
-                with self._line.send(method, path, params, body, seconds) as response:
+                with self._line() as line, line.send(method, path, params, body, seconds) as response:
                     content = _read(response)
                     call.complete()
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
@@ -62,17 +81,20 @@ class Http:
                 raise _unanswered(error, call) from None
         return read_answer(response.status_code, content)
 
-    @property
-    def _line(self) -> _Line:
-        made_by, line = getattr(self._local, "line", (0, None))
-        if line is None or made_by != os.getpid():  # a forked child must not speak on its parent's connections
+    @contextmanager
+    def _line(self) -> Iterator[_Line]:
+        try:
+            line, _ = self._idle.pop()
+        except IndexError:
             line = _Line(self._base)
-            self._local.line = (os.getpid(), line)
-        return line
+        try:
+            yield line
+        finally:
+            self._idle.append((line, time.monotonic()))
 
 
 class _Line:
-    """A thread's way to the platform: a session, and the facts that requests would find out anew for each call.
+    """A way to the platform, for one call at a time: a session, and facts that requests would find out anew each time.
 
     ``Session.request`` reads the proxies and certificates of the environment and a netrc file, and takes the URL apart:
     more than half of a call's cost. ``_Line`` does so for the first call of a kind, and keeps the result.
@@ -81,12 +103,15 @@ class _Line:
     def __init__(self, base: str) -> None:
         self._base = base
         self._session = requests.Session()
-        adapter = _Adapter(pool_connections=2, pool_maxsize=2, max_retries=0)
+        adapter = _Adapter(pool_connections=1, pool_maxsize=1, max_retries=0)
         self._session.mount("http://", adapter)
         self._session.mount("https://", adapter)
         self._environment: dict[str, Any] | None = None
         #: the last request without its body, and its parameters, by method and path; a new token changes the parameters
         self._requests: dict[tuple[str, str], tuple[dict[str, str], requests.PreparedRequest]] = {}
+
+    def close(self) -> None:
+        self._session.close()
 
     def send(
         self, method: str, path: str, params: dict[str, str], body: bytes | None, seconds: float

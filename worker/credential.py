@@ -31,7 +31,7 @@ class Credential:
 
         Raises:
             TokenRefused, Unanswered: there is no token.
-            Snooze, CheckRefused: the lane is closed, or the appId is refused, so no token is asked for.
+            CheckRefused: the platform refuses the appId, so no token is asked for.
         """
         source = self._settings.token_source
         if source == "none":

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import atexit
-import os
 import threading
 import time
 from dataclasses import dataclass
@@ -12,17 +11,18 @@ from typing import TYPE_CHECKING
 
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
-from config.names import FINISH, PUSH_QUEUE
+from config.names import UNACKED, UNACKED_INDEX
 from config.redis_url import is_redis
 from config.settings import Settings, load_settings
 from store.connection import connect, connect_store
 from store.dead_letters.dead_letters import DeadLetters
-from store.lanes import Crowds
-from store.parked.parked import Kept, Parked, Parking
-from store.quota.permits import Quota
+from store.places.closings import Closings
+from store.places.open_lanes import OpenLanes
+from store.places.places import Places
+from store.places.shard import SHARD, Shard
+from store.quota.clock import Watch
+from store.quota.permits import START
 from store.quota.rates import Rates
-from store.records.records import Records
-from store.shelf.shelf import Shelf
 from store.tokens.tokens import Tokens
 from store.watch.counters import Counters
 from store.watch.follow_ups import FollowUps
@@ -32,13 +32,9 @@ from wechat.http import Http
 from wechat.token_calls import TokenCalls
 from worker.call import Calls
 from worker.credential import Credential
-from worker.messages import arguments_of_finish, decode_kept, publish
 
 if TYPE_CHECKING:
-    from celery import Celery
     from redis import Redis
-
-    from config.lanes import Lane
 
 
 log = Log(__name__)
@@ -53,18 +49,27 @@ class Runtime:
 
     settings: Settings
     store: Redis
+    shard: Shard
     counters: Counters
     statistics: Statistics
-    quota: Quota
     rates: Rates
-    crowds: Crowds
-    shelf: Shelf
-    records: Records
-    parking: Parking
+    places: Places
+    lanes: OpenLanes
+    closings: Closings
     dead_letters: DeadLetters
     calls: Calls
     reporter: Reporter
     follow_ups: FollowUps
+
+    @property
+    def sends_directly(self) -> bool:
+        """True if broker and results are the store's Redis: then the step of an end writes what follows itself."""
+        return self.settings.is_one_redis
+
+    @property
+    def stores_directly(self) -> bool:
+        """True if results are in the store's Redis."""
+        return self.settings.backend == self.settings.redis_url
 
     def redises(self) -> list[tuple[str, Redis]]:
         """Return role and client of each Redis that holds checks or results: store, broker, result backend."""
@@ -80,76 +85,56 @@ class Runtime:
 
 @cache
 def runtime() -> Runtime:
-    """Return the runtime of this process. A forked child makes its own."""
+    """Return the runtime of this process."""
     settings = load_settings()
     redis = connect_store(settings, SOCKET_TIMEOUT)
     rates = Rates(redis)
-    quota = Quota(
-        connect_store(settings, SOCKET_TIMEOUT, retries=0),
-        rates,
-        settings.api_timeout,
-        lambda appid, lane: calls.used_today(appid, lane),
-    )
     http = Http(settings.api_base, settings.api_timeout)
-
-    def look(appid: str, lane: Lane) -> None:
-        snooze = quota.look(settings.programs[appid], lane)
-        if snooze is not None and snooze.why == "closed":
-            raise snooze
-
-    threading.Thread(target=_keep_time, args=(quota,), name="clock", daemon=True).start()
+    closings = Closings(redis, SHARD)
     statistics = Statistics(connect_store(settings, SOCKET_TIMEOUT, retries=0))
     follow_ups = FollowUps(redis)
     reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
-    # covers threads and solo pools; a child process skips exit handlers, and worker.celery stops its reporter
     atexit.register(reporter.stop)
-    tokens = Tokens(redis, TokenCalls(http, settings), look, settings.api_timeout)
-    calls = Calls(http, Credential(settings, tokens), quota, settings, statistics)
+    tokens = Tokens(redis, SHARD, TokenCalls(http, settings), closings.raise_refusal, settings.api_timeout)
+    credential = Credential(settings, tokens)
+    places = Places(
+        # it must not repeat a script by itself, since a permit must never be taken twice
+        connect_store(settings, SOCKET_TIMEOUT, retries=0),
+        SHARD,
+        Watch(),
+        settings.api_timeout,
+        credential.token_lease,
+        (UNACKED, UNACKED_INDEX) if settings.broker == settings.redis_url else None,
+    )
+    threading.Thread(target=_keep_time, args=(places,), name="clock", daemon=True).start()
     return Runtime(
         settings=settings,
         store=redis,
+        shard=SHARD,
         counters=Counters(redis),
         statistics=statistics,
-        quota=quota,
         rates=rates,
-        crowds=Crowds(redis),
-        shelf=Shelf(redis),
-        records=Records(redis, settings.visibility_timeout),
-        parking=Parking(redis, settings.push_timeout, lease=settings.visibility_timeout, statistics=statistics),
+        places=places,
+        lanes=OpenLanes(places, settings.programs, rates, settings.api_timeout + START),
+        closings=closings,
         dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
-        calls=calls,
+        calls=Calls(http, credential, settings, statistics),
         reporter=reporter,
         follow_ups=follow_ups,
     )
 
 
-def _keep_time(quota: Quota) -> None:
+def _keep_time(places: Places) -> None:
     """Read Redis' clock once a second: time counts as passed only if this process saw the clock go evenly."""
     away = False
     while True:
         began = time.monotonic()
         try:
-            quota.keep_time()
+            places.keep_time()
             away = False
         except Exception as error:  # noqa: BLE001 - where the thread ends no time passes for quiet lanes
             if not away:
                 log.warning("clock_not_read", f"{type(error).__name__}: {error}; trying on")
             away = True
         time.sleep(max(0.0, began + CLOCK_INTERVAL - time.monotonic()))
-
-
-# a lock that is taken at the fork would stay taken in the child for ever
-os.register_at_fork(after_in_child=runtime.cache_clear)
-
-
-def publish_finish(app: Celery, parked: Parked) -> None:
-    """Publish the finish of a check under the check's own task id, unless the store has published the finish.
-
-    Raises:
-        OperationalError: the broker does not take the finish; the sweeper publishes it again when its lease is over.
-    """
-    if parked.rest:
-        decoded = decode_kept(Kept(parked.rest))
-        check = arguments_of_finish(parked.appid, parked.trace_id, decoded.kind)
-        publish(app, FINISH, PUSH_QUEUE, decoded.rest, kwargs=check)

@@ -1,6 +1,6 @@
 """The sweeper: a thread of each worker that does the jobs of :data:`JOBS` again and again.
 
-Some of them bring on checks whose time has come: checks whose push never came, finishes that hang, checks on the shelf.
+One of them brings on checks whose time in their place is over: on the shelf, parked, stale, in the hands of a lost run.
 Any number of sweepers may run at once; each check is brought on once.
 """
 
@@ -10,14 +10,13 @@ import math
 import threading
 import time
 from dataclasses import dataclass, field
-from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import bootsteps
 
 from config.logs import Log
 from store.connection import STORE_AWAY
-from store.due.due import look
+from store.places.places import BATCH, RELAYED_AT_ONCE
 from store.redis_check import faults_of
 from store.redis_needs import needs
 from store.watch.presence import INTERVAL as BEAT_INTERVAL
@@ -26,18 +25,18 @@ from store.watch.redis_health import told
 from store.watch.servers import Servers
 from worker.celery_parts.rate_command import show_rates
 from worker.celery_parts.revocations import SCANNED, Revocations
-from worker.messages import publish_again
-from worker.runtime import Runtime, publish_finish, runtime
+from worker.ending.relay import bring_out_left
+from worker.runtime import Runtime, runtime
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-    from store.parked.parked import Parked
 
 log = Log(__name__)
 
 #: seconds between two rounds
 INTERVAL = 1.0
+#: of checks that got no push, and of pushes that no check claimed: how they are counted, by the place that they leave
+WITHOUT = {"parked": "missing", "early_due": "orphaned"}
 #: seconds that stopping waits for a round under way
 STOP_SECONDS = 10
 
@@ -74,19 +73,34 @@ def tell_presence(sweep: Sweep, _bound: None) -> None:
 
 def bring_on_due(sweep: Sweep, bound: int) -> None:
     """Bring on all checks that are due, ``bound`` of each kind at a time; the heartbeat file tells of each step."""
-    heartbeat = sweep.runtime.settings.heartbeat_file
+    heartbeat, shared = sweep.runtime.settings.heartbeat_file, sweep.runtime
     more = True
     while more and not sweep.stopped.is_set():
-        more = bring_on(sweep.worker.app, sweep.runtime, bound) >= bound
+        moved = shared.places.bring_on()
+        for place, number in moved.items():
+            shared.statistics.moved(place)
+            if place == "parked":
+                log.warning("check_overdue", f"{number} without a push; each fails with PushTimeout", count=number)
+            for _ in range(number if place in WITHOUT else 0):
+                shared.statistics.push(WITHOUT[place])
+        more = any(number >= bound for number in moved.values())
         if heartbeat is not None:
             heartbeat.touch()
 
 
+def bring_out(sweep: Sweep, bound: int) -> None:
+    """Bring out what runs that died have left in the outbox, ``bound`` entries at a time."""
+    app, shared = sweep.worker.app, sweep.runtime
+    directly = {"sends_directly": shared.sends_directly, "stores_directly": shared.stores_directly}
+    while not sweep.stopped.is_set() and bring_out_left(app, shared.places, **directly) >= bound:
+        pass
+
+
 def cancel_revoked(sweep: Sweep, bound: int) -> None:
-    """End the wait of checks that were revoked; look at ``bound`` parked checks for a stamp."""
-    for parked in sweep.revocations.cancelled(sweep.runtime.parking, bound):
-        log.info("check_revoked", "its finish goes out", **_identity(parked))
-        _publishes(parked.task_id, partial(publish_finish, sweep.worker.app, parked))
+    """End the wait of checks that were revoked; read ``bound`` messages at once to look for a stamp."""
+    shared = sweep.runtime
+    for task_id in sweep.revocations.cancel(shared.places, shared.store, shared.shard, bound):
+        log.info("check_revoked", "it waits for nothing any more", task_id=task_id)
 
 
 def drop_old_letters(sweep: Sweep, bound: int) -> None:
@@ -109,48 +123,21 @@ def show_the_rates(sweep: Sweep, _bound: None) -> None:
     show_rates(sweep.worker.app)
 
 
-def bring_on(app: Any, runtime: Runtime, bound: int) -> int:
-    """Bring on at most ``bound`` checks of each kind. Return their number.
-
-    Raises:
-        RedisError: the store is away; leases bring the checks in hand up again.
-    """
-    found = look(runtime.store, bound)
-    overdue = runtime.parking.overdue(found.checks)
-    for parked in overdue:
-        log.warning("check_overdue", "its finish goes out", **_identity(parked))
-        _publishes(parked.task_id, partial(publish_finish, app, parked))
-    due = runtime.shelf.take(found.shelved)
-    for shelved in due:
-        if _publishes(shelved.task_id, partial(publish_again, app, shelved.message)):
-            runtime.shelf.remove(shelved)
-            runtime.statistics.moved("shelf")
-    return len(overdue) + len(due)
-
-
-def _publishes(task_id: str, publish: Callable[[], None]) -> bool:
-    """Publish one message. Return False if broker or record fails: the other messages still get their turn."""
-    try:
-        publish()
-    except Exception as error:  # noqa: BLE001 - the lease brings it up again, and the log says so each time
-        # the text of the error may quote the record
-        log.error("not_brought_on", f"{type(error).__name__}; it is tried again", task_id=task_id)  # noqa: TRY400
-        return False
-    return True
-
-
-def _identity(parked: Parked) -> dict[str, str]:
-    return {"task_id": parked.task_id, "trace_id": parked.trace_id, "appid": parked.appid}
+def close_idle(sweep: Sweep, _bound: None) -> None:
+    """Close the connections to the platform that no call has used lately."""
+    sweep.runtime.calls.close_idle()
 
 
 #: every job, in the order of a round
 JOBS = (
     Job(tell_presence, interval=BEAT_INTERVAL, bound=None),
-    Job(bring_on_due, interval=INTERVAL, bound=200),
+    Job(bring_on_due, interval=INTERVAL, bound=BATCH),
+    Job(bring_out, interval=INTERVAL, bound=RELAYED_AT_ONCE),
     Job(cancel_revoked, interval=INTERVAL, bound=SCANNED),
     Job(drop_old_letters, interval=60.0, bound=200),
     Job(warn_of_redis, interval=math.inf, bound=None),
     Job(show_the_rates, interval=INTERVAL, bound=None),
+    Job(close_idle, interval=5.0, bound=None),
 )
 
 

@@ -31,9 +31,9 @@ from bench.servers import APPID
 from config.celery import celery_configuration
 from config.settings import load_settings
 
-#: what belongs to wxcheck's own tasks, and to its transport
+#: what belongs to wxcheck's own tasks
 _NOT_BARE = ("imports", "task_queues", "task_routes", "task_annotations")
-_NOT_KOMBU = ("commits_ends", "unacked_key", "unacked_index_key")
+
 
 #: arguments are kept out of messages' headers, as wxcheck does
 HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
@@ -44,10 +44,7 @@ _local = threading.local()
 
 def configuration() -> dict[str, Any]:
     """wxcheck's configuration without what only its own tasks and its own transport read."""
-    own = {name: value for name, value in celery_configuration(_settings).items() if name not in _NOT_BARE}
-    transport = own["broker_transport_options"]
-    own["broker_transport_options"] = {name: value for name, value in transport.items() if name not in _NOT_KOMBU}
-    return own
+    return {name: value for name, value in celery_configuration(_settings).items() if name not in _NOT_BARE}
 
 
 app = Celery("bench")

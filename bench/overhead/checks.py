@@ -6,16 +6,17 @@ from celery import Celery, chain
 
 from bench.overhead import names
 from bench.overhead.clones import Template, template
+from bench.servers import APPID
 from wxcheck import check_media, check_text
 
 _HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
 _PICTURE = {"media_url": names.MEDIA_URL, "media_type": 2}
 
 
-def text(url: str) -> Template:
-    """wxcheck's check of a text, alone, its result kept; ``url``: of the Redis."""
-    check = check_text(names.CONTENT)
-    return template(url, lambda app: app.send_task(check.task, kwargs=check.kwargs, **check.options))
+def text(url: str, **options: int) -> Template:
+    """wxcheck's check of a text, alone, its result kept; ``url``: of the Redis. ``options``: of its publication."""
+    check = check_text(names.CONTENT, appid=APPID)
+    return template(url, lambda app: app.send_task(check.task, kwargs=check.kwargs, **{**check.options, **options}))
 
 
 def bare_text(url: str) -> Template:
@@ -24,14 +25,16 @@ def bare_text(url: str) -> Template:
     return template(url, lambda app: app.send_task(names.CHECK_TEXT, kwargs=kwargs, queue=names.TEXT_QUEUE, **_HIDDEN))
 
 
-def media(url: str) -> Template:
-    """An application's chain: a check of a picture, and what follows its verdict."""
+def media(url: str, *, errback: bool = False) -> Template:
+    """An application's chain: a check of a picture, and what follows its verdict, or its failure."""
 
     def send(app: Celery) -> None:
         check = check_media(names.MEDIA_URL, "image")
         # a signature itself would be of the current app
         check = app.signature(check.task, kwargs=check.kwargs, **check.options)
-        chain(check, app.signature(names.FOLLOW_UP, queue=names.FOLLOW_QUEUE)).apply_async()
+        failed = app.signature(names.ERRBACK, queue=names.ERRBACK_QUEUE)
+        follow_up = app.signature(names.FOLLOW_UP, queue=names.FOLLOW_QUEUE)
+        chain(check, follow_up).apply_async(link_error=failed if errback else None)
 
     return template(url, send)
 

@@ -17,6 +17,7 @@ from celery import Celery
 from redis import Redis
 
 from bench.redis_load import connect
+from bench.servers import APPID
 
 #: number of a database of the Redis in which nobody listens
 _SCRATCH = 9
@@ -32,6 +33,14 @@ class Template:
 
     queue: str
     raw: str
+
+    def of(self, appid: str) -> Template:
+        """The same message for another Mini Program."""
+        outer = json.loads(self.raw)
+        body = base64.b64decode(outer.pop("body")).decode()
+        outer = json.loads(json.dumps(outer).replace(APPID, appid))
+        outer["body"] = base64.b64encode(body.replace(APPID, appid).encode()).decode()
+        return Template(self.queue, json.dumps(outer))
 
     def clones(self) -> Iterator[str]:
         """Messages like it with ids of their own, without end."""

@@ -12,11 +12,14 @@ FINISH = "bench.finish"
 FINISH_AT_ONCE = "bench.finish_at_once"
 #: of the application, which follows on both sides
 FOLLOW_UP = "bench.follow_up"
+ERRBACK = "bench.errback"
 
 TEXT_QUEUE = "bench.text"
 MEDIA_QUEUE = "bench.media"
 PUSH_QUEUE = "bench.push"
 FOLLOW_QUEUE = "bench.follow"
+#: of errbacks, which nobody consumes
+ERRBACK_QUEUE = "bench.errback"
 
 #: what every check of the bench is about
 CONTENT = "what a lovely day, and what a nice pair of shoes you have got there"

@@ -18,8 +18,8 @@ from bench.overhead.clones import put
 from bench.overhead.names import TRACE, trace_id
 from bench.overhead.side import Side
 from bench.servers import RunFailed
-from store import keys
 from store.connection import connect
+from store.places.shard import SHARD
 
 #: number of the first copy; the stand-in's own numbers are below
 FIRST = 10_000_000
@@ -120,7 +120,7 @@ def park_one(side: Side) -> Parked:
     (message,) = islice(side.media.clones(), 1)
     side.tell_platform("set", push_after=None)
     put(side.redis, side.media.queue, [message])
-    side.await_count("parked checks", lambda: int(side.redis.zcard(keys.DUE)), 1, 30)
+    side.await_count("parked checks", lambda: int(side.redis.zcard(SHARD.key("parked"))), 1, 30)
     side.await_quiet()
     found = json.loads(message)
     texts = sorted({found["headers"]["id"], *_UUID.findall(_body(message))})

@@ -6,10 +6,13 @@ platform does: a push that overtakes its own answer is another path. It counts, 
 
 ``POST /bench/set {"push_after": range}`` pictures are pushed from now on, so many seconds after their answer: at random
                                          within ``[least, most]``; null: not at all
+``POST /bench/set {"answer_after": seconds}`` texts are answered so late from now on; ``{"new_day": true}`` of the quota
+                                         of the day nothing is used
 ``POST /bench/prepare {"count": int}``   makes that many pushes beforehand, so that their encryption costs no time later
 ``POST /bench/push {"number": int}``     pushes one that was taken without a push
 ``GET /bench/counts``                    ``{"text", "media", "pushes": {status: number}}``
 ``GET /bench/times``                     when each text came, in seconds since the epoch: doubles of this machine
+``GET /bench/arrivals``                  the same of each appId: ``{appid: [seconds, …]}``
 """
 
 from __future__ import annotations
@@ -21,12 +24,13 @@ import random
 import signal
 import time
 from array import array
-from collections import Counter, deque
+from collections import Counter, defaultdict, deque
+from typing import Any
 
 from bench.overhead.connections import Connections
 from bench.overhead.names import trace_id
 from bench.overhead.pushes import request
-from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside
+from bench.platform import MEDIA_PATH, TEXT_PATH, HttpConnection, answer_beside, appid_in
 from ops.local.redis_server import HOST
 
 #: connections to the endpoint
@@ -46,10 +50,16 @@ class Platform:
         self._statuses: Counter[int] = Counter()
         self.times = array("d")
         self.calls = {"text": 0, "media": 0}
+        #: texts of each appId until the day began
+        self._used_before: Counter[str] = Counter()
+        self.answer_after = 0.0
+        self.arrivals: defaultdict[str, array[float]] = defaultdict(lambda: array("d"))
 
-    def text(self) -> bytes:
+    def text(self, appid: str) -> bytes:
+        now = time.time()
         self.calls["text"] += 1
-        self.times.append(time.time())
+        self.times.append(now)
+        self.arrivals[appid].append(now)
         return _OK
 
     def media(self) -> bytes:
@@ -70,8 +80,15 @@ class Platform:
         first = self.calls["media"]
         self._made = deque((number, self._make(number)) for number in range(first, first + count))
 
-    def set_push_after(self, seconds: tuple[float, float] | None) -> None:
-        self._push_after = seconds
+    def set(self, said: dict[str, Any]) -> None:
+        if "push_after" in said:
+            self._push_after = said["push_after"]
+        self.answer_after = said.get("answer_after", self.answer_after)
+        if "new_day" in said:
+            self._used_before = Counter({appid: len(times) for appid, times in self.arrivals.items()})
+
+    def used(self, appid: str) -> dict[str, int]:
+        return {"text": len(self.arrivals.get(appid, ())) - self._used_before[appid], "media": self.calls["media"]}
 
     def counts(self) -> bytes:
         return json.dumps({**self.calls, "pushes": dict(self._statuses)}).encode()
@@ -89,12 +106,16 @@ class Connection(HttpConnection):
         self._platform = platform
 
     def request(self, path: bytes, body: bytes) -> None:
-        self.send(self._answer(path, body))
+        answer = self._answer(path, body)
+        if path == TEXT_PATH and self._platform.answer_after:
+            asyncio.get_running_loop().call_later(self._platform.answer_after, self.send, answer)
+        else:
+            self.send(answer)
 
     def _answer(self, path: bytes, body: bytes) -> bytes:
         platform = self._platform
         if path == TEXT_PATH:
-            return platform.text()
+            return platform.text(appid_in(self.query))
         if path == MEDIA_PATH:
             return platform.media()
         match path:
@@ -102,14 +123,16 @@ class Connection(HttpConnection):
                 return platform.counts()
             case b"/bench/times":
                 return platform.times.tobytes()
+            case b"/bench/arrivals":
+                return json.dumps({appid: times.tolist() for appid, times in platform.arrivals.items()}).encode()
             case b"/bench/set":
-                platform.set_push_after(json.loads(body)["push_after"])
+                platform.set(json.loads(body))
             case b"/bench/prepare":
                 platform.prepare(json.loads(body)["count"])
             case b"/bench/push":
                 platform.push(json.loads(body)["number"])
             case _:
-                return json.dumps(answer_beside(path, body, platform.calls)).encode()
+                return json.dumps(answer_beside(path, body, platform.used(appid_in(self.query)))).encode()
         return b"{}"
 
 

@@ -186,6 +186,25 @@ def scaling(axes: Axes, series: dict[str, Any]) -> bool:
     return True
 
 
+def appids(axes: Axes, series: dict[str, Any]) -> bool:
+    """What an idle worker holds and asks, against the number of appIds whose checks wait."""
+    shown = (
+        ("clients", "Redis clients", OURS),
+        ("descriptors", "descriptors", PEER),
+        ("threads", "threads, each started by a call", GRAY),
+        ("commands", "commands to Redis a second", THIRD),
+    )
+    for name, label, color in shown:
+        axes.plot(series["appids"], series[name], color=color, marker="o", label=label)
+    axes.set_xscale("log")
+    axes.set_ylim(0, 1.25 * max(max(series[name]) for name, _, _ in shown))
+    axes.set_xlabel("appIds whose day's quota is gone, four checks waiting for each")
+    axes.set_ylabel("of one worker")
+    axes.set_title("A worker while nothing may be sent, by the number of Mini Programs")
+    _legend(axes)
+    return True
+
+
 Plot = Callable[[Axes, Any], bool]
 
 #: by the file's name: whose series it is drawn from (None: the rows), and how
@@ -196,6 +215,7 @@ PLOTS: dict[str, tuple[str | None, Plot]] = {
     "finish": ("finish", finish),
     "memory": ("memory", memory),
     "scaling": ("scaling", scaling),
+    "appids": ("closed", appids),
 }
 
 

@@ -7,11 +7,11 @@ import subprocess
 import sys
 import time
 from array import array
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 import requests
 
@@ -23,8 +23,13 @@ from bench.redis_load import connect
 from bench.servers import APPID, RunFailed, Servers, inherited_environment
 from ops.local.ports import free_port
 from ops.local.redis_server import HOST
-from store.connection import vouch
+from store.keys import UNACKED
+from store.places.shard import SHARD
+from store.places.vouching import vouch
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+
+if TYPE_CHECKING:
+    from config.lanes import Lane
 
 Kind = Literal["wxcheck", "bare"]
 
@@ -49,6 +54,10 @@ LIFTED = {
     "WXCHECK_MEDIA_PER_MINUTE": "600000",
     "WXCHECK_MEDIA_PER_DAY": "800000000",
 }
+
+SECRET = "a-secret-of-the-bench"
+#: settings by which :mod:`bench.quota.wxcheck_worker` changes a worker
+CHANGES = {"BENCH_WINDOW", "BENCH_CLOCK_KEY"}
 
 #: seconds from an answer to its push, the least and the most: the same for all, or the rate of chains would be theirs
 PUSH_AFTER = (0.5, 0.5)
@@ -78,7 +87,8 @@ class Side(Servers):
     """The processes of one side, as a context: inside it those that were asked for are ready.
 
     ``workers``: the queues of each worker. ``endpoint``, ``application``: whether there is one. ``noted``: whether
-    the endpoint notes when it has read a request. ``settings`` add to those of both sides.
+    the endpoint notes when it has read a request. ``settings`` add to those of both sides. ``appids``: further Mini
+    Programs. ``descriptors``, ``clients``: most of each worker, and most of the Redis.
     """
 
     def __init__(
@@ -91,6 +101,9 @@ class Side(Servers):
         application: bool = False,
         noted: bool = False,
         settings: Mapping[str, str] = LIFTED,
+        appids: Sequence[str] = (),
+        descriptors: int | None = None,
+        clients: int | None = None,
     ) -> None:
         super().__init__()
         self.kind = kind
@@ -99,7 +112,10 @@ class Side(Servers):
         self._with_endpoint = endpoint
         self._with_application = application
         self._noted = noted
-        self._own = settings
+        self._own = {"WXCHECK_APPS": json.dumps({appid: {"secret": SECRET} for appid in appids}), **settings}
+        self._appids = appids
+        self._descriptors = descriptors
+        self._clients = clients
         self.workers: list[str] = []
 
     # -- processes
@@ -107,8 +123,11 @@ class Side(Servers):
     def start_servers(self) -> None:
         self.url = self.start_redis("redis")
         self.redis = connect(self.url)
+        if self._clients is not None:
+            self.redis.config_set("maxclients", self._clients)
         if self.kind == "wxcheck":
-            vouch(self.redis, APPID)
+            for appid in (APPID, *self._appids):
+                vouch(self.redis, appid)
         self.endpoint_port = free_port()
         port = free_port()
         self._platform = f"http://{HOST}:{port}"
@@ -196,8 +215,9 @@ class Side(Servers):
         put(self.redis, of.queue, list(islice(of.clones(), count)))
 
     def waiting(self, of: Template) -> int:
-        """Messages in the queue of ``of``; wxcheck may keep them in lists of each appId besides."""
-        return int(self.redis.llen(of.queue))
+        """Messages of wxcheck's in the queue of ``of``, and checks in its lane."""
+        kind: Lane = "text" if of.queue == TEXT_QUEUE else "media"
+        return int(self.redis.llen(of.queue)) + int(self.redis.zcard(SHARD.of_lane(kind, APPID)[0]))
 
     # -- the stand-in
 
@@ -211,6 +231,11 @@ class Side(Servers):
         times = array("d")
         times.frombytes(self._ask("times").content)
         return times.tolist()
+
+    def arrivals(self) -> dict[str, list[float]]:
+        """The same of each appId."""
+        found: dict[str, list[float]] = self._ask("arrivals").json()
+        return found
 
     def tell_platform(self, verb: str, **said: Any) -> None:
         """Tells the stand-in something; see :mod:`bench.overhead.platform`."""
@@ -270,14 +295,14 @@ class Side(Servers):
             raise RunFailed(f"{self.kind}: {reached} {what}, where {count} were asked for")
 
     def await_quiet(self) -> None:
-        """Waits until every message is acknowledged: results are stored by then."""
+        """Waits until nothing is in hand: results are stored by then."""
         deadline = time.monotonic() + _ANSWER
-        while any(map(self._in_hand, ("wxcheck:unacked", "unacked"))):
+        while any(map(self._unacknowledged, (UNACKED, "unacked"))) or self.redis.zcard(SHARD.key("hand")):
             if time.monotonic() > deadline:
-                raise RunFailed(f"{self.kind}: messages are still unacknowledged after {_ANSWER:.0f} s")
+                raise RunFailed(f"{self.kind}: something is still in hand after {_ANSWER:.0f} s")
             time.sleep(_LOOK / 5)
 
-    def _in_hand(self, unacknowledged: str) -> int:
+    def _unacknowledged(self, unacknowledged: str) -> int:
         """Messages of tasks that somebody has in hand; a worker never acknowledges the replies to its own greeting."""
         number = int(self.redis.hlen(unacknowledged))
         if number > _FEW:
@@ -305,15 +330,20 @@ class Side(Servers):
     def _celery(self, app: str, queues: str, name: str = "application") -> list[str]:
         options = ["-n", f"{name}@%h", "--loglevel=INFO", *self._options.arguments()]
         # as docker-compose.yml has it: whoever sends checks only yields to who finishes them
-        nice = ["nice", "-n", "19"] if queues in CHECKS_ONLY else []
-        return [*nice, sys.executable, "-m", "celery", "-A", app, "worker", "-Q", queues, *options]
+        command = ["nice", "-n", "19"] if queues in CHECKS_ONLY else []
+        if self._descriptors is not None:
+            command = ["sh", "-c", f'ulimit -n {self._descriptors}; exec "$@"', "sh", *command]
+        celery = ["celery", "-A", app]
+        if app == "worker" and CHANGES & set(self._own):
+            celery = ["bench.quota.wxcheck_worker"]
+        return [*command, sys.executable, "-m", *celery, "worker", "-Q", queues, *options]
 
     def _settings(self, notes: str | None = None) -> dict[str, str]:
         return {
             "WXCHECK_REDIS_URL": self.url,
             "WXCHECK_API_BASE": self._platform,
             "WXCHECK_APPID": APPID,
-            "WXCHECK_SECRET": "a-secret-of-the-bench",
+            "WXCHECK_SECRET": SECRET,
             "WXCHECK_PUSH_TOKEN": names.PUSH_TOKEN,
             "WXCHECK_PUSH_AES_KEY": names.PUSH_AES_KEY,
             "WXCHECK_CALLBACK_PORT": str(self.endpoint_port),

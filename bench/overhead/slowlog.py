@@ -29,18 +29,18 @@ def begin(client: Redis) -> None:
 def script_times(client: Redis) -> dict[str, list[int]]:
     """Microseconds of each run of a script since :func:`begin`, by the script's name; ends the noting."""
     client.config_set("slowlog-log-slower-than", -1)
-    names = _names()
+    by_hash = names()
     found: dict[str, list[int]] = defaultdict(list)
     for entry in client.slowlog_get(_LENGTH):
         words = _words(entry)
         if words and words[0].upper() in _RUN_SCRIPTS:
-            found[names.get(words[1], words[1][:12])].append(int(entry["duration"]))
+            found[by_hash.get(words[1], words[1][:12])].append(int(entry["duration"]))
     return dict(found)
 
 
-def together(times: dict[str, list[int]], names: Sequence[str]) -> float:
+def together(times: dict[str, list[int]], scripts: Sequence[str]) -> float:
     """Microseconds of these scripts, each once: of each the median."""
-    return sum(median(times[name]) for name in names)
+    return sum(median(times[name]) for name in scripts)
 
 
 def _words(entry: dict[str, Any]) -> list[str]:
@@ -49,9 +49,10 @@ def _words(entry: dict[str, Any]) -> list[str]:
     return text.split(" ", 2)
 
 
-def _names() -> dict[str, str]:
+def names() -> dict[str, str]:
+    """The names of wxcheck's scripts, by the hash that Redis knows each by."""
     told = subprocess.run(
         [sys.executable, "-m", "bench.overhead.script_names"], capture_output=True, check=True, cwd=ROOT, text=True
     )
-    names: dict[str, str] = json.loads(told.stdout)
-    return names
+    found: dict[str, str] = json.loads(told.stdout)
+    return found

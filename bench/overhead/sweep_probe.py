@@ -11,16 +11,12 @@ WARM_UP = 5
 
 
 def main() -> None:
-    from worker.celery import app
     from worker.runtime import runtime
-    from worker.sweeper import JOBS, bring_on, bring_on_due
 
-    (bound,) = (job.bound for job in JOBS if job.do is bring_on_due)
-    assert bound is not None  # noqa: S101 - the job has a loop
-    seconds = []
+    places, seconds = runtime().places, []
     for _ in range(WARM_UP + int(sys.argv[1])):
         began = time.perf_counter()
-        bring_on(app, runtime(), bound)
+        places.bring_on()
         seconds.append(time.perf_counter() - began)
         time.sleep(0.01)
     print(json.dumps(seconds[WARM_UP:]))

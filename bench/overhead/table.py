@@ -38,6 +38,18 @@ def as_text(rows: Iterable[Row], conditions: str) -> str:
     return "\n".join([conditions, "", *lines, "", notes])
 
 
+def as_markdown(rows: Iterable[Row], conditions: str) -> str:
+    """The table of ``docs/performance.md``, with the machine below it."""
+    lines = ["| figure | wxcheck | peer | ratio (least–most) | to reach |", "|---|---|---|---|---|"]
+    for row in rows:
+        _, what, unit, ours, peer, ratio, spread, target, reached = cells(row)
+        unit = f" {unit}" if unit else ""
+        cell = f"{target} {'✓' if reached == 'reached' else '**missed**'}" if target else ""
+        told = (what, ours + unit, peer and peer + unit, f"{ratio} ({spread})" if spread else ratio, cell)
+        lines.append(f"| {' | '.join(told)} |")
+    return "\n".join([*lines, "", f"{conditions}.", ""])
+
+
 def number(value: float) -> str:
     """Three significant digits, and whole numbers in full."""
     if value == 0 or abs(value) >= 100:

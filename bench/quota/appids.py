@@ -78,7 +78,7 @@ def measure(traffic: Traffic) -> tuple[Costs, str]:
     """The costs of a check in the steady state, the state being that of a lane, and the name of the Redis."""
     text = CONTENDERS["wxcheck-text"]
     contender = Several(text.name, text.title, text.feeds, state=text.state, appids=traffic.appids)
-    with System(contender, FULL, "calm", 1, apart=True, durable=False, clock=False) as system:
+    with System(contender, FULL, "calm", 1, apart=False, durable=False, clock=False) as system:
         with closing(Feeder(system.broker_url, text.feeds, FULL, WARM_UP + MEASURED)) as feeder:
             if traffic.full:
                 feeder.fill()

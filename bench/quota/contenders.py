@@ -15,9 +15,9 @@ WORKERS = 4
 PEERS = ("limits", "pyrate-limiter", "throttled-py")
 
 #: wxcheck's keys: a lane's permits, and the lanes that were seen
-QUOTA_KEYS = ("wxcheck:quota:*", "wxcheck:lanes")
-#: names of wxcheck's Lua scripts begin so where they belong to the limiter
-QUOTA_SCRIPTS = "store/quota/"
+QUOTA_KEYS = (*(f"wxcheck:{{0}}:{name}:*" for name in ("quota", "ring", "settled")), "wxcheck:{0}:known")
+#: the script of wxcheck's that hands out permits, with the checks that they are for
+QUOTA_SCRIPTS = "store/places/take"
 
 _QUEUES = "wxcheck.text,wxcheck.media,wxcheck.push"
 

@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 from bench.quota.limiters import LIMITERS, Acquire, Quota
 from config.celery import celery_configuration
 from config.settings import load_settings
-from worker.fetching.transport import use_transport
+from worker.celery_parts.transport import use_transport
 
 TASK = "bench.check_text"
 QUEUE = "bench.text"

@@ -46,8 +46,8 @@ class Costs:
     commands: float | None
     #: CPU of the workers, milliseconds
     cpu_ms: float
-    #: CPU of the limiter's Redis, microseconds
-    redis_us: float | None
+    #: CPU of the Redis that the limiter is in, microseconds
+    redis_us: float
     #: share of a core that the recording server took
     recorder: float
     #: bytes of the limiter's keys at the end
@@ -101,16 +101,17 @@ def costs_of(before: Look, after: Look, checks: int, seconds: float, state: int,
         calls = sum(number for name, number in scripts.items() if name.startswith(limiter)) * each
     else:
         calls = store.script_calls * each if apart else None
-    total = None
+    total = store.total
     if after.broker is not None and before.broker is not None:
-        total = (store.total + after.broker.since(before.broker).total) * each
+        total += after.broker.since(before.broker).total
     return Costs(
         checks=checks,
         calls=calls,
         limiter_commands=store.total * each if apart else None,
-        commands=total,
+        # a server that was started anew has begun to count anew
+        commands=total * each if store.total > 0 else None,
         cpu_ms=(after.cpu - before.cpu) * 1e3 * each,
-        redis_us=store.cpu * 1e6 * each if apart else None,
+        redis_us=store.cpu * 1e6 * each,
         recorder=(after.recorder_cpu - before.recorder_cpu) / seconds,
         state=state,
     )

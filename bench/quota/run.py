@@ -80,7 +80,7 @@ class Run:
             plan.model,
             plan.seed,
             # a fault of Redis is to hit all that a deployment with one Redis keeps in it
-            apart=fault is None,
+            apart=fault is None and not plan.contender.is_wxcheck,
             durable=fault is not None and fault.durable,
             clock=fault is not None and fault.clock,
         ) as self._system:

@@ -28,6 +28,7 @@ class System(Servers):
     """Everything that a run needs, as a context. Its workers are numbered from 0.
 
     ``apart``: the limiter counts in a Redis of its own, so that what it costs is told from what the broker costs.
+    wxcheck's is not apart: the step that hands out a permit takes the check of a queue.
     """
 
     def __init__(

@@ -36,8 +36,8 @@ NOTES = (
     "and told by itself",
     "bound: the most that a closed pool can use, window / (window + mean answer + 0.05 s)",
     "most in any window, by the clock: of the whole run, its first window included; ! = more than the quota",
-    "calls/check: calls of the limiter's scripts; commands: those within scripts included; – = can't be told, for "
-    "under a fault one Redis does it all",
+    "calls/check: calls of the limiter's scripts, of wxcheck's takes; commands: those within scripts included; "
+    "– = can't be told, for one Redis does it all",
 )
 
 

@@ -94,15 +94,15 @@ def set_window(window: float) -> None:
 
 def read_scripts_through(change: Callable[[str], str]) -> None:
     """Has every Lua script go through ``change`` before it is registered, and its name be known by its hash."""
-    original = store.scripts.source
+    original = store.scripts.whole
 
     @cache
-    def source(name: str) -> str:
+    def whole(name: str) -> str:
         text = change(original(name))
         _names[sha1(text.encode(), usedforsecurity=False).hexdigest()] = name
         return text
 
-    store.scripts.source = source
+    store.scripts.whole = whole
 
 
 def step_time(key: str) -> None:
@@ -141,7 +141,8 @@ def count_calls(directory: Path) -> None:
 def vouch_for_all() -> None:
     """Says that nothing was sent yet, and prints that it has."""
     from config.settings import load_settings
-    from store.connection import connect_store, vouch
+    from store.connection import connect_store
+    from store.places.vouching import vouch
 
     settings = load_settings("worker")
     with connect_store(settings, _STORE_TIMEOUT) as store:

@@ -6,7 +6,7 @@ import time
 from typing import TYPE_CHECKING, TypeVar
 
 from ops.backfill.faults import CannotGoOn
-from worker.celery_parts.backend import passes
+from worker.ending.backend import passes
 
 if TYPE_CHECKING:
     from collections.abc import Callable

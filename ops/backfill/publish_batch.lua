@@ -1,5 +1,5 @@
 -- Publishes a batch of a backfill, and marks it as published.
--- Uses: store/outbox/publish, store/outbox/slice
+-- Uses: store/outbox/can_publish
 -- KEYS: 1 backfill
 -- ARGV: 1 owner  2 number of the batch before  3 number of this batch  4 seconds to keep the mark
 --       5… pairs of a broker's list and a message
@@ -21,9 +21,17 @@ end
 if batch ~= ARGV[2] then
   return 'lost'
 end
-local refused = outbox_publish({}, outbox_slice(ARGV, {5}))
+-- Lua's own unpack fails on some thousands of values
+local messages = {}
+for i = 5, #ARGV do
+  messages[#messages + 1] = ARGV[i]
+end
+local refused = outbox_can_publish({}, messages)
 if refused then
   return refused
+end
+for i = 1, #messages, 2 do
+  redis.call('LPUSH', messages[i], messages[i + 1])
 end
 redis.call('HSET', KEYS[1], 'batch', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])

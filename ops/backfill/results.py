@@ -36,7 +36,7 @@ class Results:
         """Yield task id and result of each check that the backend knows, ended or not.
 
         Raises:
-            an error that :func:`worker.celery_parts.backend.passes`: the backend is away.
+            an error that :func:`worker.ending.backend.passes`: the backend is away.
         """
         if self.most is not None:
             for task_id in task_ids:

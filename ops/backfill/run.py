@@ -17,7 +17,7 @@ from ops.backfill.results import Results, has_ended, invalid_row, row_of_result,
 from ops.backfill.sending import AnyBroker, Lost, OneRedis, Task, Torn
 from ops.backfill.state import End, State, task_id_of
 from ops.backfill.validation import LineCheck, check_of
-from store import keys
+from store.places.shard import SHARD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -233,10 +233,8 @@ class Backfill:
         return False
 
     def _is_known(self, task_id: str) -> bool:
-        """True if a check left a trace: a result, or its record, which begins just before its call."""
-        return bool(self._store.exists(keys.record(task_id), keys.shelved(task_id))) or any(
-            self._results.known([task_id])
-        )
+        """True if a check left a trace: a result, or its place."""
+        return bool(self._store.hexists(SHARD.key("checks"), task_id)) or any(self._results.known([task_id]))
 
     def _next_attempt(self, number: int) -> int:
         return self.state.attempt(number) + 1

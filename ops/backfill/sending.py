@@ -11,7 +11,7 @@ from config.celery import CONNECT_TIMEOUT
 from config.days import DAY
 from ops.backfill.faults import CannotGoOn
 from store import keys
-from store.outbox.outbox import run_begins
+from store.outbox.outbox import set_aside
 from store.scripts import script
 from worker.messages import HIDDEN
 from wxcheck import LOW_PRIORITY
@@ -74,7 +74,7 @@ class Sender(Protocol):
 
         Raises:
             Lost, Taken, Torn: nothing, or only a part, was published.
-            an error that ``passes`` (:mod:`worker.celery_parts.backend`): call this again later.
+            an error that ``passes`` (:mod:`worker.ending.backend`): call this again later.
         """
         ...
 
@@ -166,15 +166,13 @@ class OneRedis(_Marked):
         """Return pairs of a broker's list and a message for it."""
         try:
             self._connect()
-            with run_begins() as run:
-                # an ending run keeps the messages that Celery publishes (store.outbox)
-                run.is_ending = True
+            with set_aside() as messages:
                 for task in tasks:
                     self._publish(task)
-                return run.messages
         except BaseException:
             self.close()
             raise
+        return messages
 
 
 class AnyBroker(_Marked):

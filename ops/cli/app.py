@@ -35,13 +35,12 @@ def program_of(settings: Settings, appid: str | None) -> MiniProgram:
 def must_exist(appid: str | None) -> None:
     """End the command if no check can be of ``appid``: neither settings nor store know it."""
     from config.settings import load_settings
-    from store import keys
     from worker.runtime import runtime
 
     programs = load_settings().programs
     if appid is None or appid in programs:
         return
-    lanes = cast("list[str]", runtime().store.hkeys(keys.LANES))
+    lanes = cast("list[str]", runtime().store.hkeys(runtime().shard.key("known")))
     known = dict.fromkeys([*programs, *sorted(lane.rpartition(":")[0] for lane in lanes if ":" in lane)])
     if appid not in known:
         raise click.UsageError(f"--appid: no check is of {appid}; {there_are(known)}")

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from functools import partial
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 import click
@@ -142,6 +143,7 @@ def replay(task_ids: tuple[str, ...], every: bool, dry_run: bool, yes: bool, as_
     wxcheck replay --failure PlatformUnavailable --newer-than 2h --dry-run
     wxcheck replay --all --yes
     """
+    from worker.intake.replay import replay as replay_letter
     from worker.runtime import runtime
 
     chosen = _chosen(task_ids, every, Filter(**which), replayable=True)
@@ -149,7 +151,7 @@ def replay(task_ids: tuple[str, ...], every: bool, dry_run: bool, yes: bool, as_
         _print_chosen(chosen, "replayed", dry_run=dry_run, as_json=as_json)
         return
     ask(f"Replay {_count(chosen)}?", yes=yes)
-    missing = _for_each(chosen, runtime().dead_letters.replay, "replaying")
+    missing = _for_each(chosen, partial(replay_letter, runtime()), "replaying")
     _end("replayed", "are on their way", "is not there, or its content was not kept", chosen, missing, as_json=as_json)
 
 

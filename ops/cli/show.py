@@ -20,18 +20,27 @@ if TYPE_CHECKING:
 
 _COLOURS = {"done": "green", "failed": "red", "dead_letter": "red", "unknown": "yellow"}
 #: words for a time that is to come
-_TO_COME = {"comes_back": "comes back", "times_out": "times out"}
+_TO_COME = {
+    "opens": "permit at",
+    "comes_back": "comes back",
+    "taken_over": "taken over",
+    "times_out": "times out",
+    "stale": "stale from",
+    "expired": "expires",
+}
 
 
 @click.command()
 @click.argument("task_id")
 @options.as_json
 def show(task_id: str, as_json: bool) -> None:
-    """Tells the life of one check: where it stands and what comes next, appId, trace_id, what happened when, its
-    verdict, or its failure with what to do. Never what was checked.
+    """Tells the life of one check: its place, why it is there and what comes next, appId, trace_id, what happened when,
+    its verdict, or its failure with what to do. Never what was checked.
 
-    States: queued, taken (a worker has it in hand), shelved (it comes back later), being sent, waiting (for its push),
-    finishing, done, failed, dead letter (failed, and kept to be replayed), unknown.
+    Places: in the inbox (no worker has read it), in its lane (it waits for a permit), on the shelf (it comes back
+    later), in hand (a worker sends it, or tells its end), parked (it waits for its push), ready (its end is known, and
+    not told yet), in the outbox (what follows is not published yet). Then done, failed, dead letter (failed, and kept
+    to be replayed), or unknown.
 
     Exit codes: 0 told, 1 nothing is known of it, 2 store, broker or result backend do not answer.
 

@@ -32,7 +32,8 @@ if TYPE_CHECKING:
 @options.as_json
 def status(watch: bool, interval: float, lang: Lang, as_json: bool) -> None:
     """Says what is wrong, with its remedy, or that all is well; then, for each appId and lane, this minute's and this
-    day's use of the quota and the last hour, queues, checks that wait for their push, verdicts, failures, processes.
+    day's use of the quota and the last hour; how many checks are in each place; queues, pushes, verdicts, failures,
+    processes.
 
     Exit codes: 0 all is well, or nothing but warnings; 1 something is wrong; 2 the store does not answer.
 

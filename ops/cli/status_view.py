@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from rich.text import Text
 
 from ops.output import COLOURS
+from status.labels import PLACES
 from status.words import Lang, moment, printable, say, span
 
 if TYPE_CHECKING:
@@ -32,8 +33,9 @@ def lines(numbers: Numbers, lang: Lang) -> Iterator[Text]:
         return
     for name, part in (
         ("lanes", _lanes),
+        ("places", _places),
         ("queues", _queues),
-        ("waiting", _waiting),
+        ("pushes", _pushes),
         ("verdicts", _verdicts),
         ("failures", _failures),
         ("processes", _processes),
@@ -104,6 +106,18 @@ def _lanes(numbers: Numbers, lang: Lang) -> Iterator[Text]:
             yield hour.append(f" {say(lang, 'peak {} a minute', f'{peak:,}')}")
 
 
+def _places(numbers: Numbers, lang: Lang) -> Iterator[Text]:
+    line = Text("  ")
+    for number, place in enumerate(PLACES):
+        count = numbers["places"][place]
+        # the inbox is unknown where the broker is away
+        shown = "–" if count is None else f"{count:,}"
+        line.append(f"{'  ' if number else ''}{say(lang, place.replace('_', ' '))} ")
+        line.append(shown, "" if count == 0 else "bold")
+    yield line
+    yield Text(f"  {say(lang, 'dead letters')} {numbers['dead']:,}", "dim")
+
+
 def _queues(numbers: Numbers, lang: Lang) -> Iterator[Text]:
     width = max((len(queue["name"]) for queue in numbers["queues"]), default=0)
     for queue in numbers["queues"]:
@@ -112,9 +126,9 @@ def _queues(numbers: Numbers, lang: Lang) -> Iterator[Text]:
         yield Text.assemble(f"  {queue['name']:<{width}}  ", (said, "" if queue["workers"] else "red"))
 
 
-def _waiting(numbers: Numbers, lang: Lang) -> Iterator[Text]:
+def _pushes(numbers: Numbers, lang: Lang) -> Iterator[Text]:
     waiting = numbers["waiting"]
-    said = say(lang, "{} wait for their push", f"{waiting['count']:,}")
+    said = say(lang, "{} parked", f"{waiting['count']:,}")
     if waiting["oldest_seconds"] is not None:
         said += f", {say(lang, 'the oldest for {}', span(lang, waiting['oldest_seconds']))}"
     yield Text(f"  {said}")
@@ -168,7 +182,3 @@ def _processes(numbers: Numbers, lang: Lang) -> Iterator[Text]:
         if abs(process["clock_offset_seconds"] or 0) >= 1:
             line.append("  " + say(lang, "clock off by {}", span(lang, process["clock_offset_seconds"])), "red")
         yield line
-    yield Text(
-        f"  {say(lang, 'on the shelf')} {numbers['shelved']:,}  {say(lang, 'dead letters')} {numbers['dead']:,}",
-        "dim",
-    )

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import RedisError
 
 from config.names import PUSH_QUEUE
-from config.places import place
-from config.redis_url import is_redis
+from config.redis_url import is_redis, place
 from config.refusals import remedy as mend
 from ops.doctor import redis
 from ops.doctor.finding import Finding, words

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from redis.exceptions import BusyLoadingError, RedisError
 
 from config import refusals
-from config.places import place
+from config.redis_url import place
 from config.settings import Settings, SettingsError, load_settings
 from ops.doctor.finding import Finding, words
 from ops.doctor.side_by_side import failed, side_by_side

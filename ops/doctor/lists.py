@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
+from config.broker_lists import lists_of
 from config.lanes import QUEUES
 from config.redis_url import is_redis
 from ops.doctor import redis
 from ops.doctor.finding import Finding
 from store.connection import connect
-from worker.fetching.broker_lists import lists_of
-from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
@@ -24,9 +22,6 @@ if TYPE_CHECKING:
 BATCH, LONGEST = 1000, 4.0
 #: most lists to tell
 MOST = 10
-
-#: an appId's own queue, even if the appId is no longer in the settings
-_OWN = re.compile(rf"(?:{re.escape(TEXT_QUEUE)}|{re.escape(MEDIA_QUEUE)})\.wx\w+")
 
 
 class Unread(NamedTuple):
@@ -44,7 +39,7 @@ def examine(settings: Settings, broker_answers: Future[bool]) -> Iterator[Findin
     unread: list[Unread] = []
     with connect(settings.broker, redis.PATIENCE, retries=1) as client:
         for name in client.scan_iter(match="*wxcheck.*", count=BATCH, _type="LIST"):
-            queue = meant(name, settings.programs)
+            queue = meant(name)
             if queue is not None:
                 unread.append(Unread(name, queue, cast("int", client.llen(name))))
             if time.monotonic() > deadline:
@@ -54,14 +49,10 @@ def examine(settings: Settings, broker_answers: Future[bool]) -> Iterator[Findin
     yield from told(unread)
 
 
-def meant(name: str, appids: Iterable[str]) -> str | None:
+def meant(name: str) -> str | None:
     """Return the queue that a list is nearly named after; None for a list that is read, or has another name. Pure."""
     queue = next((queue for queue in QUEUES if queue in name), None)
-    if queue is None:
-        return None
-    own = _OWN.match(name)
-    ours = {queue, *(f"{queue}.{appid}" for appid in appids), own[0] if own else queue}
-    return None if any(name in lists_of(one) for one in ours) else queue
+    return None if queue is None or name in lists_of(queue) else queue
 
 
 def told(unread: Iterable[Unread]) -> Iterator[Finding]:

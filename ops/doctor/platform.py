@@ -15,7 +15,6 @@ from ops.doctor.finding import Finding
 from ops.doctor.network import Step, failed_step
 from ops.doctor.side_by_side import side_by_side
 from status.remedies import remedy
-from store.quota.permit import Snooze
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.http import Http
 from wechat.quotas import QuotaNotTold
@@ -99,8 +98,6 @@ def _token(runtime: Runtime, program: MiniProgram) -> Finding:
         return refused(subject, error)
     except Unanswered as error:
         return Finding("bad", subject, error.reason, _unanswered(error.reason))
-    except Snooze as snooze:
-        return Finding("warn", subject, f"its lane is closed for {snooze.seconds:.0f} s more", "wait")
     if settings.token_source == "cloudbase":
         return Finding("ok", subject, "CLOUDBASE_TOKEN_FILE holds one")
     return Finding("ok", subject, "one is at hand; it is not fetched anew, for that would end the one before")
@@ -128,9 +125,9 @@ def _lane(runtime: Runtime, program: MiniProgram, lane: Lane) -> Finding:
     per_minute, per_day, _ = runtime.rates.of(program, lane)
     ours = 0
     try:
-        ours = runtime.quota.counted_today(program, lane)
+        ours = runtime.closings.counted_today(program.appid, lane)
         theirs = runtime.calls.quota(program.appid, lane)
-        runtime.quota.go_by(program, lane, theirs.used)
+        runtime.closings.counted_today(program.appid, lane, theirs.used)
     except CheckRefused as error:
         said = f"not called for the moment, WeChat refuses the appId: {error}"
         return Finding("bad", subject, said, remedy("CheckRefused", error.errcode)["en"])

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from config.lanes import QUEUE_OF, own_queue
+from config.lanes import READY_OF
 from config.names import PUSH_QUEUE
 from ops.doctor.finding import Finding
 from status.queues import BrokerAway, Queues
+from store.places.census import Census
 from store.watch.presence import Presence, alive
 from store.watch.servers import Server, Servers, differing
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
@@ -30,32 +32,26 @@ _WITHOUT = {
 
 def examine(runtime: Runtime, celery_app: Celery, broker_answers: Future[bool]) -> Iterator[Finding]:
     processes = alive(runtime.store)
-    own = {
-        own_queue(queue, appid): queue
-        for lane, queue in QUEUE_OF.items()
-        for appid in sorted(runtime.crowds.members(lane))
-    }
     lengths: dict[str, int] = {}
     if broker_answers.result():
         with suppress(BrokerAway):  # the broker went away meanwhile
-            lengths = Queues(runtime.settings, celery_app).lengths([*_WITHOUT, *own])
-    yield from told(processes, lengths, own, Servers(runtime.settings).told())
+            lengths = Queues(runtime.settings, celery_app).lengths(_WITHOUT)
+    counts = Census(runtime.store, runtime.shard).counts([], time.time())
+    ready = {READY_OF[queue]: number for queue, number in counts.ready.items()}
+    yield from told(processes, lengths, ready, Servers(runtime.settings).told())
 
 
 def told(
-    processes: list[Presence], lengths: Mapping[str, int], own: Mapping[str, str], servers: Mapping[str, Server]
+    processes: list[Presence], lengths: Mapping[str, int], ready: Mapping[str, int], servers: Mapping[str, Server]
 ) -> Iterator[Finding]:
     """Yield the findings about processes and queues. Pure.
 
-    ``lengths``: messages by queue, as far as they are known. ``own``: the queues of single appIds, each with the queue
-    whose workers consume it too. ``servers``: the servers of this process.
+    ``lengths``: messages by queue, as far as they are known. ``ready``: checks by the queue whose workers tell them
+    their end. ``servers``: the servers of this process.
     """
     workers = [process for process in processes if process.kind == "worker" and _meets(process, servers)]
     for name in _WITHOUT:
-        yield _queue(name, name, workers, lengths)
-    for name, shared in own.items():
-        if lengths.get(name):
-            yield _queue(name, shared, workers, lengths)
+        yield _queue(name, workers, lengths.get(name), ready.get(name, 0))
     yield _endpoint(processes)
     yield from _servers(processes, servers)
     versions = sorted({process.version for process in processes})
@@ -64,13 +60,14 @@ def told(
         yield Finding("warn", "versions", f"processes of several run: {by_version}", "start the older ones again")
 
 
-def _queue(name: str, shared: str, workers: list[Presence], lengths: Mapping[str, int]) -> Finding:
-    consumers = [worker.name for worker in workers if shared in worker.queues or name in worker.queues]
-    waiting = f"; {lengths[name]:,} messages wait in it" if name in lengths else ""
-    if consumers:
-        return Finding("ok", name, f"consumed by {', '.join(consumers)}{waiting}")
-    said = f"no worker consumes it{waiting}: {_WITHOUT[shared]}"
-    return Finding("bad", name, said, f"start one: celery -A worker worker -Q {shared}")
+def _queue(name: str, workers: list[Presence], messages: int | None, ready: int) -> Finding:
+    serving = [worker.name for worker in workers if name in worker.queues]
+    waiting = "" if messages is None else f"; {messages:,} messages wait in it"
+    waiting += f"; {ready:,} checks wait for a run that tells their end" if ready else ""
+    if serving:
+        return Finding("ok", name, f"served by {', '.join(serving)}{waiting}")
+    said = f"no worker serves it{waiting}: {_WITHOUT[name]}"
+    return Finding("bad", name, said, f"start one: celery -A worker worker -Q {name}")
 
 
 def _meets(process: Presence, servers: Mapping[str, Server]) -> bool:

@@ -12,13 +12,15 @@ from typing import Self
 
 import requests
 
+from config.redis_url import place
 from config.settings import PREFIX, Settings, of_file
 from ops.local.errors import PortTaken, RedisSilent
 from ops.local.ports import free_port, is_free
 from ops.local.processes import ROOT, Processes
 from ops.local.redis_server import HOST, answers, embedded_redis
 from sandbox.credentials import DEMO_ENVIRONMENT
-from store.connection import connect, vouch, without_password
+from store.connection import connect
+from store.places.vouching import vouch
 
 #: most seconds until a process is ready; a busy machine with two cores takes some ten
 READY_TIMEOUT = 45.0
@@ -94,7 +96,7 @@ class Stack:
     @property
     def redis_url(self) -> str:
         """Return the store's URL for people to read, without a password."""
-        return without_password(self.store_url)
+        return place(self.store_url)
 
     def check(self) -> None:
         """Make sure that every process still runs.
@@ -177,7 +179,7 @@ class Stack:
         while not answers(url):
             if time.monotonic() > deadline:
                 raise RedisSilent(
-                    f"the Redis at {without_password(url)} does not answer PING, or refuses its password: start it, "
+                    f"the Redis at {place(url)} does not answer PING, or refuses its password: start it, "
                     f"correct {PREFIX}REDIS_URL, or leave {PREFIX}REDIS_URL out to have a Redis started here"
                 )
             time.sleep(0.2)

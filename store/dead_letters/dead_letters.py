@@ -13,18 +13,14 @@ from kombu.utils import json
 
 from config.days import DAY
 from store import keys
-from store.outbox.outbox import Also
-from store.records.digest import digest_of
 from store.scripts import script
 from wechat.errcodes import Meaning, meaning
-from wxcheck import SENT_AT_HEADER, CheckRefused, MediaUnavailable, PlatformUnavailable, PushTimeout
+from wxcheck import CheckRefused, MediaUnavailable, PlatformUnavailable, PushTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from redis import Redis
-
-    from store.outbox.outbox import Run
 
 #: most letters that are kept, and most bytes of them; beyond, the oldest letter goes
 MOST_LETTERS = 10_000
@@ -66,33 +62,24 @@ class DeadLetters:
         self._redis = redis
         self._seconds = days * DAY
         self._with_content = with_content
-        self._keep = script(redis, "store/dead_letters/keep")
-        self._replay = script(redis, "store/dead_letters/replay")
         self._decay = script(redis, "store/dead_letters/decay")
         self._drop = script(redis, "store/dead_letters/drop")
 
-    def keeps(self, failure: object) -> bool:
-        """True if a check with this ``failure`` is kept."""
-        return self._seconds > 0 and can_be_mended(failure)
-
-    def keep(self, run: Run, task_id: str, message: dict[str, Any], failure: BaseException) -> None:
-        """Have the coming end of ``run`` keep ``message``, in the form of :mod:`worker.messages`, as a letter."""
+    def letter_of(self, message: str, appid: str, failure: object) -> str:
+        """Return the letter to keep of a check with this kept message that ends with ``failure``; '' for none."""
+        if self._seconds <= 0 or not can_be_mended(failure):
+            return ""
+        assert isinstance(failure, BaseException)  # noqa: S101
         letter: dict[str, Any] = {
-            "message": message,
+            "task": json.loads(message)["headers"]["task"],
             "failure": type(failure).__name__,
             "said": list(failure.args),
-            "appid": run.appid,
+            "appid": appid,
             "failed_at": round(time.time(), 3),
         }
-        if not self._with_content:
-            letter["message"] = {"name": message["name"]}
-        run.also.append(
-            Also(
-                self._keep,
-                [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES, keys.COUNTERS],
-                [task_id, json.dumps(letter), MOST_LETTERS, MOST_BYTES],
-            )
-        )
+        if self._with_content:
+            letter["message"] = message
+        return str(json.dumps(letter))
 
     def letters(self) -> Iterator[DeadLetter]:
         """Yield all letters, the newest first."""
@@ -109,27 +96,14 @@ class DeadLetters:
         text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
         return _letter(task_id, json.loads(text)) if text is not None else None
 
+    def message(self, task_id: str) -> str | None:
+        """Return the message of a check for a replay, as it was kept; None if there is none."""
+        text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
+        return json.loads(text).get("message") if text is not None else None
+
     def drop(self, task_id: str) -> bool:
         """Throw the letter of a check away; False if there is none."""
         return bool(self._drop(keys=[keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES], args=[task_id]))
-
-    def replay(self, task_id: str) -> bool:
-        """Run a check again, with everything that follows it.
-
-        False: the check has no letter, its letter has no content, or a check with other content is under way under its
-        task id.
-        """
-        text = cast("str | None", self._redis.hget(keys.DEAD_LETTERS, task_id))
-        message = json.loads(text)["message"] if text is not None else {}
-        if "rest" not in message:
-            return False
-        # the age counts anew: a person has decided to check the content now
-        message["rest"].setdefault("headers", {})[SENT_AT_HEADER] = time.time()
-        script_keys = [keys.DEAD, keys.DEAD_LETTERS, keys.DEAD_BYTES]
-        script_keys += [keys.shelved(task_id), keys.SHELF, keys.record(task_id)]
-        digest = digest_of(message["name"], message["args"], message["kwargs"])
-        args = [task_id, cast("str", text), json.dumps(message), digest]
-        return bool(self._replay(keys=script_keys, args=args))
 
     def decay(self, bound: int = BATCH) -> None:
         """Drop the letters whose time is over."""
@@ -139,13 +113,12 @@ class DeadLetters:
 
 
 def _letter(task_id: str, letter: dict[str, Any]) -> DeadLetter:
-    message = letter["message"]
     return DeadLetter(
         task_id=task_id,
         failure=letter["failure"],
         said=letter["said"],
         appid=letter["appid"],
-        task=message["name"],
+        task=letter["task"],
         failed_at=letter["failed_at"],
-        has_content="rest" in message,
+        has_content="message" in letter,
     )

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Brings on what has waited in its place for as long as it may (store/places/due.lua).
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's
@@ -9,20 +10,21 @@ local shard = places_shard(KEYS, ARGV)
 local moves = {}
 
 function moves.shelf(id, check)
-  redis.call('ZREM', shard.shelf, id)
   shard.wait(id, check)
+  redis.call('ZREM', shard.shelf, id)
   return 'moved'
 end
 
 function moves.parked(id, check)
+  shard.count('push_missing')
   shard.cause(id, check, {ended = 'timeout'})
   return 'moved'
 end
 
 function moves.stale(id, check)
-  redis.call('ZREM', shard.stale, id)
   -- in hand it may be sent already; if it is given back, it comes up again
   if check.place ~= 'lane' and check.place ~= 'shelf' then
+    redis.call('ZREM', shard.stale, id)
     return ''
   end
   shard.cause(id, check, {ended = check.why})
@@ -30,21 +32,21 @@ function moves.stale(id, check)
 end
 
 function moves.hand(id, check)
-  redis.call('ZREM', shard.hand, id)
   check.returns = (check.returns or 0) + 1
   if check.cancelled and not check.cause then
     check.cause = {ended = 'cancelled'}
   end
   shard.wait(id, check)
+  redis.call('ZREM', shard.hand, id)
   return 'moved'
 end
 
 function moves.ended(id, check)
-  redis.call('ZREM', shard.ended, id)
-  redis.call('HDEL', shard.checks, id)
   if check.trace then
     redis.call('HDEL', shard.traces, check.appid .. ':' .. check.trace)
   end
+  redis.call('HDEL', shard.checks, id)
+  redis.call('ZREM', shard.ended, id)
   return 'over'
 end
 
@@ -55,12 +57,13 @@ for i, due in ipairs(shard.question.due) do
   said[i] = ''
   if score and tonumber(score) <= shard.now then
     if set == 'early_due' then
-      redis.call('ZREM', shard.early_due, entry)
       redis.call('HDEL', shard.early, entry)
+      redis.call('ZREM', shard.early_due, entry)
+      shard.count('push_orphaned')
       said[i] = 'over'
     else
-      local check = shard.check(entry)
-      if check and (set == 'stale' or check.place == set) and (shard.lane_of(check) or set == 'parked' or set == 'ended') then
+      local check = set == 'stale' and shard.check(entry) or shard.check_in(set, shard[set], entry)
+      if check and (shard.lane_of(check) or set == 'parked' or set == 'ended') then
         said[i] = moves[set](entry, check)
       end
     end

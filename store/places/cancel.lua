@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Cancels checks wherever they wait; one in hand is cancelled when its run lets it go without an end.
 -- Uses: store/places/shard
 -- KEYS: as store/places/shard.lua's

@@ -1,6 +1,7 @@
+#!lua flags=allow-oom
 -- Ends a check that a run has in hand: its results and what follows are written, its mark stays for a while.
 -- Uses: store/places/shard, store/outbox/can_publish, store/outbox/store_result, store/dead_letters/keep
--- KEYS: as store/places/shard.lua's; then 1 to 4 as store/dead_letters/keep.lua's  5… each result, and then the list of
+-- KEYS: as store/places/shard.lua's; then 1 to 3 as store/dead_letters/keep.lua's  4… each result, and then the list of
 --       each message that follows
 -- ARGV: 1 question (JSON): lanes, id, run, how (done | failed | timeout | cancelled), keep (milliseconds to keep the
 --       mark), relay (milliseconds after which another process may take the outbox's entry up), results (their number);
@@ -15,7 +16,7 @@ local id, check, where = shard.held()
 if not check then
   return where
 end
-local dead, results = shard.after, shard.after + 4
+local dead, results = shard.after, shard.after + 3
 local lists, first = results + question.results, 4 + 2 * question.results
 local messages = {}
 for i = first, #ARGV do
@@ -30,11 +31,11 @@ end
 for i = 0, question.results - 1 do
   outbox_store_result({KEYS[results + i]}, {ARGV[4 + 2 * i], ARGV[5 + 2 * i]})
 end
+redis.call('ZADD', shard.ended, shard.now + question.keep, id)
 if ARGV[3] ~= '' then
-  local of_letters = {KEYS[dead], KEYS[dead + 1], KEYS[dead + 2], KEYS[dead + 3]}
+  local of_letters = {KEYS[dead], KEYS[dead + 1], KEYS[dead + 2], KEYS[23]}
   dead_letters_keep(of_letters, {id, ARGV[3], question.letters, question.bytes})
 end
-shard.settle(check, question.permit)
 for i = 1, #messages, 2 do
   redis.call('LPUSH', messages[i], messages[i + 1])
 end
@@ -43,14 +44,19 @@ if ARGV[2] ~= '' then
   redis.call('HSET', shard.outbox, entry, ARGV[2])
   redis.call('ZADD', shard.outbox_due, shard.now + question.relay, entry)
 end
+if check.trace then
+  local how = check.cause.ended
+  shard.count('media_' .. (how == 'revoked' and 'cancelled' or how))
+end
 redis.call('ZREM', shard.hand, id)
 redis.call('HDEL', shard.messages, id)
 if check.due then
   redis.call('ZREM', shard.stale, id)
 end
-redis.call('ZADD', shard.ended, shard.now + question.keep, id)
 shard.keep(id, {
   kind = check.kind, appid = check.appid, of = check.of, run = check.run, trace = check.trace, how = question.how,
   since = shard.now,
 }, 'ended')
+-- after that none settles it again: twice, it would count for another call's
+shard.settle(check, question.permit)
 return 'ended'

@@ -26,7 +26,7 @@ class Message(NamedTuple):
     appid: str
     #: 0 is the highest, 9 the lowest
     priority: int
-    #: digest of the check (:mod:`store.records.digest`)
+    #: digest of the check (:mod:`worker.messages`)
     digest: str
     #: not before this time
     at: float | None = None
@@ -35,7 +35,7 @@ class Message(NamedTuple):
     why: str | None = None
     #: its end, if known: the message is handed to a run that tells the end
     cause: dict[str, Any] | None = None
-    #: a check that ended is to run once more
+    #: a check that failed is to run once more; its dead letter goes
     is_replay: bool = False
     #: id under which it is filed if a check with other content is under way under its own: a run then tells so
     spare: str | None = None
@@ -68,7 +68,7 @@ class Held(NamedTuple):
     text: str
     #: the check as the store keeps it (``store/places/shard.lua``)
     check: dict[str, Any]
-    #: None: its end is known, or it has no token yet
+    #: None: its end is known, it has no token yet, or the settings know its appId no more
     permit: Permit | None = None
     #: access token for the call
     token: str | None = None
@@ -76,8 +76,6 @@ class Held(NamedTuple):
     renew: tuple[int, str] | None = None
     #: nobody knows whether calls of its lane were sent lately: the run finds out, and gives the check back
     is_first: bool = False
-    #: the settings do not know its appId any more
-    is_gone: bool = False
     #: the platform's refusal of the appId (JSON)
     refusal: str | None = None
 
@@ -105,11 +103,11 @@ class Held(NamedTuple):
 
 
 class LaneReply(NamedTuple):
-    """What a take tells of a lane, as ``store/quota/take.lua`` does."""
+    """What a take tells of a lane (``store/places/take.lua``)."""
 
     kind: Lane
     appid: str
-    #: send | wait | stop | again | absent | gone
+    #: send | wait | stop | again | absent | gone | damaged
     verb: str
     #: wait, now, epoch, day, used, detail, Redis' clock; microseconds. Empty: absent, gone
     told: list[Any]
@@ -133,7 +131,7 @@ class Take(NamedTuple):
 class Pushed(NamedTuple):
     """A push that was matched."""
 
-    #: matched | early | repeated | late | newer
+    #: matched | early | repeated | late | orphaned | newer
     what: str
     id: str | None = None
     #: seconds since the check was parked

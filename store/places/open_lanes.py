@@ -11,6 +11,7 @@ import time
 from typing import TYPE_CHECKING
 
 from config.days import seconds_of_day
+from config.logs import Log
 from store.places.forms import LaneLimits
 from store.places.places import LANES_AT_ONCE
 from store.quota.permit import LaneView
@@ -25,8 +26,13 @@ if TYPE_CHECKING:
     from store.places.places import Places
     from store.quota.rates import Rates
 
+log = Log(__name__)
+
 #: takes in a row while there are lanes whose limits the caller did not name, or news to tell
 ROUNDS = 4
+
+#: seconds for which it holds that nothing was sent in a lane without state; its run gives the check back at once
+FOUND_OUT = 5.0
 
 _MICRO = 1_000_000
 
@@ -44,8 +50,8 @@ class OpenLanes:
         self._pause = WINDOW + LOOK_AHEAD + call_timeout
         self._lock = threading.Lock()
         self._views: dict[tuple[Lane, str], LaneView] = {}
-        #: microseconds of the pause of a lane without state, once found out
-        self._fresh: dict[tuple[Lane, str], int] = {}
+        #: microseconds of the pause of a lane without state, and until when that holds
+        self._fresh: dict[tuple[Lane, str], tuple[int, float]] = {}
         #: the lanes to name next
         self._next: list[tuple[Lane, str]] = []
 
@@ -63,10 +69,14 @@ class OpenLanes:
         taken: list[Held] = []
         seconds: float | None = 0.0
         for _ in range(ROUNDS):
-            named = {(kind, appid): self._limits(kind, appid) for kind, appid in self._next}
+            lanes = [*self._found_out(), *self._next]
+            named = {(kind, appid): self._limits(kind, appid) for kind, appid in lanes if kind in kinds}
             take = self._places.take(left, list(named.values()), kinds)
             for reply in take.lanes:
                 self._learn(reply, named[reply.kind, reply.appid])
+                if reply.verb == "damaged":
+                    said = f"{reply.told[5]}; its checks wait, and it is looked at again in a minute"
+                    log.error("lane_damaged", said, appid=reply.appid, lane=reply.kind)
             for held in take.held:
                 left[held.queue] -= 1
             taken += take.held
@@ -84,7 +94,8 @@ class OpenLanes:
         is_lost = self._view(lane).epoch > 0
         is_unused = used_today == 0 and seconds_of_day(time.time()) > self._pause + MIDNIGHT_MARGIN
         with self._lock:
-            self._fresh[lane] = 0 if is_unused and not is_lost else int(self._pause * _MICRO)
+            pause = 0 if is_unused and not is_lost else int(self._pause * _MICRO)
+            self._fresh[lane] = pause, time.monotonic() + FOUND_OUT
 
     def asks_for_count(self, kind: Lane, appid: str) -> bool:
         """True if the platform's own count of a lane is to be asked for now, since the lane's state is new."""
@@ -102,6 +113,14 @@ class OpenLanes:
         view.asks = 0
         view.claim(used_today)
 
+    def _found_out(self) -> list[tuple[Lane, str]]:
+        """Return the lanes of which was found out lately whether they pause."""
+        now = time.monotonic()
+        with self._lock:
+            self._fresh = {lane: fresh for lane, fresh in self._fresh.items() if fresh[1] > now}
+            # the latest; the others are looked at by their time
+            return list(self._fresh)[-LANES_AT_ONCE:]
+
     def _view(self, lane: tuple[Lane, str]) -> LaneView:
         with self._lock:
             return self._views.setdefault(lane, LaneView())
@@ -113,7 +132,7 @@ class OpenLanes:
         per_minute, per_day, version = self._rates.of(program, kind)
         view = self._view((kind, appid))
         with self._lock, view.lock:
-            fresh = self._fresh.get((kind, appid), -1)
+            fresh, _ = self._fresh.get((kind, appid), (-1, 0.0))
             # not each time: a permit that was handed back unused must not count again
             day, used = (view.day, view.used) if fresh >= 0 or view.claims else (0, 0)
             return LaneLimits(
@@ -133,8 +152,11 @@ class OpenLanes:
         """Take in what the store tells of a lane. ``said``: what it was told."""
         if not reply.told:
             return
-        _, _, epoch, day, used, _, shown = reply.told
+        wait, _, epoch, day, used, why, shown = reply.told
         view = self._view((reply.kind, reply.appid))
+        if why == "pause" and epoch != view.epoch:
+            told = f"what was sent lately is not known; nothing is sent for {wait / _MICRO:.0f} s"
+            log.warning("quota_unknown", told, appid=reply.appid, lane=reply.kind)
         if epoch:
             with self._lock:
                 self._fresh.pop((reply.kind, reply.appid), None)

@@ -1,7 +1,9 @@
+#!lua flags=allow-oom
 -- Parks a media check that the platform has taken, until its push comes.
 -- Uses: store/places/shard, store/outbox/store_result
 -- KEYS: as store/places/shard.lua's; then 1 result
--- ARGV: 1 question (JSON): lanes, id, run, trace, wait (milliseconds for which the push may come); if any: permit
+-- ARGV: 1 question (JSON): lanes, id, run, trace, wait (milliseconds for which the push may come), media (image | audio);
+--       if any: permit
 --       2 result (JSON) that shows the check waiting, or ''  3 seconds to keep the result
 -- Returns: parked | ready (the push came first, or the check was cancelled) | traced (another check has this trace_id)
 --          | lost (another run has the check)
@@ -16,26 +18,30 @@ local other = redis.call('HGET', shard.traces, trace)
 if other and other ~= id then
   return 'traced'
 end
-shard.settle(check, question.permit)
 outbox_store_result({KEYS[shard.after]}, {ARGV[2], ARGV[3]})
-redis.call('ZREM', shard.hand, id)
 redis.call('HSET', shard.traces, trace, id)
-check.trace, check.since = question.trace, shard.now
+check.trace, check.since, check.media = question.trace, shard.now, question.media
 if check.due then
   redis.call('ZREM', shard.stale, id)
 end
 local early = redis.call('HGET', shard.early, trace)
 if early then
-  redis.call('HDEL', shard.early, trace)
-  redis.call('ZREM', shard.early_due, trace)
   check.cause, check.pushed = {ended = 'done', push = early}, shard.now
 elseif check.cancelled then
   check.cause = {ended = 'cancelled'}
 end
 if check.cause then
   shard.wait(id, check)
-  return 'ready'
+else
+  redis.call('ZADD', shard.parked, shard.now + question.wait, id)
+  shard.keep(id, check, 'parked')
 end
-redis.call('ZADD', shard.parked, shard.now + question.wait, id)
-shard.keep(id, check, 'parked')
-return 'parked'
+-- in the end: an ACL may stop the script, and it is repeated
+redis.call('ZREM', shard.hand, id)
+shard.settle(check, question.permit)
+if early then
+  redis.call('HDEL', shard.early, trace)
+  redis.call('ZREM', shard.early_due, trace)
+  shard.count('push_early')
+end
+return check.place

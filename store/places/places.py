@@ -15,17 +15,21 @@ from __future__ import annotations
 import json
 import time
 import uuid
+from collections import Counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
+from redis.exceptions import ResponseError
+
 from config.lanes import LANES
+from config.logs import Log
+from store.connection import STORE_AWAY
 from store.dead_letters.dead_letters import MOST_BYTES, MOST_LETTERS
 from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS, NEVER
 from store.places.forms import Held, LaneReply, Pushed, Take
 from store.places.shard import Shard
 from store.quota import clock
 from store.quota.permit import Permit
-from store.quota.permits import BACKFILL_PRIORITY, LOOK_AHEAD, LOOK_AHEAD_LOW, START, WINDOW
-from store.records.records import MARGIN
+from store.quota.permits import BACKFILL_PRIORITY, LOOK_AHEAD, LOOK_AHEAD_LOW, MARGIN, START, WINDOW
 from store.scripts import script
 
 if TYPE_CHECKING:
@@ -38,19 +42,26 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+log = Log(__name__)
+
 #: most entries of each kind that are brought on in one step, so that no script takes long
 BATCH = 64
 #: most open lanes of a kind that one take looks at (``store/places/take.lua``)
 LANES_AT_ONCE = 16
-#: seconds for which a run may have a check whose end is known; afterwards another run gets it
-LEASE = 60.0
 #: seconds for which an entry of the outbox is left to its run, or to a relay; entries that a relay claims at once
 RELAY_LEASE, RELAYED_AT_ONCE = 30.0, 16
+#: seconds until an entry that cannot be brought on is tried again
+PUT_OFF = 60.0
 #: seconds to keep a push that no check waits for: its check may be between the platform's answer and the store
 KEEP_EARLY = 600
 
 #: sets whose entries come up by time; what comes back from a hand may be stale by then
 _BY_TIME = ("shelf", "parked", "hand", "stale", "ended", "early_due")
+
+_SCRIPTS = (
+    *("file", "take", "give_back", "park", "push", "cancel", "reopen", "due", "bring", "finish", "relay"),
+    "advance",
+)
 
 _SECOND, _MICRO = 1000, 1_000_000
 
@@ -76,31 +87,22 @@ class Places:
         self._shard = shard
         self._watch = watch
         self._timeout = call_timeout + START
+        #: seconds from the send time on for which a run has a check; afterwards another run gets it
+        self.lease = self._timeout + MARGIN
         self._token_lease = token_lease or 0.0
         self._inbox = inbox or ()
-        self._file = script(redis, "store/places/file")
-        self._take = script(redis, "store/places/take")
-        self._give_back = script(redis, "store/places/give_back")
-        self._park = script(redis, "store/places/park")
-        self._push = script(redis, "store/places/push")
-        self._cancel = script(redis, "store/places/cancel")
-        self._reopen = script(redis, "store/places/reopen")
-        self._due = script(redis, "store/places/due")
-        self._bring = script(redis, "store/places/bring")
-        self._finish = script(redis, "store/places/finish")
-        self._relay = script(redis, "store/places/relay")
-        self._amend = script(redis, "store/places/amend")
-        self._relayed = script(redis, "store/places/relayed")
+        self._scripts = {name: script(redis, f"store/places/{name}") for name in _SCRIPTS}
 
     def file(self, messages: Sequence[Message], tags: Sequence[str] = ()) -> list[str]:
-        """File at most :data:`BATCH` messages, and say of each: filed | repeated | taken | newer.
+        """File at most :data:`BATCH` messages, and say of each: filed | repeated | taken | newer | gone.
 
         ``tags``: of the messages in the inbox, from which they are removed in the same step, but for newer ones.
         """
         lanes = list(dict.fromkeys((message.kind, message.appid) for message in messages))
         question = {"entries": [_entry(message, tag) for message, tag in _with_tags(messages, tags)]}
         texts = [message.text for message in messages]
-        return cast("list[str]", self._ask(self._file, lanes, question, texts, keys=self._inbox))
+        keys = (DEAD, DEAD_LETTERS, DEAD_BYTES, *self._inbox)
+        return cast("list[str]", self._ask("file", lanes, question, texts, keys=keys))
 
     def take(
         self, room: Mapping[Queue, int], lanes: Sequence[LaneLimits], kinds: Sequence[Lane] = ("text", "media")
@@ -114,8 +116,7 @@ class Places:
             "run": uuid.uuid4().hex[:16],
             "kinds": [{"kind": kind, "room": room.get(kind, 0)} for kind in kinds],
             "push": room.get("push", 0),
-            "lease": int(LEASE * _SECOND),
-            "longest": int((self._timeout + MARGIN) * _SECOND),
+            "lease": int(self.lease * _SECOND),
             "ahead": int(LOOK_AHEAD * _MICRO),
             "ahead_low": int(LOOK_AHEAD_LOW * _MICRO),
             "low": BACKFILL_PRIORITY,
@@ -123,22 +124,11 @@ class Places:
             "token": self._token_lease,
         }
         limits = [
-            {
-                "n": max(1, round(lane.per_minute * WINDOW / 60)),
-                "per_day": lane.per_day,
-                "reserve": lane.reserve,
-                "version": lane.version,
-                "epoch": lane.epoch,
-                "day": lane.day,
-                "used": lane.used,
-                "fresh": lane.fresh,
-                "gone": lane.is_gone or None,
-                "number": number,
-            }
+            {**lane._asdict(), "n": max(1, round(lane.per_minute * WINDOW / 60)), "number": number}
             for number, lane in enumerate(lanes)
         ]
         names = [(lane.kind, lane.appid) for lane in lanes]
-        said, *told = self._ask(self._take, names, question, [], limits)
+        said, *told = self._ask("take", names, question, limits=limits)
         after = time.monotonic()
         known = json.loads(said)
         replies = []
@@ -161,10 +151,17 @@ class Places:
             more=known["more"] or [],
         )
 
-    def give_back(self, held: Held, settled: Settled | None = None, at: float | None = None, text: str = "") -> str:
+    def give_back(
+        self,
+        held: Held,
+        settled: Settled | None = None,
+        at: float | None = None,
+        text: str = "",
+        shown: Result | None = None,
+    ) -> str:
         """Let a check wait again, at its old place, or on the shelf until ``at``.
 
-        ``text``: message that takes the place of the old one.
+        ``text``: message that takes the place of the old one. ``shown``: result that shows it on the shelf.
 
         Returns:
             its place then: lane | shelf | ready (its end became known meanwhile); or lost (another run has it).
@@ -175,7 +172,9 @@ class Places:
             "permit": _settled(settled),
             "at": None if at is None else int(at * _SECOND),
         }
-        return str(self._ask(self._give_back, [(held.kind, held.appid)], question, [text]))
+        key, value, shown_for = shown or (NEVER, "", 0)
+        args: list[str | int] = [text, value, shown_for]
+        return str(self._ask("give_back", [(held.kind, held.appid)], question, args, keys=[key]))
 
     def park(
         self,
@@ -184,8 +183,11 @@ class Places:
         seconds: float,
         settled: Settled | None = None,
         shown: Result | None = None,
+        media: str = "image",
     ) -> str:
-        """Park a media check until its push comes, or for ``seconds``. ``shown``: result that shows it waiting.
+        """Park a media check until its push comes, or for ``seconds``.
+
+        ``shown``: result that shows it waiting. ``media``: image | audio, which the push does not tell.
 
         Returns:
             parked | ready (its end is known already) | traced (another check has this ``trace_id``) | lost
@@ -196,9 +198,10 @@ class Places:
             "run": held.run,
             "trace": trace_id,
             "wait": int(seconds * _SECOND),
+            "media": media,
             "permit": _settled(settled),
         }
-        return str(self._ask(self._park, [(held.kind, held.appid)], question, [value, shown_for], keys=[key]))
+        return str(self._ask("park", [(held.kind, held.appid)], question, [value, shown_for], keys=[key]))
 
     def push(self, pushes: Sequence[tuple[str, str, str]], tags: Sequence[str] = ()) -> list[Pushed]:
         """Match at most :data:`BATCH` pushes (appId, ``trace_id``, JSON) with the checks that wait for them.
@@ -207,12 +210,12 @@ class Places:
         """
         question = {
             "pushes": [
-                {"appid": appid, "trace": trace, **({"tag": tag} if tag else {})}
+                _known({"appid": appid, "trace": trace, "tag": tag})
                 for (appid, trace, _), tag in _with_tags(pushes, tags)
             ],
             "keep": KEEP_EARLY * _SECOND,
         }
-        said = self._ask(self._push, [], question, [text for *_, text in pushes], keys=self._inbox)
+        said = self._ask("push", [], question, [text for *_, text in pushes], keys=self._inbox)
         return [Pushed(what, *([found[0], found[1] / _SECOND] if found else [])) for what, *found in said]
 
     def cancel(self, task_ids: Sequence[str], ended: str = "cancelled") -> list[str]:
@@ -222,38 +225,51 @@ class Places:
         lanes = list(dict.fromkeys(_lane_of(check) for check in checks.values() if "kind" in check))
         if not checks:
             return [""] * len(task_ids)
-        said = self._ask(self._cancel, lanes, {"ids": list(checks), "ended": ended})
+        said = self._ask("cancel", lanes, {"ids": list(checks), "ended": ended})
         places = dict(zip(checks, said, strict=True))
         return [places.get(task_id, "") for task_id in task_ids]
 
-    def reopen(self, kinds: Sequence[Lane] = LANES) -> int:
+    def reopen(self) -> int:
         """Let all lanes that open later be looked at now, and return their number."""
         number = 0
-        for kind in kinds:
+        for kind in LANES:
             keys = [self._shard.key(f"open:{kind}"), self._shard.key(f"wake:{kind}")]
             found = BATCH
             while found == BATCH:
-                found = int(self._reopen(keys=keys, args=[BATCH]))
+                found = int(self._scripts["reopen"](keys=keys, args=[BATCH]))
                 number += found
         return number
 
     def bring_on(self) -> dict[str, int]:
         """Bring on what has waited for as long as it may, at most :data:`BATCH` of each kind. Return their numbers."""
         keys = [self._shard.key(name) for name in ("checks", *_BY_TIME)]
-        _, *found = self._due(keys=keys, args=[BATCH])
-        due, lanes = [], []
-        for number, entry, text in zip(found[::3], found[1::3], found[2::3], strict=True):
-            due.append((_BY_TIME[number - 1], entry))
-            if text:
-                lanes.append(_lane_of(json.loads(text)))
+        found = self._scripts["due"](keys=keys, args=[BATCH])
+        due = [
+            (_BY_TIME[number - 1], entry, text)
+            for number, entry, text in zip(found[::3], found[1::3], found[2::3], strict=True)
+        ]
+        return Counter(self._bring_on(due))
+
+    def _bring_on(self, due: Sequence[tuple[str, str, str]]) -> Iterator[str]:
+        """Bring on entries (set, entry, check) that are due, and yield the set of each that was moved."""
         if not due:
-            return {}
-        said = self._ask(self._bring, list(dict.fromkeys(lanes)), {"due": due})
-        moved: dict[str, int] = {}
-        for (name, _), what in zip(due, said, strict=True):
-            if what:
-                moved[name] = moved.get(name, 0) + 1
-        return moved
+            return
+        try:
+            lanes = dict.fromkeys(_lane_of(json.loads(text)) for *_, text in due if text)
+            said = self._ask("bring", list(lanes), {"due": [entry[:2] for entry in due]})
+        except STORE_AWAY:
+            raise
+        except (ResponseError, ValueError, LookupError) as error:
+            if len(due) > 1:
+                # one of them is at fault, and holds up no other
+                for one in due:
+                    yield from self._bring_on([one])
+                return
+            ((name, entry, _),) = due
+            log.error("not_brought_on", f"{type(error).__name__}: {error}; tried again later", task_id=entry)  # noqa: TRY400 - a script's error
+            self._redis.zadd(self._shard.key(name), {entry: int((time.time() + PUT_OFF) * _SECOND)}, xx=True)
+        else:
+            yield from (name for (name, *_), what in zip(due, said, strict=True) if what)
 
     def finish(self, held: Held, ended: Ended, settled: Settled | None = None) -> str:
         """End a check with its result and what follows. Return ended | lost, or the place that it has since.
@@ -274,7 +290,7 @@ class Places:
             "letters": MOST_LETTERS,
             "bytes": MOST_BYTES,
         }
-        keys = [DEAD, DEAD_LETTERS, DEAD_BYTES, COUNTERS]
+        keys = [DEAD, DEAD_LETTERS, DEAD_BYTES]
         keys += [result.key for result in ended.results] + [name for name, _ in ended.messages]
         args: list[str | int] = [
             ended.outbox,
@@ -282,51 +298,84 @@ class Places:
             *(said for result in ended.results for said in result[1:]),
             *(text for _, text in ended.messages),
         ]
-        return str(self._ask(self._finish, [(held.kind, held.appid)], question, args, keys=keys))
+        return str(self._ask("finish", [(held.kind, held.appid)], question, args, keys=keys))
 
     def relay(self) -> list[tuple[str, str]]:
         """Claim entries of the outbox that their runs did not relay; entry and text (JSON) of each."""
         keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
-        said = self._relay(keys=keys, args=[RELAYED_AT_ONCE, int(RELAY_LEASE * _SECOND)])
+        said = self._scripts["relay"](keys=keys, args=[RELAYED_AT_ONCE, int(RELAY_LEASE * _SECOND)])
         return list(zip(said[::2], said[1::2], strict=True))
 
-    def amend(self, entry: str, text: str) -> bool:
-        """Replace an entry of the outbox, and keep it from other relays for longer. False: it is there no more."""
-        keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
-        return bool(self._amend(keys=keys, args=[entry, text, int(RELAY_LEASE * _SECOND)]))
+    def advance(
+        self,
+        entry: str,
+        rest: str = "",
+        results: Sequence[Result] = (),
+        messages: Sequence[tuple[str, str]] = (),
+        lease: float = RELAY_LEASE,
+    ) -> str | None:
+        """Let results and messages of an entry out, with which the entry ends, and keep the ``rest`` (JSON).
 
-    def relayed(self, entry: str) -> None:
-        """Remove an entry of the outbox: all in it is published and stored."""
-        self._relayed(keys=[self._shard.key("outbox"), self._shard.key("outbox_due")], args=[entry])
+        ``lease``: seconds for which the rest is left to this relay.
+
+        Returns:
+            the entry of the rest, also if there is no rest; or None: the entry is there no more, and nothing was done.
+
+        Raises:
+            redis.exceptions.ResponseError: a list is something else, and nothing was done.
+        """
+        keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
+        keys += [result.key for result in results] + [name for name, _ in messages]
+        after = f"{entry}+"
+        args: list[str | int] = [entry, rest, after, int(lease * _SECOND), len(results)]
+        args += [said for result in results for said in result[1:]] + [text for _, text in messages]
+        return after if self._scripts["advance"](keys=keys, args=args) else None
+
+    def forget(self, held: Held) -> None:
+        """Forget a check in hand that no script can end, unless another run has it since."""
+        if not self.is_held(held):
+            return
+        with self._redis.pipeline(transaction=False) as pipe:
+            for name in ("hand", "stale"):
+                pipe.zrem(self._shard.key(name), held.id)
+            for name in ("checks", "messages"):
+                pipe.hdel(self._shard.key(name), held.id)
+            pipe.execute()
 
     def show(self, task_id: str) -> dict[str, Any] | None:
         """Return a check as the store keeps it (``store/places/shard.lua``), or None."""
         text = cast("str | None", self._redis.hget(self._shard.key("checks"), task_id))
         return json.loads(text) if text is not None else None
 
+    def is_held(self, held: Held) -> bool:
+        """True while the run has its check in hand."""
+        check = self.show(held.id) or {}
+        return (check.get("place"), check.get("run")) == ("hand", held.run)
+
     def keep_time(self) -> None:
         """Read Redis' clock, to notice when it is put forward or back. Call about once a second."""
         self._watch.read(self._redis.time)
+        if self._watch.has_stepped():
+            # by a clock that was put back, lanes would open later by as much
+            self.reopen()
 
     def _ask(
         self,
-        asked: Any,
+        name: str,
         lanes: Sequence[tuple[Lane, str]],
         question: dict[str, Any],
         args: Sequence[str | int] = (),
         limits: Sequence[dict[str, Any]] = (),
         keys: Sequence[str] = (),
     ) -> Any:
-        of_lanes = [{"kind": kind, "appid": appid} for kind, appid in lanes]
-        for lane, limit in zip(of_lanes, limits, strict=False):
-            lane.update({name: value for name, value in limit.items() if value is not None})
-        whole = {
-            **question,
-            "lanes": of_lanes,
-        }
-        every_key = [*self._shard.own(), *(key for lane in lanes for key in self._shard.of_lane(*lane)), *keys]
-        said = {name: value for name, value in whole.items() if value is not None}
-        return asked(keys=every_key, args=[json.dumps(said, separators=(",", ":")), *args])
+        told = {**question, "lanes": limits or [{"kind": kind, "appid": appid} for kind, appid in lanes]}
+        every_key = [
+            *self._shard.own(),
+            COUNTERS,
+            *(key for lane in lanes for key in self._shard.of_lane(*lane)),
+            *keys,
+        ]
+        return self._scripts[name](keys=every_key, args=[json.dumps(_known(told), separators=(",", ":")), *args])
 
     def _clock(self, now: float) -> dict[str, int]:
         if not self._watch.knows(now):
@@ -342,7 +391,6 @@ class Places:
         if permit is not None:
             seconds = permit["ahead"] / _MICRO
             granted = Permit(
-                key=(check["appid"], check["kind"]),
                 epoch=int(permit["epoch"]),
                 bucket=permit["bucket"],
                 day=permit["day"],
@@ -360,7 +408,6 @@ class Places:
             token=token,
             renew=(renew[0], renew[1]) if renew else None,
             is_first=check.pop("absent", False),
-            is_gone=check.pop("gone", False),
             refusal=refusal,
         )
 
@@ -377,22 +424,27 @@ def _with_tags(those: Sequence[T], tags: Sequence[str]) -> Iterator[tuple[T, str
     return zip(those, each, strict=True)
 
 
+def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in fields.items() if value is not None}
+
+
 def _entry(message: Message, tag: str | None) -> dict[str, Any]:
-    entry = {
-        "id": message.id,
-        "kind": message.kind,
-        "appid": message.appid,
-        "priority": message.priority,
-        "of": message.digest,
-        "cause": message.cause,
-        "why": message.why,
-        "replay": message.is_replay or None,
-        "spare": message.spare,
-        "tag": tag,
-        "at": None if message.at is None else int(message.at * _SECOND),
-        "due": None if message.due is None else int(message.due * _SECOND),
-    }
-    return {name: value for name, value in entry.items() if value is not None}
+    return _known(
+        {
+            "id": message.id,
+            "kind": message.kind,
+            "appid": message.appid,
+            "priority": message.priority,
+            "of": message.digest,
+            "cause": message.cause,
+            "why": message.why,
+            "replay": message.is_replay or None,
+            "spare": message.spare,
+            "tag": tag,
+            "at": None if message.at is None else int(message.at * _SECOND),
+            "due": None if message.due is None else int(message.due * _SECOND),
+        }
+    )
 
 
 def _lane_of(check: Mapping[str, Any]) -> tuple[Lane, str]:

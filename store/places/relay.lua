@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Claims entries of the outbox for a relay, which publishes and stores them and then has them removed.
 -- KEYS: 1 outbox  2 outbox, by time
 -- ARGV: 1 most entries  2 milliseconds after which another relay may take them up

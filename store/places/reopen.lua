@@ -1,4 +1,5 @@
--- Lets lanes that open later be looked at now: a rate was set, or a clock put right.
+#!lua flags=allow-oom
+-- Lets lanes that open later be looked at now: a worker begins, or a clock was put right.
 -- KEYS: 1 open lanes  2 what wakes their workers
 -- ARGV: 1 most lanes
 -- Returns: the number of lanes

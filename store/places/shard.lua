@@ -1,16 +1,17 @@
 -- Moves the checks of a shard from place to place, for other scripts.
 -- Uses: store/quota/lane
--- KEYS: the shard's own, in the order of store/places/shard.py; then five for each lane of the question
+-- KEYS: the shard's own, in the order of store/places/shard.py; then the counts of events, and five for each lane of the
+--       question
 -- ARGV: 1 question (JSON); its lanes: a list of {kind, appid}
 -- Returns: a table of functions
 -- A check (JSON): v (number of its format), place, kind (text | media), appid, priority and number (its place in the
 --   lane), of (digests of contents, the newest first), run (the latest that took it), cause (its end, once known:
---   ended, push or said), trace and since (from the parking on), pushed (time of the push), due and why (time from which on it is not
---   sent any more, and stale | expired), cancelled, anew (another check ended under its id), returns (times that its
---   run's lease ended). Times are in milliseconds. cjson writes 14 digits of a number: none here has more.
+--   ended, push or said), trace, since and media (image | audio; from the parking on), pushed (time of the push), due and
+--   why (time from which on it is not sent any more, and stale | expired), cancelled, returns (times that its run's
+--   lease ended). Times are in milliseconds. cjson writes 14 digits of a number: none here has more.
 -- Always: a check is in one place, which it names itself, and a script that finds it elsewhere changes nothing.
 local FORMAT = 1
--- room for the sequence below a priority, or a rank
+-- room for the sequence below a priority, and for the time below a rank
 local RANK = 2 ^ 48
 
 local lanes = quota_lane({}, {})
@@ -27,23 +28,36 @@ local shard = {
   lane = {}, of_appid = {text = {}, media = {}},
 }
 for i, lane in ipairs(question.lanes or {}) do
-  local first = 22 + 5 * (i - 1)
+  local first = 23 + 5 * (i - 1)
   lane.waiting, lane.quota, lane.ring = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
   lane.settled, lane.token = KEYS[first + 4], KEYS[first + 5]
   shard.lane[i] = lane
   shard.of_appid[lane.kind][lane.appid] = lane
 end
 -- number of the first key after those of the lanes
-shard.after = 23 + 5 * #shard.lane
+shard.after = 24 + 5 * #shard.lane
 
--- Returns: the check; or nothing, and true if it is there in a format of a later version, which stays as it is
+-- Returns: the check; or nothing, and true if it is there in a format of a later version, or damaged: it stays as it is
 function shard.check(id)
   local text = redis.call('HGET', shard.checks, id)
-  local check = text and cjson.decode(text)
-  if check and check.v > FORMAT then
+  if not text then
+    return nil
+  end
+  local is_read, check = pcall(cjson.decode, text)
+  if not is_read or type(check) ~= 'table' or not check.v or check.v > FORMAT then
     return nil, true
   end
-  return check or nil
+  return check
+end
+
+-- Returns: the check, if it is in a place; else it is dropped from the set of that place, but for one of a later version
+function shard.check_in(place, set, id)
+  local check, newer = shard.check(id)
+  if check and check.place == place then
+    return check
+  elseif not newer then
+    redis.call('ZREM', set, id)
+  end
 end
 
 -- Returns: id of the question's check; the check, if the question's run has it in hand; else nothing, and where it is:
@@ -65,6 +79,10 @@ function shard.keep(id, check, place)
   redis.call('HSET', shard.checks, id, cjson.encode(check))
 end
 
+function shard.count(event)
+  redis.call('HINCRBY', KEYS[23], event, 1)
+end
+
 function shard.lane_of(check)
   return shard.of_appid[check.kind][check.appid]
 end
@@ -75,27 +93,8 @@ function shard.wakes(queue)
   end
 end
 
--- Takes a check out of its lane; a lane in which nothing waits is not open.
-function shard.leave_lane(id, keys)
-  redis.call('ZREM', keys.waiting, id)
-  if redis.call('EXISTS', keys.waiting) == 0 then
-    redis.call('ZREM', shard.open[keys.kind], keys.appid)
-  end
-end
-
--- Takes a check out of its place.
-function shard.leave(id, check)
-  local place = check.place
-  if place == 'lane' then
-    shard.leave_lane(id, shard.lane_of(check))
-  elseif place == 'ready' then
-    redis.call('ZREM', shard.ready[check.trace and 'push' or check.kind], id)
-  else
-    redis.call('ZREM', shard[place], id)
-  end
-end
-
--- Lets a check that left its place wait: for a run alone if its end is known, else in its lane.
+-- Lets a check wait: for a run alone if its end is known, else in its lane. Its caller takes it out of the set of its old
+-- place afterwards: an ACL may stop the script in between, and what a set holds too much is dropped as it comes up.
 function shard.wait(id, check)
   if check.cause then
     local queue, rank = check.trace and 'push' or check.kind, 1
@@ -104,7 +103,7 @@ function shard.wait(id, check)
     elseif check.cause.ended == 'timeout' then
       rank = 2
     end
-    redis.call('ZADD', shard.ready[queue], rank * RANK + redis.call('INCRBY', shard.sequence, 1), id)
+    redis.call('ZADD', shard.ready[queue], rank * RANK + shard.now, id)
     if check.due then
       redis.call('ZREM', shard.stale, id)
     end
@@ -126,20 +125,28 @@ function shard.wait(id, check)
   shard.keep(id, check, 'lane')
 end
 
--- Leaves the permit of a run that lets a check go to the next take of its lane, which settles it. permit: bucket, day,
--- epoch (store/quota/lane.lua), sent (1 if the call was answered, 0 if nothing was sent)
+-- Leaves the permit of a run that lets a check go to the next take of its lane, which settles it; with the time, rounded
+-- up. permit: bucket, day, epoch (store/quota/lane.lua), sent (1 if the call was answered, 0 if nothing was sent)
 function shard.settle(check, permit)
   if permit then
     redis.call('RPUSH', shard.lane_of(check).settled,
-      string.format('%d:%d:%d:%.0f', permit.bucket, permit.sent, permit.day, permit.epoch))
+      string.format('%d:%d:%d:%.0f:%.0f', permit.bucket, permit.sent, permit.day, permit.epoch, shard.now + 1))
   end
 end
 
 -- Notes the end of a check that is not in hand; a run tells whoever waits for it.
 function shard.cause(id, check, cause)
-  shard.leave(id, check)
+  local place, lane = check.place, shard.lane_of(check)
   check.cause = cause
   shard.wait(id, check)
+  if place == 'lane' then
+    redis.call('ZREM', lane.waiting, id)
+    if redis.call('EXISTS', lane.waiting) == 0 then
+      redis.call('ZREM', shard.open[check.kind], check.appid)
+    end
+  elseif place ~= 'ready' then
+    redis.call('ZREM', shard[place], id)
+  end
 end
 
 return shard

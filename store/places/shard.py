@@ -25,15 +25,22 @@ if TYPE_CHECKING:
 #: ``outbox``     hash: ``id:run`` -> what is to be published and stored elsewhere, since the check has ended (JSON)
 #: ``outbox_due`` sorted set: the same, by the time from which on a relay may take it up
 #: ``open:…``     sorted set: appId of each lane with waiting checks, by the time at which its next permit may come
-#: ``ready:…``    sorted set: ids of checks whose end is known and which wait for a run, by rank and sequence
+#: ``ready:…``    sorted set: ids of checks whose end is known and which wait for a run, by rank and time
+#:                (:data:`RANK`)
 #: ``wake:…``     list: one entry while there is something for a worker that waits
 OWN = (
     *("checks", "messages", "hand", "shelf", "parked", "ended", "stale"),
     *("traces", "early", "early_due", "sequence", "known", "outbox", "outbox_due"),
     *("open:text", "open:media", "ready:text", "ready:media", "ready:push", "wake:text", "wake:media", "wake:push"),
 )
-#: of each lane: sorted set of the ids that wait, by priority and sequence; the permits (:func:`store.keys.quota`,
-#: :func:`store.keys.ring`); list of permits that are to be settled; the access token (:func:`store.keys.token`)
+#: what a rank is worth in a score of ``ready:…``; the rest of the score is the time
+RANK = 2**48
+#: of each lane:
+#: ``lane``     sorted set of the ids that wait, by priority and sequence
+#: ``quota``    hash: the permits, and the reasons that close the lane; never expires (``store/quota/lane.lua``)
+#: ``ring``     string: permits by the fortieth of a second in which their calls were answered, or will be at the latest
+#: ``settled``  list of permits that are to be settled
+#: ``token``    of both lanes of an appId. Hash: the access token, and its renewal (``store/tokens/take.lua``)
 OF_LANE = ("lane", "quota", "ring", "settled", "token")
 
 
@@ -54,3 +61,7 @@ class Shard(NamedTuple):
         """Return the keys of :data:`OF_LANE`, in their order."""
         *of_kind, token = OF_LANE
         return [*(self.key(f"{name}:{kind}:{appid}") for name in of_kind), self.key(f"{token}:{appid}")]
+
+
+#: the shard of everything: one Redis has one
+SHARD = Shard("wxcheck", 0)

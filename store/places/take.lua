@@ -1,22 +1,25 @@
+#!lua flags=allow-oom
 -- Takes checks into the hands of a worker: those whose end is known, and of each open lane those that get a permit.
 -- Uses: store/places/shard, store/tokens/take
 -- KEYS: as store/places/shard.lua's
--- ARGV: 1 question (JSON): run (begin of the runs' names), kinds (each: kind, room), push (room), lease (of a run
---       without a call) and longest (of a run, from its permit's send time on, in ms), window, timeout, latest, steady,
+-- ARGV: 1 question (JSON): run (begin of the runs' names), kinds (each: kind, room), push (room), lease (of a run,
+--       from the send time of its call on, in ms), window, timeout, latest, steady,
 --       ahead, ahead_low (microseconds), low (least priority that counts as low), most (lanes of a kind to look
 --       at), token (seconds that a renewal may take, 0: calls need none), lanes (each with number, n, per_day, reserve,
---       version, epoch, day, used, fresh; gone: its appId is unknown)
+--       version, epoch, day, used, fresh, is_gone: its appId is unknown)
 -- Returns: {what is to know (JSON), then three for each check: id, message, check (JSON)}. To know: now; at (time of
---          the next permit, if any, of a kind with room left); lanes (of each lane of the question that was looked at: number, verb, wait, now,
---          epoch, day, used, detail, clock, as store/quota/take.lua says it); unknown (lanes that are open, and not in
---          the question), next (lanes that open next); more (queues in which more is due).
+--          the next permit, if any, of a kind with room left); lanes (of each lane of the question that was looked at:
+--          number, verb, wait, now, epoch, day, used, detail, clock, as store/quota/lane.lua tells); unknown (lanes that
+--          are open, and not in the question), next (lanes that open next); more (queues in which more is due).
 --          A check: as it is kept, with what its run gets: permit (ahead, bucket, day, epoch) and token; or renew
 --          (fence, old token): it renews the token, absent (true): it finds out whether calls were sent lately, and
---          both give the check back; or gone (true), or refusal (the platform refuses the appId).
+--          both give the check back; or refusal (the platform refuses the appId); or nothing: its appId is unknown.
 -- Always: a check has one run until the run's lease ends; none gets a permit without a token.
 -- microseconds after which a lane is looked at again: one that waits for a token, and one that waits for a minute's
--- quota, or for news that only its callers have
-local TOKEN_WAIT, LONGEST_WAIT = 50000, 1000000
+-- quota, or for news that only its callers have. A look hands out the permits of SHORTEST_WAIT, which is well below every
+-- look-ahead: no send time is missed
+-- DAMAGED_WAIT: after which a lane whose keys an error stops is looked at again
+local TOKEN_WAIT, SHORTEST_WAIT, LONGEST_WAIT, DAMAGED_WAIT = 50000, 100000, 1000000, 60000000
 -- most permits of a lane that one take settles
 local SETTLE = 64
 local shard = places_shard(KEYS, ARGV)
@@ -55,10 +58,10 @@ end
 local function take_ready(queue, room)
   local ids = room > 0 and redis.call('ZRANGE', shard.ready[queue], 0, room - 1) or {}
   for _, id in ipairs(ids) do
-    local check = shard.check(id)
+    local check = shard.check_in('ready', shard.ready[queue], id)
     if check then
-      redis.call('ZREM', shard.ready[queue], id)
       hand(id, check, now + question.lease, {})
+      redis.call('ZREM', shard.ready[queue], id)
       room = room - 1
     end
   end
@@ -111,48 +114,48 @@ end
 local function take_lane(keys, number, room)
   local ids = redis.call('ZRANGE', keys.waiting, 0, room - 1)
   local lane, reply = nil, {'gone'}
-  if not keys.gone then
+  if not keys.is_gone then
     lane, reply = lanes.read(keys.quota, keys.ring, shard.known, wall, redis_run, {
-      want = 'take', name = keys.appid .. ':' .. keys.kind, n = keys.n, per_day = keys.per_day,
+      name = keys.appid .. ':' .. keys.kind, n = keys.n, per_day = keys.per_day,
       version = keys.version, window = question.window, timeout = question.timeout, latest = question.latest,
       steady = question.steady, epoch = keys.epoch, fresh = keys.fresh,
     })
   end
-  local before, wait, why = room, nil, nil
+  local wait, why
   if lane then
-    -- a call counts as answered now: never too early, and the next take is not far where every permit counts
     local ended = redis.call('LRANGE', keys.settled, 0, SETTLE - 1)
     if #ended > 0 then
+      -- an ACL may stop the script at any line: the sum of the permits is to be that of the ring
+      lanes.write(lane)
       redis.call('LTRIM', keys.settled, #ended, -1)
     end
     for _, permit in ipairs(ended) do
-      local bucket, sent, day, epoch = string.match(permit, '(%d+):(%d):(%d+):(%d+)')
+      local bucket, sent, day, epoch, at = string.match(permit, '(%d+):(%d):(%d+):(%d+):(%d+)')
       if tonumber(epoch) == lane.epoch then
-        lanes.settle(lane, tonumber(bucket), sent == '1' and 0 or -1, tonumber(day))
+        lanes.settle(lane, tonumber(bucket), sent == '1' and lanes.age(lane, at * 1000) or -1, tonumber(day))
       end
     end
     lanes.turn(lane, keys.day, keys.used)
+    lanes.write(lane)
   else
     -- again, absent, stop, wait, or gone
     reply_of(number, reply)
-    wait = reply[2] or not keys.gone and LONGEST_WAIT or nil
+    wait = reply[2] or not keys.is_gone and LONGEST_WAIT or nil
   end
+  local leaves = {}
   for _, id in ipairs(ids) do
-    local check, leave = shard.check(id), nil
+    local check, leave = shard.check_in('lane', keys.waiting, id), nil
     if check and lane then
       leave, wait, why = leave_of(keys, lane, check)
     elseif check and reply[1] == 'stop' then
       leave = {refusal = reply[7]}
     elseif check and (reply[1] == 'absent' or reply[1] == 'gone') then
-      leave = {[reply[1]] = true}
+      leave = {absent = reply[1] == 'absent' or nil}
     end
     if check and not leave then
       break
     elseif check then
-      redis.call('ZREM', keys.waiting, id)
-      room = room - 1
-      local ends = leave.permit and math.ceil(leave.permit.ahead / 1000) + question.longest or question.lease
-      hand(id, check, now + ends, leave)
+      leaves[#leaves + 1] = {id, check, leave}
     end
     if leave and leave.absent then
       -- its run finds out whether calls were sent lately; the others wait
@@ -160,23 +163,36 @@ local function take_lane(keys, number, room)
     end
   end
   if lane then
-    lanes.write(lane)
+    if #leaves > 0 then
+      lanes.write(lane)
+    end
     reply_of(number, lanes.told(lane, wait and 'wait' or 'send', wait or 0, why or 0))
     -- a permit may come sooner than 'minute' says: calls are answered, a rate is raised
-    wait = wait and why == 'minute' and math.min(wait, LONGEST_WAIT) or wait
+    wait = wait and why == 'minute' and math.max(SHORTEST_WAIT, math.min(wait, LONGEST_WAIT)) or wait
+  end
+  for _, one in ipairs(leaves) do
+    local id, check, leave = unpack(one)
+    hand(id, check, now + math.ceil((leave.permit and leave.permit.ahead or 0) / 1000) + question.lease, leave)
+    redis.call('ZREM', keys.waiting, id)
   end
   if redis.call('EXISTS', keys.waiting) == 0 then
     redis.call('ZREM', shard.open[keys.kind], keys.appid)
   else
     -- checks of a later version stay where they are
-    wait = wait or room == before and LONGEST_WAIT or 0
+    wait = wait or #leaves == 0 and LONGEST_WAIT or 0
     opens_in(keys, wait)
     more[keys.kind] = more[keys.kind] or wait == 0
   end
-  return room
+  return room - #leaves
 end
 
 take_ready('push', question.push)
+for _, keys in ipairs(shard.lane) do
+  if keys.fresh == 0 then
+    -- others, who could not tell that nothing was sent, may have let it pause
+    redis.call('ZADD', shard.open[keys.kind], 'XX', 'LT', now, keys.appid)
+  end
+end
 for _, asked in ipairs(question.kinds) do
   local kind = asked.kind
   local room = take_ready(kind, asked.room)
@@ -186,7 +202,18 @@ for _, asked in ipairs(question.kinds) do
     if room <= 0 then
       more[kind] = true
     elseif keys then
-      room = take_lane(keys, keys.number, room)
+      local before, is_taken, left = taken, pcall(take_lane, keys, keys.number, room)
+      if is_taken then
+        room = left
+      elseif taken > before then
+        -- it is not its keys' fault
+        return type(left) == 'table' and left or redis.error_reply(left)
+      else
+        -- a lane whose keys are damaged holds up no other
+        local said = type(left) == 'table' and left.err or tostring(left)
+        reply_of(keys.number, {'damaged', DAMAGED_WAIT, 0, 0, 0, 0, said, wall})
+        opens_in(keys, DAMAGED_WAIT)
+      end
     else
       unknown[#unknown + 1] = {kind, appid}
     end

@@ -50,6 +50,8 @@ class Watch:
         self._steady = 0
         #: start of the latest answered call; start of the call that saw the latest step
         self._seen = self._began = -math.inf
+        #: a step was seen that nobody has asked for yet
+        self._has_stepped = False
 
     def knows(self, ours: float) -> bool:
         """True if Redis' clock was seen lately."""
@@ -74,7 +76,9 @@ class Watch:
             if before < self._began:
                 return  # the call began before a step that has been seen
             gap = after - self._seen > GAP
-            if gap or self._disagree(before, least, most):
+            stepped = not gap and self._disagree(before, least, most)
+            self._has_stepped |= stepped
+            if gap or stepped:
                 self._bounds.clear()
                 self._steady = theirs + (0 if gap else PROBATION)
                 self._began = before
@@ -85,6 +89,12 @@ class Watch:
             self._bounds.append((before, least, most))
             while self._bounds[-1][0] - self._bounds[0][0] > LIFETIME:
                 self._bounds.popleft()
+
+    def has_stepped(self) -> bool:
+        """Return whether their clock was put forward or back since the last time that this was asked."""
+        with self._lock:
+            stepped, self._has_stepped = self._has_stepped, False
+            return stepped
 
     def _disagree(self, before: float, least: float, most: float) -> bool:
         for since, lower, upper in self._bounds:

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Closes a lane because the platform says that one of its quotas is used up.
 -- KEYS: 1 quota
 -- ARGV: 1 the quota: 'second' | 'minute' | 'day'  2 seconds of a lowered rate afterwards

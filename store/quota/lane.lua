@@ -6,6 +6,12 @@
 --         after the latest moment at which its call can have arrived: the answer, or send time and time-out. Send times
 --         never decrease. Without state, and after a restart of Redis, nothing is sent for a window, a look-ahead and a
 --         time-out.
+-- the hash: run (the Redis that keeps it), epoch (time of its making), now (the lane's own time), shown (Redis' clock at
+-- that moment), base and read (the same pair at the last call that could account for all time passed), slot (next send
+-- time), due (the same under even spacing), short (somebody has asked in vain since the last permit), tail (oldest
+-- bucket that counts), sum (permits that count), day and used (permits of that day), opens (end of a pause),
+-- closed_until and why (end of a closing, and its quota), stopped and refusal (until then the appId is not called, and
+-- the reason), cut and cut_until (tenths taken off the rate, until then), n and version (the rate)
 -- the ring: a byte for each fortieth of a second, with the number of calls that ended then, or will at the latest
 -- (102 s in all)
 local BUCKET = 25000
@@ -74,13 +80,16 @@ function lanes.clock()
   return clock[1] * 1000000 + clock[2], string.match(redis.call('INFO', 'server'), 'run_id:(%x+)')
 end
 
--- what a reply says of a lane after its verb: time to wait, lane's time, epoch, day, used, detail, Redis' clock
+-- Returns: verb, time to wait, lane's time, epoch, day, used, detail, Redis' clock. The verbs, and their detail:
+--          send (0) | wait (minute day reserve closed pause) | stop (the platform's refusal, JSON)
+--          | again (0): the caller knows another state, and may have more to say
+--          | absent, alone: no state, and nobody here can tell that nothing was sent
 function lanes.told(lane, verb, wait, detail)
   return {verb, wait, lane.now, lane.epoch, lane.day, lane.used, detail, lane.wall}
 end
 
 -- Reads a lane for a caller, and makes its state if there is none.
--- caller: name (appid:lane), want ('take' | 'look'), n, per_day, version (of the rate), window, timeout (of a call),
+-- caller: name (appid:lane), n, per_day, version (of the rate), window, timeout (of a call),
 --         latest (that Redis' clock can show by the caller's own), steady (time by Redis' clock from which on the caller
 --         has seen it go evenly), epoch (that the caller knows, 0 for none), fresh (for a lane without state: the pause
 --         if the caller knows that calls may have been sent, 0 if the caller knows that none were, else -1)
@@ -94,6 +103,7 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
     hash = hash, ring = ring, wall = wall, window = caller.window, timeout = caller.timeout, per_day = caller.per_day,
     slot = tonumber(slot or 0), due = tonumber(due or 0), tail = tonumber(tail or 0), sum = tonumber(sum or 0),
     used = tonumber(used or 0), opens = tonumber(opens or 0), fresh = caller.fresh, refusal = refusal, short = short,
+    till = math.min(wall, caller.latest), steady = caller.steady,
   }
   lane.today = math.floor((wall - CLOCK_MARGIN + SHANGHAI) / DAY)
   lane.day = tonumber(day or lane.today)
@@ -129,7 +139,7 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
   else
     read, base = wall, now
   end
-  lane.now, lane.clock_read, lane.base = now, read, base
+  lane.now = now
   -- somebody may yet account for this time: nothing counts as older than it is
   lane.seen = math.max(now, base + wall - read)
 
@@ -148,7 +158,7 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
       else
         -- in the step that makes the state: of many callers at once, none finds the lane neither new nor made. A caller
         -- that has used the lane knows that the lane is not new
-        if caller.want == 'look' or caller.epoch ~= 0 then
+        if caller.epoch ~= 0 then
           return nil, {'absent'}
         end
         pause = quota_birth({known_lanes}, {caller.name, pause})
@@ -157,11 +167,17 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
         end
       end
     end
-    redis.call('SET', ring, string.rep('\0', SIZE))
     epoch, lane.opens = wall, lane.seen + pause
+  end
+  -- before the ring changes, and with it the sum: an ACL may stop the script
+  redis.call('HSET', hash, 'read', string.format('%.0f', read), 'base', string.format('%.0f', base),
+    'shown', string.format('%.0f', wall), 'now', string.format('%.0f', now))
+  if not whole then
+    redis.call('SET', ring, string.rep('\0', SIZE))
     lane.sum, lane.tail, lane.slot, lane.due = 0, first, now, 0
-    redis.call('HSET', hash, 'run', run, 'epoch', string.format('%.0f', epoch), 'opens', string.format('%.0f', lane.opens),
-      'day', lane.day)
+    -- all that a caller reads, for an ACL may stop the script before its end
+    lanes.write(lane)
+    redis.call('HSET', hash, 'run', run, 'epoch', string.format('%.0f', epoch), 'opens', string.format('%.0f', lane.opens))
   end
   lane.epoch = tonumber(epoch)
 
@@ -197,6 +213,12 @@ function lanes.read(hash, ring, known_lanes, wall, run, caller)
     lane.n = math.max(1, lane.n - math.floor(lane.n * tonumber(cut) / 10))
   end
   return lane
+end
+
+-- Returns: the time that has passed for certain since Redis' clock showed a time. Where the clock was put back meanwhile,
+--          more has passed
+function lanes.age(lane, at)
+  return at >= lane.steady and math.max(0, lane.till - at) or 0
 end
 
 -- Settles the permit of a call. age: since its answer, or -1 if it was never sent; day: for which the permit was taken
@@ -272,23 +294,20 @@ end
 --          than ahead, and the time to stay away
 function lanes.next_permit(lane, ahead)
   local asked = math.max(lane.now, lane.slot)
-  local at, count, bucket = asked, lane.sum, lane.tail
-  local limit = bucket + SIZE
-  while bucket < limit do
-    local chunk = bytes(lane, bucket, math.min(bucket + 15, limit - 1))
-    for i = 1, #chunk do
-      local over = (bucket + 1) * BUCKET + lane.window
-      if over > at then
-        if count < lane.n then
-          limit = 0
-          break
-        end
-        at = over
+  local at, count, i = asked, lane.sum, 0
+  local all = bytes(lane, lane.tail, lane.tail + SIZE - 1)
+  repeat
+    -- most counts are 0
+    i = string.find(all, '[^%z]', i + 1) or SIZE + 1
+    local over = (lane.tail + i) * BUCKET + lane.window
+    if over > at then
+      if count < lane.n then
+        break
       end
-      count = count - string.byte(chunk, i)
-      bucket = bucket + 1
+      at = over
     end
-  end
+    count = count - (string.byte(all, i) or 0)
+  until i > SIZE
   if at <= lane.now + ahead then
     return at
   end
@@ -313,7 +332,6 @@ function lanes.take(lane, at)
   if count == FULL then
     return nil, BUCKET
   end
-  put(lane, bucket, count + 1)
   lane.sum, lane.used = lane.sum + 1, lane.used + 1
   local behind = lane.due > 0 and at - lane.due or 0
   if at == math.max(lane.now, lane.slot) and not lane.short then
@@ -325,14 +343,13 @@ function lanes.take(lane, at)
   end
   lane.due = at - math.min(behind, SHORT) + math.floor(lane.window / lane.n)
   lane.slot = math.max(lane.due, at + math.floor(lane.window / (lane.n * CATCH_UP)))
+  put(lane, bucket, count + 1)
   return bucket
 end
 
 function lanes.write(lane)
-  redis.call('HSET', lane.hash, 'read', string.format('%.0f', lane.clock_read), 'base', string.format('%.0f', lane.base),
-    'shown', string.format('%.0f', lane.wall), 'now', string.format('%.0f', lane.now),
-    'slot', string.format('%.0f', lane.slot), 'due', string.format('%.0f', lane.due), 'tail', lane.tail,
-    'sum', lane.sum, 'day', lane.day, 'used', lane.used)
+  redis.call('HSET', lane.hash, 'slot', string.format('%.0f', lane.slot), 'due', string.format('%.0f', lane.due),
+    'tail', lane.tail, 'sum', lane.sum, 'day', lane.day, 'used', lane.used)
 end
 
 return lanes

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Stores a renewed access token, or (without a value) ends a renewal that failed.
 -- KEYS: 1 token
 -- ARGV: 1 fence of this renewal  2 value or ''  3 seconds of the value's life  4 seconds for which others wait after a

@@ -1,3 +1,4 @@
+#!lua flags=allow-oom
 -- Marks an access token that the platform refused, so that the next caller renews it.
 -- KEYS: 1 token
 -- ARGV: 1 refused value

@@ -3,6 +3,9 @@
 -- ARGV: 1 seconds that a renewal may take
 -- Returns: {'use', value} | {'renew', fence, value or ''} | {'wait'}
 -- Always: one process renews at a time; meanwhile the others use the old value as long as it lives.
+-- the hash: value, expires_at, refresh_at (from then on one process renews), fence (counts renewals begun), stored (the
+-- renewal that value came from), renewing_until, rejected (the value that the platform refused last), confirmed_until
+-- (until then a value that the platform has given once more is not renewed again); times in seconds since the epoch
 local clock = redis.call('TIME')
 local now = clock[1] + clock[2] / 1000000
 local value, expires_at, refresh_at, renewing_until =

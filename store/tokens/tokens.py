@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any, Protocol
 
 from config.logs import Log
-from store import keys
 from store.scripts import script
 from wechat.answers import TokenRefused, Unanswered
 
@@ -21,6 +20,7 @@ if TYPE_CHECKING:
     from redis import Redis
 
     from config.lanes import Lane
+    from store.places.shard import Shard
 
 log = Log(__name__)
 
@@ -48,10 +48,16 @@ class Tokens:
     """Hands out the shared token, and takes back a token that the platform refused."""
 
     def __init__(
-        self, redis: Redis, source: TokenSource, look: Callable[[str, Lane], object], call_timeout: float
+        self,
+        redis: Redis,
+        shard: Shard,
+        source: TokenSource,
+        look: Callable[[str, Lane], object],
+        call_timeout: float,
     ) -> None:
+        self._shard = shard
         self._source = source
-        #: raises the news of other processes about a lane: closed, or its appId refused
+        #: raises the news of other processes about an appId: the platform refuses it
         self._look = look
         #: seconds for a renewal, which is one call; afterwards another process may try
         self._lease = call_timeout + 5
@@ -73,11 +79,11 @@ class Tokens:
             Unanswered: the call for a new token had no usable answer, or other processes have tried in vain for as long
                 as a call may take.
             TokenRefused: the platform refused the call for a new token.
-            CheckRefused, Snooze: other processes have learnt that the appId is refused, or ``lane`` closed.
+            CheckRefused: other processes have learnt that the platform refuses the appId.
         """
         deadline = time.monotonic() + self._lease
         while time.monotonic() < deadline:
-            verb, *rest = said or self._take(keys=[keys.token(appid)], args=[self._lease])
+            verb, *rest = said or self._take(keys=[self._key(appid)], args=[self._lease])
             said = None
             if verb == "use":
                 return str(rest[0])
@@ -91,7 +97,7 @@ class Tokens:
 
     def reject(self, appid: str, token: str) -> None:
         """Mark ``token`` as refused by the platform; the next :meth:`get` renews it, unless that was done already."""
-        if self._reject(keys=[keys.token(appid)], args=[token]):
+        if self._reject(keys=[self._key(appid)], args=[token]):
             log.warning("token_refused", "it is renewed", appid=appid)
 
     def _renew(self, appid: str, lane: Lane, fence: int, old: str) -> str:
@@ -101,11 +107,14 @@ class Tokens:
             value, lives = self._source.fetch(appid)
         except BaseException as error:
             pause = FAILURE_PAUSE_ALIVE if old else FAILURE_PAUSE
-            self._put(keys=[keys.token(appid)], args=[fence, "", 0, pause, CONFIRMED])
+            self._put(keys=[self._key(appid)], args=[fence, "", 0, pause, CONFIRMED])
             if old and isinstance(error, (Unanswered, TokenRefused)):
                 # nothing is lost yet: the old token lives on, and the next call tries again
                 log.warning("token_not_renewed", f"{error}; the old one is used on", appid=appid)
                 return old
             raise
         lives = max(lives, SHORTEST_LIFE)
-        return str(self._put(keys=[keys.token(appid)], args=[fence, value, lives, FAILURE_PAUSE, CONFIRMED]))
+        return str(self._put(keys=[self._key(appid)], args=[fence, value, lives, FAILURE_PAUSE, CONFIRMED]))
+
+    def _key(self, appid: str) -> str:
+        return self._shard.of_lane("text", appid)[-1]

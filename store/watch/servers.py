@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from kombu import Connection
 
-from config.places import place
-from config.redis_url import is_redis
+from config.redis_url import is_redis, place
 from store import keys
 from store.connection import connect
 

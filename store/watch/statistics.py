@@ -6,14 +6,14 @@ most the counts of its last second; the counters of :mod:`store.watch.counters` 
 A field is parts joined by ``|``:
 
     calls|APPID|LANE|sent       a call went out
-    calls|APPID|LANE|given_back a check was given back, for there was no permit
+    calls|APPID|LANE|given_back a check waits again, for its call has found a quota used up
     calls|APPID|LANE|refused    the platform refused a call
     calls|APPID|LANE|retried    a call, or one for its access token, had no usable answer
     verdict|KIND|SUGGEST|LABEL  a check ended with a verdict
     failed|CLASS|ERRCODE        a check failed; without an errcode the last part is empty
     push|WHAT                   matched, early, repeated, late, orphaned, missing
     request|OUTCOME             an answer of the endpoints (:mod:`wechat.push.outcomes`)
-    unreadable|QUEUE|WHY        a message could not be run (:mod:`worker.fetching.reading`, or ``transport``)
+    unreadable|QUEUE|WHY        a message could not be run (:mod:`worker.intake.reading`, or ``transport``)
     delay|SECONDS               a matched push came within so many seconds, or later than all of DELAYS: +Inf
     delay_sum                   milliseconds of all these delays
     moved|PLACE                 a check left a queue, the shelf, or due (parked checks) for good
@@ -29,7 +29,7 @@ import threading
 from collections import Counter, deque
 from typing import TYPE_CHECKING, Literal
 
-from config.lanes import shared_queue
+from config.lanes import QUEUES
 from config.names import UNREADABLE
 from store import keys
 from store.scripts import script
@@ -82,8 +82,8 @@ class Statistics:
         self._add("refused_end")
 
     def unreadable(self, queue: str, why: str) -> None:
-        """Count a message of ``queue`` that could not be run; an appId's own queue counts as its shared queue."""
-        self._add(f"unreadable|{shared_queue(queue) or OTHER}|{why if why in UNREADABLE else OTHER}")
+        """Count a message of ``queue`` that could not be run."""
+        self._add(f"unreadable|{queue if queue in QUEUES else OTHER}|{why if why in UNREADABLE else OTHER}")
 
     def delay(self, seconds: float) -> None:
         """Count a push that came ``seconds`` after the platform's answer."""

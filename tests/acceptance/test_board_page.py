@@ -130,8 +130,13 @@ def test_every_number_is_on_the_page(shown: Board, browser: Browser) -> None:
         expect(page.locator("#further-list")).to_contain_text("watch: push@shop-2 has not reported for 48 s.")
         assert page.title() == "! 2 · wxcheck"
 
-        tiles = {tile: page.locator(f"[data-tile={tile}] dd").inner_text() for tile in ("sent", "backlog", "dead")}
-        assert tiles == {"sent": "4,309", "backlog": "2,252", "dead": "97"}
+        tiles = {tile: page.locator(f"[data-tile={tile}] dd").inner_text() for tile in ("sent", "failed", "dead")}
+        assert tiles == {"sent": "4,309", "failed": "15", "dead": "97"}
+        places = page.locator("#place-counts > div")
+        assert places.locator("dt").all_inner_texts() == [
+            *("Inbox", "Lanes", "Shelf", "In hand", "Parked", "Ready", "Outbox"),
+        ]
+        assert places.locator("dd").all_inner_texts() == ["38", "2,252", "14", "61", "128", "5", "3"]
 
         media = page.locator(f'[data-appid="{APPID}"] [data-lane=media]')
         expect(media).to_contain_text("‖ closed")
@@ -162,9 +167,7 @@ def test_every_number_is_on_the_page(shown: Board, browser: Browser) -> None:
         expect(page.locator("#newest > li")).to_have_count(3)
         expect(page.locator("#newest > li").nth(1)).to_contain_text("67a1f2c0-0b5ad0a1-7c0e3fd2")
 
-        expect(page.locator('[data-queue="wxcheck.media"]')).to_contain_text(
-            re.compile(r"1,840 messages\s*● 2 workers")
-        )
+        expect(page.locator('[data-queue="wxcheck.media"]')).to_contain_text(re.compile(r"7 messages\s*● 2 workers"))
         silent = page.locator('[data-process="push@shop-2"]')
         expect(silent).to_contain_text("threads × 16")
         expect(silent).to_contain_text("✕ silent for 48 s")
@@ -407,7 +410,7 @@ def test_it_is_told_to_those_who_do_not_see_it(shown: Board, browser: Browser) -
         page.emulate_media(reduced_motion="reduce")
         assert page.evaluate("document.getAnimations().length") == 0
         expect(page.get_by_role("status")).to_contain_text("WeChat's minute quota")
-        for name in ("Quotas", "Pushes", "Verdicts", "Failures", "Processes"):
+        for name in ("Places", "Quotas", "Pushes", "Verdicts", "Failures", "Processes"):
             expect(page.get_by_role("region", name=name, exact=True)).to_be_visible()
         nameless = page.evaluate(
             "[...document.querySelectorAll('button, input, summary, [role=img], [role=meter]')]"

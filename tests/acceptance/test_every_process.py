@@ -1,6 +1,6 @@
 """Each process starts by the command line that operators use, works with the others, and stops.
 
-Tests: callbacks.__main__, worker.celery, worker.celery_parts.prefork
+Tests: callbacks.__main__, worker.celery, worker.celery_parts.consumer
 """
 
 from __future__ import annotations
@@ -8,7 +8,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
 import time
@@ -24,6 +23,7 @@ from celery import chain, chord
 from celery.canvas import Signature
 from celery.result import AsyncResult
 
+from store.places.shard import SHARD
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.system import APPID, QUEUES, System
@@ -37,9 +37,6 @@ ENDPOINT = [sys.executable, "-m", "callbacks"]
 FLOWER = [CELERY, "-A", "worker", "flower"]
 SANDBOX = [sys.executable, "-m", "sandbox"]
 WXCHECK = str(BIN / "wxcheck")
-
-#: Celery takes "prefork" for its own default and prefers the pool of the configuration to it; this name it does take
-PREFORK = "processes"
 
 #: seconds that a process with nothing to do may take to stop
 STOPPED_WITHIN = 20
@@ -91,15 +88,6 @@ def group_of(running: Running) -> list[str]:
             if entry.name.isdigit() and os.getpgid(int(entry.name)) == running.process.pid:
                 found.append((entry / "cmdline").read_bytes().replace(b"\0", b" ").decode())
     return found
-
-
-def pool_of(running: Running) -> list[int]:
-    proc = Path("/proc")
-    worker = proc / str(running.process.pid)
-    listed = (worker / "task" / worker.name / "children").read_text()
-    own = (worker / "cmdline").read_bytes()
-    # billiard keeps a child of another program beside them
-    return [int(child) for child in listed.split() if (proc / child / "cmdline").read_bytes() == own]
 
 
 def stops_cleanly(running: Running) -> None:
@@ -215,10 +203,10 @@ def test_a_process_asks_only_for_the_secrets_that_it_uses(command: list[str], mi
 
 
 def test_a_worker_for_each_queue_and_pool_together_run_chains_and_chords(platform: System) -> None:
-    # a media check is sent by a prefork worker and finished by a threads worker
-    media = platform.worker("media", "-P", PREFORK, "-c", "2", queues="wxcheck.media")
-    assert "concurrency: 2 (prefork)" in media.output
-    platform.worker("push", "-P", "threads", queues="wxcheck.push")
+    # a media check is sent by one worker, and another one tells its end
+    media = platform.worker("media", "-P", "threads", "-c", "2", queues="wxcheck.media")
+    assert "concurrency: 2 (threads)" in media.output
+    platform.worker("push", queues="wxcheck.push")
     platform.worker("text", "-P", "solo", queues="wxcheck.text")
     platform.application()
     header = [check(platform, directive) for directive in ("risky,delay=0.5", "early", "risky", "repeat=3")]
@@ -230,7 +218,7 @@ def test_a_worker_for_each_queue_and_pool_together_run_chains_and_chords(platfor
     assert [suggested(result) for result in texts] == ["pass", "risky"]
 
 
-@pytest.mark.parametrize("pool", [[PREFORK, "-c", "2"], ["solo"]], ids=["prefork", "solo"])
+@pytest.mark.parametrize("pool", [["threads", "-c", "2"], ["solo"]], ids=["two threads", "solo"])
 def test_one_worker_of_any_pool_does_it_all(platform: System, pool: list[str]) -> None:
     worker = platform.worker("worker", "-P", *pool)
     platform.application()
@@ -248,12 +236,11 @@ def test_one_worker_of_any_pool_does_it_all(platform: System, pool: list[str]) -
 # -- stopping and starting again -----------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("pool", [["threads", "-c", "4"], [PREFORK, "-c", "2"]], ids=["threads", "prefork"])
+@pytest.mark.parametrize("pool", [["threads", "-c", "4"], ["solo"]], ids=["threads", "solo"])
 def test_a_worker_that_is_stopped_under_load_loses_no_check(platform: System, pool: list[str]) -> None:
     # slow, so that it is stopped before it has done it all
     platform.tell_sandbox(answer_seconds=[2, 3])
     first = platform.worker("first", "-P", *pool, WXCHECK_API_TIMEOUT="15")
-    assert ("(prefork)" in first.output) == (pool[0] == PREFORK)
     results = [check(platform).apply_async() for _ in range(10)]
     results += [text(platform, f"text {number}").apply_async() for number in range(10)]
     eventually(lambda: platform.sandbox_stats()["calls"].get("/wxa/media_check_async"), "calls are under way")
@@ -265,26 +252,8 @@ def test_a_worker_that_is_stopped_under_load_loses_no_check(platform: System, po
     assert [suggested(result) for result in results] == ["pass"] * 20
     # calls that were under way were ended and none was sent again: the platform refuses a file that comes too often
     assert platform.calls("/wxa/media_check_async") == 10
-    eventually(lambda: not platform.redis.exists("wxcheck:unacked", "wxcheck:due"), "nothing is left in the store")
-
-
-def test_a_worker_stops_when_a_child_has_taken_a_check_that_it_was_not_heard_of(platform: System) -> None:
-    """Celery alone forgets that one, and the child waits for half a minute for somebody to read its result."""
-    first = platform.worker("first", "-P", PREFORK, "-c", "1")
-    (child,) = pool_of(first)
-    os.kill(child, signal.SIGSTOP)
-    result = text(platform, "a lovely day").apply_async()
-    first.wait_for(f"Task wxcheck.check_text[{result.id}] received")
-    time.sleep(0.5)  # it is written to the child
-    first.process.terminate()
-    first.wait_for("Warm shutdown")
-    time.sleep(1)
-    os.kill(child, signal.SIGCONT)
-    assert first.process.wait(20) == 0
-    platform.worker("second")
-    assert suggested(result) == "pass"
-    eventually(lambda: not platform.redis.exists("wxcheck:unacked"), "nothing is in hand")
-    assert platform.calls("/wxa/msg_sec_check") == 1
+    places = [SHARD.key(name) for name in ("messages", "hand", "parked", "outbox")]
+    eventually(lambda: not platform.redis.exists("wxcheck:unacked", *places), "nothing is left in the store")
 
 
 def test_checks_wait_on_over_a_restart_of_worker_and_endpoint(system: System) -> None:
@@ -297,7 +266,7 @@ def test_checks_wait_on_over_a_restart_of_worker_and_endpoint(system: System) ->
     eventually(lambda: all(flow.parent.state == "WAITING" for flow in flows), "every check waits")
     stops_cleanly(worker)
     stops_cleanly(endpoint)
-    assert system.redis.zcard("wxcheck:due") == 3
+    assert system.redis.zcard(SHARD.key("parked")) == 3
     system.endpoint()
     system.worker("again")
     listed = json.loads(wxcheck_command(system, "pending", "--json").stdout)
@@ -307,12 +276,12 @@ def test_checks_wait_on_over_a_restart_of_worker_and_endpoint(system: System) ->
     assert system.redis.llen("application:runs") == 3
 
 
-def test_a_check_whose_pool_process_is_killed_is_given_back_and_done_again(platform: System) -> None:
+def test_a_check_whose_worker_is_killed_is_done_again_by_another_one(platform: System) -> None:
     platform.tell_sandbox(answer_seconds=[8, 8])
-    worker = platform.worker("worker", "-P", PREFORK, "-c", "1", WXCHECK_API_TIMEOUT="10")
+    worker = platform.worker("worker", WXCHECK_API_TIMEOUT="5")
     result = text(platform, "a lovely day").apply_async()
     eventually(lambda: platform.sandbox_stats()["calls"].get("/wxa/msg_sec_check"), "the call is under way")
+    worker.kill()
     platform.tell_sandbox(answer_seconds=[0, 0])
-    (child,) = pool_of(worker)
-    os.kill(child, signal.SIGKILL)
+    platform.worker("another", WXCHECK_API_TIMEOUT="5")
     assert suggested(result) == "pass"

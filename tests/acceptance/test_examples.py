@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import json
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 import pytest
 import requests
 
-from store import keys
+from store.places.shard import SHARD
 from tests.support.checks import media_push, push
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
@@ -89,10 +90,11 @@ def test_a_photo_is_shown_if_it_passes_and_hidden_if_not(
 
 def test_a_photo_is_not_shown_while_its_verdict_is_awaited(system: System, application: PhotoApp) -> None:
     photo = application.post("photos", url="https://img.example.com/photo.jpg?sandbox=lost")
-    eventually(lambda: system.redis.zcard(keys.DUE), "its check waits")
+    eventually(lambda: system.redis.zcard(SHARD.key("parked")), "its check waits")
     assert application.get(photo)["state"] == "checking"
-    (check,) = system.redis.zrange(keys.DUE, 0, -1)
-    push(system, media_push(str(check).partition(":")[2]))
+    (check,) = system.redis.zrange(SHARD.key("parked"), 0, -1)
+    known = json.loads(str(system.redis.hget(SHARD.key("checks"), str(check))))
+    push(system, media_push(known["trace"]))
     assert application.becomes(photo) == ("published", "pass")
 
 

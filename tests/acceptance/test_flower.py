@@ -19,9 +19,11 @@ import requests
 from celery.result import AsyncResult
 
 import wxcheck
+from store.places.shard import SHARD
 from tests.support.browser import DESKTOP, PHONE, Browser, Device, Window
 from tests.support.checks import (
     V2,
+    cancel,
     failure_of,
     media_push,
     parked,
@@ -199,8 +201,7 @@ def test_a_check_that_is_cancelled_or_revoked_while_it_waits_ends_as_cancelled_a
     for check in (cancelled, revoked):
         parked(system, waiting(check))
         composed.shows(check, "WAITING")
-    order = system.app.send_task("wxcheck.cancel", kwargs={"task_id": cancelled.id}, queue="wxcheck.push")
-    assert verdict_of(order) is True
+    assert cancel(system, cancelled.id) == "parked"
     system.app.control.revoke(revoked.id)
 
     def has_ended(task_id: str) -> bool:
@@ -291,7 +292,7 @@ def test_no_page_shows_what_users_wrote_or_a_secret(system: System, composed: Fl
         "the AppSecret": SECRET,
         "the push token": PUSH_TOKEN,
         "the AES key": AES_KEY,
-        "an access token": str(system.redis.hget(f"wxcheck:token:{APPID}", "value")),
+        "an access token": str(system.redis.hget(SHARD.key(f"token:{APPID}"), "value")),
         "Redis' password": REDIS_PASSWORD,
         "Flower's password": LOGIN[1],
     }

@@ -13,10 +13,6 @@ from tests.matrix.canvases import CANVASES
 from tests.matrix.running import matrix
 from tests.support.topology import NAMES
 
-#: child processes, which run what a worker's threads else run
-PROCESSES = ("--pool=processes", "-c", "4")
-
-
 #: tried with every change: all on one server, each on its own, another kind of broker; the others lie between
 ALWAYS = ("one Redis", "all apart", "RabbitMQ")
 
@@ -25,17 +21,7 @@ ALWAYS = ("one Redis", "all apart", "RabbitMQ")
     "topology", [pytest.param(name, marks=() if name in ALWAYS else pytest.mark.long) for name in NAMES]
 )
 def test_every_canvas_ends_as_it_should_and_leaves_nothing(topology: str, tmp_path: Path) -> None:
-    run_all(topology, tmp_path)
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("topology", NAMES)
-def test_every_canvas_ends_so_where_child_processes_run_the_checks(topology: str, tmp_path: Path) -> None:
-    run_all(topology, tmp_path, PROCESSES)
-
-
-def run_all(topology: str, directory: Path, worker: tuple[str, ...] = ()) -> None:
-    with matrix(directory, topology, worker=worker) as running:
+    with matrix(tmp_path, topology) as running:
         outcomes = running.outcomes()
         faults = running.faults(outcomes)
         print(running.log())

@@ -197,7 +197,7 @@ TAKEN = [
     "-lpush",
     "-publish",
     "-set -setex",
-    "-brpop -blmove",
+    "-blpop -blmove",
     "resetkeys ~wxcheck*",
     "resetkeys",
 ]
@@ -205,7 +205,7 @@ TAKEN = [
 
 def test_a_right_that_is_taken_away_for_a_while_fails_no_check(system: System, users: Users) -> None:
     system.endpoint()
-    worker = system.worker("worker", WXCHECK_REDIS_URL=users.url("worker"), WXCHECK_VISIBILITY_TIMEOUT="5")
+    worker = system.worker("worker", WXCHECK_REDIS_URL=users.url("worker"))
     system.application()
     app = system.app
     sent = []
@@ -214,17 +214,30 @@ def test_a_right_that_is_taken_away_for_a_while_fails_no_check(system: System, u
         return worker.output.count("NoPermission") > seen
 
     for rules in TAKEN:
+        seen = worker.output.count("NoPermission")
         users.may("worker", rules)
         sent += [
             chain(check(app), follow_up(app, "publish", f"{rules} {number}")).apply_async()
             for number, check in enumerate((text, media))
         ]
-        eventually(partial(has_found_out, worker.output.count("NoPermission")), f"{rules}: the worker finds out")
+        eventually(partial(has_found_out, seen), f"{rules}: the worker finds out")
         time.sleep(1)  # it goes on to find that out
         users.url("worker")
+        time.sleep(2)  # ... and that it may again, else it would not tell of the next right
     for result in sent:
         assert result.get(timeout=120)["shown"]
     assert len(runs(system, "publish")) == len(sent)
+
+
+def test_a_right_that_lacks_once_the_call_is_answered_fails_no_check(system: System, users: Users) -> None:
+    """What the platform says of a quota is counted."""
+    worker = system.worker("worker", WXCHECK_REDIS_URL=users.url("worker"))
+    assert text(system.app).apply_async().get(timeout=60)["suggest"] == "pass"
+    users.may("worker", "-hincrby")
+    refused = text(system.app, "45009*1", "risky").apply_async()
+    eventually(lambda: f"{refused.id}" in worker.output and "NoPermission" in worker.output, "the worker finds out")
+    users.url("worker")
+    assert refused.get(timeout=120)["suggest"] == "risky"
 
 
 def test_the_endpoint_takes_no_push_that_it_may_not_queue(system: System, users: Users) -> None:

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from store import keys
+from config.lanes import LANES
+from store.places.shard import SHARD
 from tests.support.checks import send_media, send_text, verdict_of
 from tests.support.processes import eventually
 from tests.support.system import APPID, System
@@ -39,12 +40,13 @@ def test_a_worker_with_checks_in_hand_outlives_a_restart_of_redis(system: System
     system.start_redis()
     result = send_text(system.app, "sandbox:risky")
     # what was sent before is forgotten, so nothing is sent for a while, which is brought to an end here
-    for lane in ("text", "media"):
-        quota = keys.quota(APPID, lane)
+    for lane in LANES:
+        quota = SHARD.of_lane(lane, APPID)[1]
         if lane == "media":
             waits = send_media(system.app, "https://img.example.com/b.jpg?sandbox=risky")
         eventually(partial(system.redis.hget, quota, "opens"), f"the {lane} lane pauses")
         system.redis.hdel(quota, "opens")
+        system.open_lanes()
     assert verdict_of(result)["suggest"] == "risky"
     assert verdict_of(waits)["suggest"] == "risky"
     # the calls that were under way end on a connection that is gone: they must not end the worker either

@@ -17,9 +17,10 @@ from celery.events import EventReceiver
 from celery.result import AsyncResult
 
 import wxcheck
-from store import keys
+from store.places.shard import SHARD
 from tests.support.checks import (
     V2,
+    cancel,
     ended,
     failure_of,
     media_push,
@@ -84,7 +85,7 @@ class Observed:
         ]
         self.workers = [
             system.worker("threads", "-P", "threads", "-c", "4", "--loglevel=DEBUG"),
-            system.worker("prefork", "-P", "processes", "-c", "2", "--loglevel=DEBUG"),
+            system.worker("solo", "-P", "solo", "--loglevel=DEBUG"),
         ]
         self.processes += self.workers
         self.events = Events(system)
@@ -121,7 +122,7 @@ class Observed:
             self.told[f"inspect {what} {when}"] = json.dumps(reply, default=str)
 
     def keep_token(self) -> None:
-        token = self.system.redis.hget(f"wxcheck:token:{APPID}", "value")
+        token = self.system.redis.hget(SHARD.of_lane("text", APPID)[-1], "value")
         assert token
         self.tokens.add(str(token))
 
@@ -224,9 +225,8 @@ def check_everything(observed: Observed) -> list[AsyncResult]:
     for result in (lost, timed_out):
         parked(system, waiting(result))
     observed.look_at_flower("while checks wait", [lost.id])
-    cancelled = system.app.send_task("wxcheck.cancel", kwargs={"task_id": lost.id}, queue="wxcheck.push")
-    assert ended(cancelled).result is True
-    time_comes(system, "wxcheck:due", f"{APPID}:{waiting(timed_out)}")
+    assert cancel(system, lost.id) == "parked"
+    time_comes(system, SHARD.key("parked"), timed_out.id)
     assert type(failure_of(timed_out)) is wxcheck.PushTimeout
     push(system, media_push("f" * 32))
     for result in slow + results:
@@ -234,7 +234,7 @@ def check_everything(observed: Observed) -> list[AsyncResult]:
     observed.keep_token()
 
     given_back = send_text(system.app, text("44991*1"))
-    eventually(lambda: system.redis.hget(keys.quota(APPID, "text"), "closed_until"), "the lane is closed")
+    eventually(lambda: system.redis.hget(SHARD.of_lane("text", APPID)[1], "closed_until"), "the lane is closed")
     system.open_lanes()
     ended(given_back)
     stopped = send_text(system.app, text("40125"))
@@ -279,5 +279,6 @@ def test_what_users_wrote_and_what_is_secret_is_shown_nowhere(observed: Observed
     assert kinds <= observed.events.kinds
     for worker in observed.workers:
         assert "DEBUG" in worker.output
-        for task in (wxcheck.CHECK_TEXT, wxcheck.CHECK_MEDIA, "wxcheck.receive_push"):
+        for task in (wxcheck.CHECK_TEXT, wxcheck.CHECK_MEDIA):
             assert f"Task {task}[" in worker.output
+    assert any("push_matched" in worker.output for worker in observed.workers)

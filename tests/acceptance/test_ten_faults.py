@@ -11,8 +11,7 @@ from typing import Any
 import pytest
 import requests
 
-from store import keys
-from tests.support.checks import parked, picture, send_media, send_text, verdict_of, waiting, words
+from tests.support.checks import age, parked, picture, send_media, send_text, verdict_of, waiting, words
 from tests.support.forked import WXCHECK, run
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ROOT, eventually
@@ -172,7 +171,7 @@ def test_a_redis_without_aof(tmp_path: Path) -> None:
 def test_a_worker_that_is_missing_for_one_queue(operated: Operated) -> None:
     start(operated, queues="wxcheck.text,wxcheck.media")
     said = operated.first_line("no_worker")
-    assert "No worker consumes wxcheck.push" in said
+    assert "No worker serves wxcheck.push" in said
     assert "celery -A worker worker -Q wxcheck.push" in said
     (found,) = [line for line in lines(operated.doctor()) if "wxcheck.push" in line]
     assert "celery -A worker worker -Q wxcheck.push" in found
@@ -194,11 +193,10 @@ def test_a_push_url_that_cannot_be_reached(operated: Operated) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}/wechat/push"
     operated.settings["WXCHECK_PUSH_URL"] = nowhere
     start(operated, "--push-url", nowhere)
-    trace_id = waiting(send_media(operated.system.app, picture()))
-    parked(operated.system, trace_id)
+    check = send_media(operated.system.app, picture())
+    parked(operated.system, waiting(check))
     # ten minutes pass
-    key = keys.check(f"{APPID}:{trace_id}")
-    operated.system.redis.hincrbyfloat(key, "since", -600)
+    age(operated.system, check.id, 600)
     said = operated.first_line("pushes_silent")
     assert "1 checks wait" in said
     assert "push URL" in said

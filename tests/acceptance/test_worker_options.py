@@ -36,7 +36,8 @@ def started(directory: Path, *options: str) -> subprocess.CompletedProcess[str]:
     ("options", "told"),
     [
         (["--autoscale=10,2"], ["--autoscale", "-c 96"]),
-        (["-P", "prefork", "--time-limit=30"], ["-P prefork", "-P processes -c 4", "--time-limit", "API_TIMEOUT"]),
+        (["-P", "prefork", "--time-limit=30"], ["-P prefork", "run several workers", "--time-limit", "API_TIMEOUT"]),
+        (["-P", "processes"], ["-P prefork", "child process", "run several workers", "-P threads"]),
         (["-Q", "wxcheck.text,wxcheck.meida"], ["-Q wxcheck.meida", "the nearest is wxcheck.media", "wxcheck.push"]),
     ],
     ids=str,

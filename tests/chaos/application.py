@@ -1,26 +1,26 @@
 """The application of the chaos suite: follow-ups and errbacks that write down their runs.
 
-It is not what is tried out here, so it loses nothing itself: its worker takes messages as wxcheck's do. Of each run it
-notes which publication of the task it was, so that one that was published twice can be told from one that was
-delivered twice; on RabbitMQ, which numbers no publication, whether it is the first delivery of one.
+It is not what is tried out here, so it loses nothing itself: from a Redis it takes messages as wxcheck's intake does,
+without Celery. Of each run it notes which publication of the task it was, so that one that was published twice can be
+told from one that was delivered twice; on RabbitMQ, which numbers no publication, whether it is the first delivery of
+one.
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import time
 import uuid
-from collections.abc import Iterable, Iterator
 from typing import Any
 
 import redis
 from celery import Celery
 from celery.backends.redis import RedisBackend
-from kombu.transport import TRANSPORT_ALIASES
 
-from worker.fetching.transport import Channel as WxcheckChannel
-from worker.fetching.transport import Transport as WxcheckTransport
+from config.broker_lists import lists_of
+from store.scripts import script
 
 URL = os.environ.get("WXCHECK_REDIS_URL", "redis://127.0.0.1:1/0")
 BROKER = os.environ.get("WXCHECK_BROKER_URL", URL)
@@ -28,30 +28,15 @@ RESULTS = os.environ.get("WXCHECK_RESULT_BACKEND", URL)
 QUEUE = "application"
 #: hash: each run, under a name of its own
 RUNS = "application:runs"
-
-
-class Channel(WxcheckChannel):
-    """Hands out each message with the tag that it got when it was published."""
-
-    def _read(self, found: list[Any], *arguments: Any) -> Iterable[tuple[str, dict[str, Any]]]:
-        messages: Iterator[tuple[str, dict[str, Any]]] = iter(super()._read(found, *arguments))
-        for content, (queue, raw) in zip(found[1::2], messages, strict=True):
-            raw["headers"]["published"] = json.loads(content)["properties"]["delivery_tag"]
-            yield queue, raw
-
-
-class Transport(WxcheckTransport):
-    Channel = Channel
-
+#: messages that were taken and are not noted, and their index; seconds after which they are taken again
+UNACKED, UNACKED_INDEX, LEFT = "application:unacked", "application:unacked_index", 10.0
 
 _REDIS = {
     "socket_timeout": 5,
     "socket_connect_timeout": 3,
-    "visibility_timeout": 10,
-    "unacked_key": "application:unacked",
-    "unacked_index_key": "application:unacked_index",
-    "unacked_restore_interval": 2,
-    "unacked_restore_throttle": 1,
+    "unacked_key": "application:kombu",
+    "unacked_index_key": "application:kombu_index",
+    "unacked_mutex_key": "application:kombu_mutex",
 }
 #: what RabbitMQ has not confirmed is published again
 _AMQP = {"read_timeout": 5, "write_timeout": 5, "confirm_publish": True}
@@ -86,8 +71,6 @@ def make_app(broker: str, results: str) -> Celery:
     return app
 
 
-if "CHAOS_APPLICATION" in os.environ:  # only the application's worker takes its messages so
-    TRANSPORT_ALIASES["redis"] = f"{__name__}:Transport"
 app = make_app(BROKER, RESULTS)
 _store = redis.Redis.from_url(URL, decode_responses=True)
 
@@ -123,3 +106,43 @@ def hide(self: Any, task_id: str, item: Any) -> None:
 def album(self: Any, verdicts: list[Any], item: Any) -> None:
     """The body of a chord of checks."""
     _note(self, "album", item, [verdict["suggest"] for verdict in verdicts])
+
+
+def consume() -> None:
+    """Run what comes into the queue of a Redis broker, for ever."""
+    broker = redis.Redis.from_url(BROKER, socket_timeout=5, socket_connect_timeout=3)
+    fetch, redeliver = script(broker, "worker/intake/fetch"), script(broker, "worker/intake/redeliver")
+    look_at = 0.0
+    while True:
+        try:
+            if time.monotonic() > look_at:
+                redeliver(keys=[UNACKED, UNACKED_INDEX], args=[LEFT, 100])
+                look_at = time.monotonic() + 2
+            tags = [uuid.uuid4().hex for _ in range(64)]
+            found = fetch(keys=[UNACKED, UNACKED_INDEX, *lists_of(QUEUE)], args=tags)
+            for content, tag in zip(found[1::2], tags, strict=False):
+                _run(json.loads(content))
+                broker.hdel(UNACKED, tag)
+                broker.zrem(UNACKED_INDEX, tag)
+            if not found:
+                time.sleep(0.02)
+        except redis.exceptions.RedisError:
+            time.sleep(0.1)
+
+
+def _run(message: dict[str, Any]) -> None:
+    headers, body, properties = message["headers"], message["body"], message["properties"]
+    if properties.get("body_encoding") == "base64":
+        body = base64.b64decode(body)
+    args, kwargs, _ = json.loads(body)
+    task = app.tasks[headers["task"]]
+    task.push_request(id=headers["id"], published=properties["delivery_tag"])
+    try:
+        task.run(*args, **kwargs)
+    finally:
+        task.pop_request()
+
+
+if __name__ == "__main__":
+    print("the application is ready.", flush=True)
+    consume()

@@ -12,10 +12,13 @@ from typing import Any, ClassVar
 import requests
 
 import wxcheck
-from store import keys
+from config.names import UNACKED, UNACKED_INDEX
+from store.places.places import KEEP_EARLY
+from store.places.shard import SHARD
 from tests.chaos.application import RUNS
 from tests.chaos.load import Load, Sent
 from tests.chaos.world import World
+from tests.support.left import left_in_places
 from tests.support.queues import PRIORITIES
 
 #: queues whose messages belong to checks, or to what follows
@@ -114,6 +117,7 @@ def judge(world: World, load: Load, outcome: Outcome) -> Outcome:
         passed = all(_end(state) == "verdict" for state in states)
         ran = runs.get(sent.item, [])
         expected = sent.follow_up if passed else "hide"
+        outcome.wrong += [f"{sent.shape} {sent.item}: {end}" for end in map(_end, states) if end.startswith("unnamed")]
         if sent.fails and passed:
             outcome.wrong.append(f"{sent.shape} {sent.item} passed")
         if not any(run["name"] == expected for run in ran):
@@ -160,14 +164,11 @@ def _undelivered(world: World) -> int:
 
 def _bring_forward(world: World) -> None:
     """Lets the time pass in which an early push is kept, if the run that sent its check must have died."""
-    store = world.system.redis
-    members: list[Any] = store.zrange(keys.DUE, 0, -1)
-    now, _ = store.time()
-    for member in members:
-        told: list[Any] = store.hmget(keys.check(member), "state", "pushed")
-        state, pushed = told
-        if state == "early" and now - float(pushed) > LONGEST_RUN:
-            store.zadd(keys.DUE, {member: 1}, xx=True)
+    store, early = world.system.redis, SHARD.key("early_due")
+    due = (store.time()[0] - LONGEST_RUN + KEEP_EARLY) * 1000
+    entries: list[str] = store.zrange(early, "-inf", due, byscore=True)  # type: ignore[assignment]
+    for entry in entries:
+        store.zadd(early, {entry: 1}, xx=True)
 
 
 def _metas(world: World, load: Load) -> dict[str, dict[str, Any]]:
@@ -228,18 +229,10 @@ def _messages(world: World) -> dict[str, int]:
     broker = world.broker
     assert broker is not None
     found = {queue + step: broker.llen(queue + step) for queue in LISTS for step in PRIORITIES}
-    return {**found, keys.UNACKED_INDEX: broker.zcard(keys.UNACKED_INDEX), keys.UNACKED: broker.hlen(keys.UNACKED)}
+    return {**found, UNACKED_INDEX: broker.zcard(UNACKED_INDEX), UNACKED: broker.hlen(UNACKED)}
 
 
 def _left(world: World) -> list[str]:
-    """The keys in the store of checks that have not ended."""
-    store = world.system.redis
-    counts = {key: store.zcard(key) for key in (keys.DUE, keys.SHELF)}
-    left = [f"{key}: {count}" for key, count in {**counts, **_messages(world)}.items() if count]
-    for pattern, last in (("wxcheck:check:*", "ended"), ("wxcheck:record:*", "done")):
-        for key in store.scan_iter(pattern, count=1000):
-            state: Any = store.hget(key, "state")
-            if state not in (last, None):
-                left.append(f"{key}: {state}")
-    left += list(store.scan_iter("wxcheck:shelved:*", count=1000))
-    return left
+    """What the store holds of checks that have not ended, and keys that nobody removes."""
+    messages = [f"{key}: {count}" for key, count in _messages(world).items() if count]
+    return [*messages, *left_in_places(world.system.redis)]

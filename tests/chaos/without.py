@@ -1,9 +1,9 @@
 """Starts a process of wxcheck with one mechanism switched off: the suite has to notice.
 
-    python -m tests.chaos.without commit celery -A worker worker …
+    python -m tests.chaos.without marks celery -A worker worker …
 
 In such a process, and in one where nothing is switched off, there are moments of standstill where a death matters and
-is seldom met otherwise: when messages were taken, and before an end is stored.
+is seldom met otherwise: when messages were taken, before an end is stored, and before what follows goes out.
 """
 
 from __future__ import annotations
@@ -11,160 +11,132 @@ from __future__ import annotations
 import runpy
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import redis
+from celery.app.task import Context
 from celery.backends.redis import RedisBackend
-from kombu.transport.redis import Channel as RedisChannel
 
 from callbacks.publisher import Publisher
-from store import keys
-from store.outbox.outbox import Run, run_begins
-from store.parked.parked import Parking
-from store.records.records import Records
-from tasks.base import EndingTask
+from store import scripts
+from store.places import places
+from store.places.places import Places
+from tasks.base import WxcheckTask
 from tasks.check import CheckTask
+from wechat.push.messages import Message
 from wechat.push.outcomes import BrokerUnavailable
 from worker import sweeper
-from worker.celery_parts.backend import Backend, EndingClient
-from worker.fetching.transport import Channel, QoS
+from worker.ending.backend import Backend, Client
+from worker.ending.left import Left
+from worker.ending.relay import Relay, send
+from worker.intake.inbox import Inbox
+from worker.intake.redis_inbox import RedisInbox
+from worker.run import Run
 
 #: seconds; the second one for what ends a part of a chord: few of them end the last one
 STANDSTILL = 0.02
 STANDSTILL_OF_CHORDS = 0.2
 
-_POP = """
-local taken = {}
-for list = 3, #KEYS do
-  while #taken < 2 * #ARGV do
-    local message = redis.call('RPOP', KEYS[list])
-    if not message then
-      break
-    end
-    taken[#taken + 1], taken[#taken + 2] = list - 3, message
-  end
-end
-return taken
-"""
 
+def _in_script(name: str, before: str, after: str) -> None:
+    """Have ``after`` stand for ``before`` in a script."""
+    source = scripts.source
 
-def _fetch() -> None:
-    """Messages are taken in one step and recorded in another one, as by kombu."""
-    script, read = Channel._script, Channel._read
+    def changed(which: str) -> str:
+        text = source(which)
+        if which != name:
+            return text
+        assert before in text, f"{before} is not in {name}"
+        return text.replace(before, after)
 
-    def popping(self: Channel, name: str) -> Any:
-        found = script(self, name)
-        if name == "worker/fetching/fetch" and found.script != _POP:
-            found = self.__dict__["_scripts"][name] = self._create_client().register_script(_POP)
-        return found
-
-    def recorded(self: Channel, found: list[Any], lists: list[tuple[str, str]], tags: list[str]) -> Any:
-        for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
-            with self.conn_or_acquire() as client:
-                client.hset(self.unacked_key, tag, lists[number][0].encode() + b"\n" + content)
-                client.zadd(self.unacked_index_key, {tag: time.time()})
-        return read(self, found, lists, tags)
-
-    Channel._script, Channel._read = popping, recorded
-
-
-def _redelivery() -> None:
-    """The broker does not give out again the messages that a worker left behind."""
-    QoS.restore_visible = lambda *_, **__: None
+    scripts.source = changed
 
 
 def _record() -> None:
-    """A check that is delivered again is taken for a new one."""
-    ask = CheckTask.ask
-
-    def asked(self: CheckTask, run: Run, check: Any) -> Any:
-        self.runtime.store.delete(keys.record(self.request.id))
-        return ask(self, run, check)
-
-    CheckTask.ask = asked
-    Records.look = lambda *_, **__: "go"
+    """A message leaves its list before it is filed, and nothing records that it was taken."""
+    _in_script("worker/intake/fetch", "redis.call('HSET', KEYS[1],", "redis.call('HDEL', KEYS[1],")
 
 
-def _ending() -> None:
-    """The end of a check is not noted before its result is stored: a run that comes after one that died asks again."""
-    conclude = Records.note_ending
-    Records.note_ending = lambda self, task_id, run, _: conclude(self, task_id, run, "")
+def _redelivery() -> None:
+    """Messages that a worker took, and did not file, are not given out again."""
+    RedisInbox._give_out_again = lambda _: None
 
 
-def _commit() -> None:
-    """Celery publishes a check's follow-ups itself, before the check's end is stored."""
-    Channel._put = RedisChannel._put
+def _leases() -> None:
+    """A check in the hand of a worker that has died stays there."""
+    places._BY_TIME = tuple(name for name in places._BY_TIME if name != "hand")
+
+
+def _marks() -> None:
+    """A check that has ended leaves no mark, by which a repeated message is known."""
+    _in_script("store/places/file", "before.place ~= 'ended'", "before.place ~= 'ended' or true")
+    _in_script("store/places/file", "return same and 'repeated' or 'taken'", "return 'filed', of")
+
+
+def _one_step() -> None:
+    """What follows is published after the step of the end, and not kept until then."""
+    finish = WxcheckTask._finish
+
+    def finished(self: WxcheckTask, run: Run, end: Any) -> tuple[str, Left]:
+        left, run.left = run.left, Left()
+        said, _ = finish(self, run, end)
+        run.left = left
+        if said == "ended":
+            time.sleep(STANDSTILL)
+            send(self.app, replace(left, chord_parts=[]))
+            for part in left.chord_parts:
+                self.backend.on_chord_part_return(Context(part.request), part.state, part.result)
+        return said, Left()
+
+    WxcheckTask._finish = finished
+
+
+def _relay() -> None:
+    """What a run that died has left in the outbox is not brought out."""
+    vars(sweeper).update(bring_out_left=lambda *_, **__: 0)
 
 
 def _chord() -> None:
-    """Celery removes its keys of a chord itself, before the body is published with the end."""
+    """Celery removes its keys of a chord itself, before the body is kept or published."""
     Backend._chord_cleanup_script = RedisBackend._chord_cleanup_script
-    EndingClient.delete = redis.Redis.delete
+    Client.delete = redis.Redis.delete
 
 
 def _claimed_chord() -> None:
-    """A check that finds its chord's body claimed by another run leaves it to that one, which may have died."""
-    Run.chord_is_claimed = property(lambda _: False, lambda *_: None)
+    """A relay that finds its chord's body claimed by another one leaves it to that one, which may have died."""
+    Backend._chord_part_return_script = RedisBackend._chord_part_return_script
 
 
 def _passing() -> None:
-    """An error after a task's own part is a failure of its check, also where it is one that passes."""
-    Backend.mark_as_failure = RedisBackend.mark_as_failure
-    Backend.chord_error_from_stack = RedisBackend.chord_error_from_stack
+    """An error of the store within a run is a failure of its check."""
 
+    def act(self: CheckTask, run: Run, args: Any, kwargs: Any) -> Any:
+        cause = run.held.cause
+        return self.run(run, *args, **kwargs) if cause is None else self._tell(run, cause, args, kwargs)
 
-def _lease() -> None:
-    """The claim of a finish lasts for ever."""
-    init = Parking.__init__
-
-    def lasting(self: Parking, *arguments: Any, **named: Any) -> None:
-        init(self, *arguments, **{**named, "lease": 1e6})
-
-    Parking.__init__ = lasting
+    CheckTask.act = act
+    CheckTask.insist = lambda _self, _run, step: step()
 
 
 def _sweeper() -> None:
     """Nothing brings on what waited for long enough."""
-    sweeper.bring_on = lambda *_: 0
-
-
-def _store() -> None:
-    """A step of the store is tried once, and an end that did not get there is acknowledged all the same."""
-
-    def traced(self: EndingTask, trace: Any) -> Any:
-        def run(*arguments: Any) -> Any:
-            with run_begins():
-                return trace(*arguments)
-
-        return run
-
-    EndingTask._traced = traced
-    EndingTask.insist = lambda _self, step: step()
+    Places.bring_on = lambda _: {}
 
 
 def _early() -> None:
     """A push that comes before its check is parked is not kept."""
-    push = Parking.match_push
-
-    def dropped(self: Parking, appid: str, told: dict[str, Any], *more: Any) -> Any:
-        what, parked = push(self, appid, told, *more)
-        if what == "early":
-            member = f"{appid}:{told['trace_id']}"
-            self._redis.delete(keys.check(member))
-            self._redis.zrem(keys.DUE, member)
-        return what, parked
-
-    Parking.match_push = dropped
+    _in_script("store/places/push", "redis.call('HSETNX', shard.early, trace, ARGV[i + 1]) == 0", "true")
 
 
 def _answer() -> None:
     """The endpoint answers 200 though the push did not get on the queue."""
     publish = Publisher.publish
 
-    async def published(self: Publisher, appid: str, push: dict[str, Any]) -> None:
+    async def published(self: Publisher, appid: str, push: Message) -> None:
         with suppress(BrokerUnavailable):
             await publish(self, appid, push)
 
@@ -188,36 +160,40 @@ class Mechanism(NamedTuple):
 MECHANISMS = {
     # the only one that holds
     "nothing": Mechanism(_nothing, ("workers", "redis", "connections", "platform")),
-    "fetch": Mechanism(_fetch, ("workers",)),
-    "redelivery": Mechanism(_redelivery, ("workers",)),
     "record": Mechanism(_record, ("workers",)),
-    "ending": Mechanism(_ending, ("workers",)),
-    "commit": Mechanism(_commit, ("workers",)),
+    "redelivery": Mechanism(_redelivery, ("workers",)),
+    "leases": Mechanism(_leases, ("workers",)),
+    "marks": Mechanism(_marks, ("connections",)),
+    "one-step": Mechanism(_one_step, ("workers",)),
+    "relay": Mechanism(_relay, ("workers",), {"chords": 80}),
     "chord": Mechanism(_chord, ("workers",), {"chords": 80}),
     "claimed-chord": Mechanism(_claimed_chord, ("workers",), {"chords": 80}),
-    "passing": Mechanism(_passing, ("connections",), {"chords": 80}),
-    "lease": Mechanism(_lease, ("workers",)),
+    "passing": Mechanism(_passing, ("redis",), {"redis_kills": 0, "fills": 5}),
     "sweeper": Mechanism(_sweeper, ("platform",)),
-    "store": Mechanism(_store, ("redis",), {"redis_kills": 0, "fills": 5}),
     "early": Mechanism(_early, ("platform",)),
     "answer": Mechanism(_answer, ("redis",)),
 }
 
 
 def _stand_still() -> None:
-    read, commit = Channel._read, EndingTask.after_return
+    take_in, end, count = Inbox._take_in, WxcheckTask.end, Relay._count
 
-    def later_read(self: Channel, found: list[Any], *arguments: Any) -> Iterable[Any]:
-        if found:
+    def later_take_in(self: Inbox, received: Sequence[Any]) -> Any:
+        if received:
             time.sleep(STANDSTILL)
-        return read(self, found, *arguments)
+        return take_in(self, received)
 
-    def later_commit(self: EndingTask, *arguments: Any) -> None:
-        time.sleep(STANDSTILL_OF_CHORDS if self.request.chord else STANDSTILL)
-        commit(self, *arguments)
+    def later_end(self: WxcheckTask, run: Run, ended: Any) -> bool:
+        time.sleep(STANDSTILL)
+        return end(self, run, ended)
 
-    Channel._read = later_read
-    EndingTask.after_return = later_commit
+    def later_count(self: Relay) -> None:
+        time.sleep(STANDSTILL_OF_CHORDS)
+        count(self)
+
+    Inbox._take_in = later_take_in
+    WxcheckTask.end = later_end
+    Relay._count = later_count
 
 
 def main() -> None:

@@ -16,15 +16,12 @@ from tests.support.system import QUEUES, KeepingSystem
 
 #: name and pool of each worker
 WORKERS = {
-    "threads-1": ["-P", "threads", "-c", "32"],
-    "threads-2": ["-P", "threads", "-c", "32"],
-    "processes-1": ["-P", "processes", "-c", "3"],
-    "processes-2": ["-P", "processes", "-c", "3"],
+    **{f"threads-{number}": ["-P", "threads", "-c", "32"] for number in range(1, 4)},
+    "solo": ["-P", "solo"],
 }
 
 SETTINGS = {
     # short, so that what is left behind is taken up soon and a lost push is noticed soon
-    "VISIBILITY_TIMEOUT": "10",
     "PUSH_TIMEOUT": "30",
     "API_TIMEOUT": "3",
     "API_RETRIES": "8",
@@ -175,12 +172,11 @@ class World:
         return clients
 
     def _start_application(self) -> None:
-        # Celery's own threads acknowledge on a connection that py-amqp has for one thread only
-        pool = ["-P", "solo"] if self.rabbitmq else ["-P", "threads", "-c", "8"]
-        arguments = ["-Q", "application", "-n", "application@%h", *pool, "--loglevel=INFO"]
-        self._application = self.system.run(
-            "application",
-            ["celery", "-A", "tests.chaos.application", "worker", *arguments],
-            CHAOS_APPLICATION="1",
-        )
+        if self.rabbitmq is None:
+            command = ["tests.chaos.application"]
+        else:
+            # Celery's own threads acknowledge on a connection that py-amqp has for one thread only
+            command = ["celery", "-A", "tests.chaos.application", "worker", "-Q", "application", "-n", "application@%h"]
+            command += ["-P", "solo", "--loglevel=INFO"]
+        self._application = self.system.run("application", command)
         self._application.wait_for(" ready.")

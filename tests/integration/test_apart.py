@@ -1,18 +1,30 @@
-"""A check ends once although its end cannot be told, where the broker is apart from the store."""
+"""A check ends once although its end cannot be told, where the broker is apart from the store.
+
+Tests: worker.ending.relay, tasks.check
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from functools import partial
 
 import pytest
 from celery import chain, chord
 from celery.canvas import Signature
 
 import wxcheck
-from store import keys
-from tests.support.checks import failure_of, picture, runs, send_media, verdict_of, words
+from store.places.shard import SHARD
+from tests.support.checks import (
+    cancel,
+    failure_of,
+    picture,
+    place_of,
+    runs,
+    send_media,
+    time_comes,
+    verdict_of,
+    words,
+)
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import KeepingSystem, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
@@ -30,7 +42,7 @@ LONGEST = 3 * PATIENCE
 def apart(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
     """A system at work whose servers keep what they have when they are killed."""
     # not longer: a check whose run lost its broker waits for the lease of that run, which is over after the call
-    settings = {"VISIBILITY_TIMEOUT": "5", "API_TIMEOUT": "12"}
+    settings = {"API_TIMEOUT": "12"}
     system = KeepingSystem(tmp_path_factory.mktemp("apart"), request.param, **settings)
     try:
         system.sandbox()
@@ -65,21 +77,18 @@ def test_checks_that_end_while_the_broker_is_away_do_not_fail(apart: System) -> 
     assert verdict_of(album) == ["pass", "risky"]
     assert {"publish", "album"} <= {run["name"] for run in runs(apart)}
     assert apart.calls(TEXT_PATH) == 3
-
-    def is_done(task_id: str) -> bool:
-        return apart.redis.hget(keys.record(task_id), "state") == "done"
-
-    for check in (last.parent, *album.parent.results):
-        eventually(partial(is_done, check.id), "its end is in the store")
+    assert [place_of(apart, check.id) for check in (last.parent, *album.parent.results)] == ["ended"] * 3
+    eventually(lambda: not apart.redis.exists(SHARD.key("outbox")), "nothing is left to bring out")
 
 
 @pytest.mark.parametrize("apart", ["all apart"], indirect=True)
 def test_a_picture_that_another_run_has_ended_is_not_shown_as_waiting(apart: System) -> None:
     result = send_media(apart.app, picture("slow=8"))
     eventually(lambda: apart.calls(MEDIA_PATH) == 1, "it is sent")
-    # the run was taken for dead
-    apart.redis.hset(keys.record(result.id), mapping={"state": "done", "run": "another"})
-    apart.app.backend.store_result(result.id, wxcheck.PushTimeout("of-another-call"), "FAILURE")
+    # the run is taken for dead, and another one ends the check
+    assert cancel(apart, result.id) == "hand"
+    time_comes(apart, SHARD.key("hand"), result.id)
+    assert type(failure_of(result)) is wxcheck.CheckCancelled
     worker = next(running for running in apart.started if running.name == "worker")
     worker.wait_for("call_superseded")
-    assert type(failure_of(result)) is wxcheck.PushTimeout
+    assert apart.app.AsyncResult(result.id).state == "FAILURE"

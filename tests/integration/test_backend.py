@@ -1,6 +1,6 @@
 """A check does not fail for a Redis that is away or full when it ends.
 
-Tests: worker.celery_parts.backend, store.connection
+Tests: worker.ending.backend, store.connection
 """
 
 from __future__ import annotations
@@ -13,15 +13,18 @@ import pytest
 import redis
 from celery import Celery
 from celery.app.task import Context
-from celery.exceptions import BackendStoreError, ChordError
+from celery.exceptions import BackendStoreError
 from kombu.exceptions import OperationalError
 
 from store.connection import STORE_AWAY
-from store.outbox.outbox import Run, run_begins
-from store.records.records import Records
+from store.places.forms import Message
+from store.places.places import Places
+from store.places.shard import SHARD
+from store.quota.clock import Watch
 from tests.support.processes import eventually
 from tests.support.system import System
-from worker.celery_parts.backend import Backend, passes, use_backend
+from worker.ending.backend import Backend, passes, relaying, use_backend
+from worker.ending.left import Left, keeping
 
 #: Celery's own call
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
@@ -35,22 +38,14 @@ def system(tmp_path: Path) -> Iterator[System]:
     system.close()
 
 
-@pytest.fixture(params=[True, False], ids=["one Redis", "results apart"])
-def app(request: pytest.FixtureRequest, system: System) -> Iterator[Celery]:
+@pytest.fixture
+def app(system: System) -> Iterator[Celery]:
     app = Celery("ending", broker=system.redis_url, backend=system.redis_url, set_as_current=False)
-    app.conf.broker_transport_options = {"commits_ends": request.param}
     use_backend(app)
     assert isinstance(app.backend, Backend)
     app.backend.set_chord_size("album", 2)
     yield app
     app.close()
-
-
-@pytest.fixture
-def run() -> Iterator[Run]:
-    with run_begins() as run:
-        run.is_ending = True
-        yield run
 
 
 def because(error: Exception, cause: Exception) -> Exception:
@@ -64,18 +59,13 @@ def part(app: Celery, number: int) -> Context:
     return Context(id=f"check-{number}", group="album", group_index=number, chord=dict(body), errbacks=[])
 
 
-def counted(system: System) -> int:
-    return int(system.redis.zcard("celery-taskset-meta-album.j"))
-
-
 def test_a_verdict_is_counted_for_its_chord_though_the_connection_is_lost_on_the_way(
     system: System, app: Celery
 ) -> None:
     system.redis.client_pause(1000, all=False)
 
     def count() -> None:
-        with run_begins() as run:
-            run.is_ending = True
+        with keeping(Left()), relaying(lambda: None):
             app.backend.on_chord_part_return(part(app, 0), "SUCCESS", "pass")
 
     with ThreadPoolExecutor() as pool:
@@ -83,41 +73,22 @@ def test_a_verdict_is_counted_for_its_chord_though_the_connection_is_lost_on_the
         eventually(lambda: "evalsha" in {client["cmd"] for client in system.redis.client_list()}, "it is on its way")
         system.redis.client_kill_filter(_type="normal", skipme=True)
         counting.result()
-    assert counted(system) == 1
+    assert int(system.redis.zcard("celery-taskset-meta-album.j")) == 1
 
 
-def test_a_verdict_that_cannot_be_stored_breaks_the_run_and_fails_nothing(
-    system: System, app: Celery, run: Run
-) -> None:
-    request = part(app, 0)
-    system.redis.config_set("maxmemory", 1)
-    try:
-        app.backend.mark_as_done(request.id, "pass", request)
-    except redis.exceptions.OutOfMemoryError as error:
-        system.redis.config_set("maxmemory", 0)
-        app.backend.mark_as_failure(request.id, error, request=request)
-    assert run.is_broken
-    assert app.backend.get_state(request.id) == "PENDING"
-    assert counted(system) == 0
-
-
-def test_a_check_that_is_on_the_shelf_is_not_failed_because_its_retry_could_not_be_told(app: Celery, run: Run) -> None:
-    run.is_shelved = True
-    app.backend.mark_as_failure("check-0", ValueError("not told"), request=part(app, 0))
-    assert app.backend.get_state("check-0") == "PENDING"
-
-
-def test_a_chord_whose_verdicts_cannot_be_read_is_not_failed(system: System, app: Celery, run: Run) -> None:
-    system.redis.config_set("maxmemory", 1)
-    try:
-        system.redis.set("any", "thing")
-    except redis.exceptions.OutOfMemoryError as error:
-        # as Celery does with whatever it meets there
-        system.redis.config_set("maxmemory", 0)
-        app.backend.chord_error_from_stack(app.signature(part(app, 0).chord), ChordError(f"Join error: {error!r}"))
-    assert run.is_broken
-    assert app.backend.get_state("body") == "PENDING"
-    assert not system.redis.exists("celery")
+def test_what_was_to_follow_a_success_is_not_left_with_the_failure_that_comes_after(app: Celery) -> None:
+    left, request = Left(), part(app, 0)
+    with keeping(left):
+        app.send_task("app.publish", queue="anywhere", ignore_result=True)
+        app.backend.mark_as_done("check-0", "pass", request=request)
+        app.backend.mark_as_failure("check-0", ValueError("not followed up"), request=request)
+        # Celery takes an error in publishing errbacks for the check's
+        app.backend.mark_as_failure("check-0", ValueError("an errback's"), request=request)
+    assert [(part.state, part.result["exc_message"]) for part in left.chord_parts] == [
+        ("FAILURE", ("not followed up",))
+    ]
+    assert ["not followed up" in result.value for result in left.results] == [True]
+    assert left.publications == []
 
 
 @pytest.mark.parametrize("url", ["redis://localhost:1/0", "rediss://localhost:1/0?ssl_cert_reqs=required"])
@@ -141,12 +112,14 @@ PASSING = {
     "full": (because(OperationalError(), redis.exceptions.OutOfMemoryError("OOM")), True),
     "an unknown compression": (because(OperationalError("'rar'"), KeyError("rar")), False),
     "a fault of ours": (TypeError(), False),
+    "the broker's connection is gone": (ConnectionResetError(), True),
 }
 
 
 @pytest.mark.parametrize(("error", "does"), PASSING.values(), ids=PASSING)
 def test_what_passes_by_itself_is_told_from_what_does_not(error: Exception, does: bool) -> None:
-    assert passes(error) is does
+    with Celery("any", broker="redis://localhost:1/0", set_as_current=False) as app:
+        assert passes(error, app) is does
 
 
 @pytest.mark.parametrize(
@@ -165,34 +138,10 @@ def test_a_redis_that_takes_no_writes_is_taken_for_one_that_is_away(
     if code == "MISCONF":
         system.redis.bgsave()
         eventually(lambda: system.redis.info("persistence")["rdb_last_bgsave_status"] == "err", "it cannot be written")
-    records = Records(system.redis, 60)
-    for write in (lambda: system.redis.set("any", "other"), lambda: records.lease("task", "run", 5)):
+    places = Places(system.redis, SHARD, Watch(), call_timeout=6)
+    check = Message("task", "{}", "text", "wx1", 3, "")
+    for write in (lambda: system.redis.set("any", "other"), lambda: places.file([check])):
         with pytest.raises(STORE_AWAY) as refused:
             write()
         assert code in (refused.value.status_code or "")
     system.redis.config_set("save", "")  # else it would not stop
-
-
-def test_a_chord_with_a_check_that_failed_is_failed(app: Celery, run: Run) -> None:
-    app.backend.on_chord_part_return(part(app, 0), "SUCCESS", "pass")
-    app.backend.on_chord_part_return(part(app, 1), "FAILURE", ValueError("refused"))
-    assert not run.is_broken
-    assert app.backend.get_state("body") == "FAILURE"
-
-
-def test_a_chord_whose_body_cannot_be_published_for_a_while_is_published_by_the_run_that_comes(
-    system: System, app: Celery
-) -> None:
-    with Celery("cut off", broker="redis://127.0.0.1:1/0", backend=system.redis_url, set_as_current=False) as cut_off:
-        cut_off.conf.update(
-            broker_transport_options=app.conf.broker_transport_options, task_publish_retry_policy={"max_retries": 0}
-        )
-        use_backend(cut_off)
-        with run_begins() as run:
-            run.is_ending = True
-            for number in (0, 1):
-                cut_off.backend.on_chord_part_return(part(cut_off, number), "SUCCESS", "pass")
-            assert run.is_broken
-    assert not system.redis.exists("celery")
-    app.backend.on_chord_part_return(part(app, 1), "SUCCESS", "pass")
-    assert system.redis.llen("celery") == 1

@@ -34,8 +34,7 @@ from tests.support.processes import PATIENCE, Running, eventually
 from tests.support.relay import Relay
 from tests.support.system import APPID, SECRET, System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
-from worker.fetching.consumer import LaneAMQP
-from worker.fetching.transport import use_transport
+from worker.celery_parts.transport import use_transport
 
 Run = Callable[..., Result]
 
@@ -87,7 +86,7 @@ def run(system: System, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iter
 def app_of() -> Celery:
     """The workers' app, as far as a command that sends needs it."""
     use_transport()
-    app = Celery("submitting", amqp=LaneAMQP, set_as_current=False)
+    app = Celery("submitting", set_as_current=False)
     app.config_from_object(celery_configuration(load_settings.__wrapped__()))
     return app
 

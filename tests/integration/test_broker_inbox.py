@@ -83,3 +83,14 @@ def test_queues_are_read_and_left_at_any_time(reading: Reading) -> None:
     eventually(lambda: reading.intake.ids[-1] == "later", "it is read again")
     reading.inbox.stop(PATIENCE)
     assert reading.node.held([TEXT, MEDIA]) == {TEXT: 0, MEDIA: 0}, "all are acknowledged"
+
+
+def test_an_idle_connection_is_kept_by_heartbeats(reading: Reading, caplog: pytest.LogCaptureFixture) -> None:
+    reading.app.conf.broker_heartbeat = 1
+    reading.inbox.read(TEXT)
+    reading.inbox.start()
+    # RabbitMQ ends a connection without heartbeats after three seconds at the latest
+    time.sleep(5)
+    reading.put(TEXT, "text")
+    eventually(lambda: reading.intake.ids == ["text"], "the queue is read")
+    assert [record for record in caplog.records if vars(record).get("event") == "inbox_away"] == []

@@ -1,14 +1,12 @@
 """A check that is cancelled, or revoked, while it is being sent ends as cancelled, once, whatever its call brings.
 
-Tests: tasks.check
+Tests: tasks.check, worker.taking.hand
 """
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,15 +17,12 @@ from celery import chain
 from celery.result import AsyncResult
 
 import wxcheck
-from config.names import CANCEL, PUSH_QUEUE
-from store import keys
-from store.records.digest import digest_of
-from tests.support.checks import failure_of, picture, runs, verdict_of, words
+from store.places.shard import SHARD
+from tests.support.checks import cancel, failure_of, kept, picture, runs, time_comes, verdict_of, words
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, eventually
-from tests.support.queues import taken_out, unacknowledged
 from tests.support.relay import Relay
-from tests.support.system import APPID, System
+from tests.support.system import System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
@@ -104,17 +99,14 @@ def cancelled_while_sent(system: HeldBack, kind: str, *directives: str) -> Async
     with system.no_answer(path_of(kind)) as called:
         result = sent(system, check_of(system, kind, *directives))
         assert called.wait(PATIENCE), "it is being sent"
-        cancel = system.app.send_task(CANCEL, kwargs={"task_id": result.id}, queue=PUSH_QUEUE)
-        assert verdict_of(cancel) is False  # it does not wait for its push yet
-        assert system.redis.hget(keys.record(result.id), "cancelled") == "1"
+        assert cancel(system, result.id) == "hand", "it is noted"
     return result
 
 
 def is_cancelled_once(system: System, result: AsyncResult) -> None:
     assert type(failure_of(result)) is wxcheck.CheckCancelled
     eventually(lambda: runs(system), "its errback runs")
-    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
-    assert not system.redis.exists(keys.SHELF, keys.DUE)
+    assert not system.redis.exists(*(SHARD.key(name) for name in ("messages", "hand", "shelf", "parked", "outbox")))
     time.sleep(1)
     assert [run["name"] for run in runs(system)] == ["hide"]
 
@@ -140,38 +132,27 @@ def test_a_check_that_is_revoked_while_it_is_sent_is_not_retried(system: HeldBac
         result = sent(system, check_of(system, kind, "-1"))
         assert called.wait(PATIENCE), "it is being sent"
         system.app.control.revoke(result.id)
-        cancelled = keys.record(result.id)
-        eventually(lambda: system.redis.hget(cancelled, "cancelled") == "1", "a sweep has noted it")
+        eventually(lambda: kept(system, result.id).get("cancelled"), "a sweep has noted it")
     eventually(lambda: runs(system), "its errback runs")
     # until its end Celery itself says REVOKED, as of every task that no worker is known to have begun
     is_cancelled_once(system, system.app.AsyncResult(result.id))
     assert system.calls(path_of(kind)) == 1
 
 
-def redelivered(system: System, kind: str, task_id: str) -> AsyncResult:
-    """The message of a check comes again that was cancelled while its worker sent it, which was killed."""
-    elsewhere = f"elsewhere-{uuid.uuid4().hex}"
-    result = sent(
-        system, check_of(system, kind, "lost" if kind == "media" else "pass").set(queue=elsewhere, task_id=task_id)
-    )
-    message = taken_out(system.redis, elsewhere)
-    args, kwargs, _ = json.loads(message["body"])
-    record: dict[Any, Any] = {"state": "sending", "run": "killed", "lease": time.time() - 1, "begun": time.time()}
-    record |= {"cancelled": 1, "of": digest_of(message["headers"]["task"], args, kwargs)}
-    system.redis.hset(keys.record(task_id), mapping=record)
-    queue = wxcheck.TEXT_QUEUE if kind == "text" else wxcheck.MEDIA_QUEUE
-    message["properties"]["delivery_info"].update(routing_key=queue, redelivered=True)
-    system.redis.lpush(queue, json.dumps(message))
-    return result
-
-
 @pytest.mark.parametrize("kind", ["text", "media"])
-def test_a_check_that_was_cancelled_before_its_worker_died_is_not_sent_again(system: System, kind: str) -> None:
+def test_a_check_that_was_cancelled_before_its_worker_died_is_not_sent_again(system: HeldBack, kind: str) -> None:
     """Nor does it wait for a permit."""
-    until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, kind), mapping={"closed_until": until, "why": "day"})
-    is_cancelled_once(system, redelivered(system, kind, str(uuid.uuid4())))
-    assert system.calls(path_of(kind)) == 0
+    with system.no_answer(path_of(kind)) as called:
+        result = sent(system, check_of(system, kind, "pass"))
+        assert called.wait(PATIENCE), "it is being sent"
+        assert cancel(system, result.id) == "hand"
+        system.close_lane(kind)
+        # as if its worker were dead: another one may have it now
+        time_comes(system, SHARD.key("hand"), result.id)
+        is_cancelled_once(system, result)
+    time.sleep(1)
+    assert system.calls(path_of(kind)) == 1
+    assert [run["name"] for run in runs(system)] == ["hide"], "its first run tells nothing"
     system.open_lanes()
 
 

@@ -1,6 +1,6 @@
-"""A refusal of quota closes the lane, and its checks stay in their queue, in nobody's hands, no attempt lost.
+"""A refusal of quota closes the lane, and its checks wait in it, in nobody's hands, no attempt lost.
 
-Tests: tasks.check, worker.call
+Tests: tasks.check, worker.call, store.places.closings
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ import pytest
 import redis
 
 import wxcheck
-from store import keys
-from store.connection import vouch
+from config.lanes import Lane
+from store.places.shard import SHARD
+from store.places.vouching import vouch
 from tests.support.checks import failure_of, picture, send_media, send_text, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.queues import headers, queued, unacknowledged
+from tests.support.queues import in_hand, in_lane, kept_headers, on_shelf
 from tests.support.system import APPID, OTHER_APPID, System, plain_client
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
@@ -41,34 +42,33 @@ def away_from_the_turn_of_a_minute(seconds: float) -> None:
 def system(system: System) -> Iterator[System]:
     away_from_the_turn_of_a_minute(6)
     yield system
-    # a test that failed leaves checks behind, which the next one must not meet
-    for lane in ("text", "media"):
-        for queue in list(system.redis.scan_iter(f"wxcheck.{lane}*")):
-            system.redis.delete(queue)
     system.open_lanes()
 
 
-def closed_until(system: System, lane: str) -> float:
+def quota_of(lane: Lane, appid: str = APPID) -> str:
+    return SHARD.of_lane(lane, appid)[1]
+
+
+def closed_until(system: System, lane: Lane) -> float:
     """Until when a lane is closed, in seconds since the epoch."""
-    until = system.redis.hget(keys.quota(APPID, lane), "closed_until")
+    until = system.redis.hget(quota_of(lane), "closed_until")
     assert until is not None
     return int(until) / 1e6
 
 
-def waits(store: redis.Redis, result: Any, lane: str = "text", appid: str = APPID) -> None:
-    """Waits until a lane is closed, and a check is back in its queue, and in nobody's hands."""
-    queue = f"wxcheck.{lane}.{appid}"
-    # before a worker has taken it, it is in its queue too
-    eventually(lambda: store.hget(keys.quota(appid, lane), "closed_until"), f"the {lane} lane of {appid} is closed")
-    eventually(lambda: result.id in queued(store, queue), f"{result.id} is in its queue")
-    eventually(lambda: not unacknowledged(store), "nothing is in hand")
-    assert result.id in queued(store, queue)
-    eventually(lambda: not store.zcard(keys.SHELF), "nothing is on the shelf")
+def waits(store: redis.Redis, result: Any, lane: Lane = "text", appid: str = APPID) -> None:
+    """Waits until a lane is closed, and a check is back in it, and in nobody's hands."""
+    # before a worker has taken it, it is in its lane too
+    eventually(lambda: store.hget(quota_of(lane, appid), "closed_until"), f"the {lane} lane of {appid} is closed")
+    eventually(lambda: result.id in in_lane(store, appid, lane), f"{result.id} is in its lane")
+    eventually(lambda: not in_hand(store), "nothing is in hand")
+    assert result.id in in_lane(store, appid, lane)
+    assert on_shelf(store, result.id) is None
 
 
 @every_lane
 def test_a_minute_quota_closes_the_lane_to_the_next_minute_and_the_check_comes_back(
-    system: System, lane: str, send: Any, content: Any, path: str
+    system: System, lane: Lane, send: Any, content: Any, path: str
 ) -> None:
     result = send(system.app, content("44991*1", "risky"))
     waits(system.redis, result, lane)
@@ -88,12 +88,12 @@ def test_a_minute_quota_closes_the_lane_to_the_next_minute_and_the_check_comes_b
 
 @every_lane
 def test_a_check_of_a_closed_lane_loses_no_attempt(
-    system: System, lane: str, send: Any, content: Any, path: str
+    system: System, lane: Lane, send: Any, content: Any, path: str
 ) -> None:
     # one fault, one refusal of the quota, then faults without end: four retries in all
     result = send(system.app, content("-1*1", "44991*1", "-1"))
     waits(system.redis, result, lane)
-    assert headers(system.redis, f"wxcheck.{lane}.{APPID}", result.id)["retries"] == 1
+    assert kept_headers(system.redis, result.id)["retries"] == 1
     system.open_lanes()
     failure = failure_of(result)
     assert (type(failure), failure.args) == (wxcheck.PlatformUnavailable, (-1,))
@@ -102,14 +102,14 @@ def test_a_check_of_a_closed_lane_loses_no_attempt(
 
 @every_lane
 def test_a_check_that_meets_a_closed_lane_is_not_sent(
-    system: System, lane: str, send: Any, content: Any, path: str
+    system: System, lane: Lane, send: Any, content: Any, path: str
 ) -> None:
     first = send(system.app, content("44991*1"))
     waits(system.redis, first, lane)
     second = send(system.app, content("risky"))
     waits(system.redis, second, lane)
     assert system.calls(path) == 1
-    assert queued(system.redis, f"wxcheck.{lane}.{APPID}") == [first.id, second.id]
+    assert in_lane(system.redis, APPID, lane) == [first.id, second.id]
     system.open_lanes()
     assert [verdict_of(first)["suggest"], verdict_of(second)["suggest"]] == ["pass", "risky"]
 
@@ -148,7 +148,7 @@ def test_too_many_calls_in_a_second_close_the_lane_for_a_second(system: System) 
 def test_after_a_lane_was_closed_less_is_sent_for_a_while(system: System) -> None:
     result = send_text(system.app, words("44991*1"))
     waits(system.redis, result)
-    quota = keys.quota(APPID, "text")
+    quota = quota_of("text")
     assert system.redis.hget(quota, "cut") == "1"
     assert int(system.redis.hget(quota, "cut_until") or 0) / 1e6 - time.time() == pytest.approx(600, abs=10)
     system.open_lanes()
@@ -159,7 +159,7 @@ def test_after_a_lane_was_closed_less_is_sent_for_a_while(system: System) -> Non
 def test_both_codes_of_a_minute_quota_close_the_lane(system: System, errcode: int) -> None:
     result = send_text(system.app, words(f"{errcode}*1"))
     waits(system.redis, result)
-    assert system.redis.hget(keys.quota(APPID, "text"), "why") == "minute"
+    assert system.redis.hget(quota_of("text"), "why") == "minute"
     system.open_lanes()
     assert verdict_of(result)["suggest"] == "pass"
 
@@ -167,13 +167,13 @@ def test_both_codes_of_a_minute_quota_close_the_lane(system: System, errcode: in
 def test_a_day_quota_closes_the_lane_to_midnight_in_shanghai(system: System) -> None:
     result = send_text(system.app, words("45009*1", "risky"))
     waits(system.redis, result)
-    assert headers(system.redis, f"wxcheck.text.{APPID}", result.id)["retries"] == 0
+    assert kept_headers(system.redis, result.id)["retries"] == 0
     until = closed_until(system, "text") - CLOCK_MARGIN
     opening = datetime.fromtimestamp(round(until, 3), SHANGHAI)
     assert (opening.hour, opening.minute, opening.second) == (0, 0, 0)
     assert 0 < until + CLOCK_MARGIN - time.time() <= 86_400.5
     # somebody else's minute is over, and says nothing of the rate
-    assert system.redis.hget(keys.quota(APPID, "text"), "cut") is None
+    assert system.redis.hget(quota_of("text"), "cut") is None
     system.open_lanes()
     assert verdict_of(result)["suggest"] == "risky"
 
@@ -184,18 +184,16 @@ def test_a_check_of_a_closed_lane_keeps_its_chain_its_headers_and_its_arguments_
     check = system.app.signature(wxcheck.CHECK_TEXT, args=(content,), queue=wxcheck.TEXT_QUEUE)
     last = (check | publish).apply_async(headers={"x_tenant": "t-9"})
     waits(system.redis, last.parent)
-    assert headers(system.redis, f"wxcheck.text.{APPID}", last.parent.id)["x_tenant"] == "t-9"
+    assert kept_headers(system.redis, last.parent.id)["x_tenant"] == "t-9"
     system.open_lanes()
     assert verdict_of(last) == {"item": "item", "shown": False}
     (worker,) = [running for running in system.started if running.name == "worker"]
     assert content not in worker.output
 
 
-@pytest.mark.parametrize("apps", [None, ""], ids=["several Mini Programs", "one"])
-def test_a_worker_that_is_killed_loses_no_check_of_a_closed_lane(system: System, apps: str | None) -> None:
+def test_a_worker_that_is_killed_loses_no_check_of_a_closed_lane(system: System) -> None:
     url = system.database_url(3)
-    environment = {"WXCHECK_REDIS_URL": url} | ({} if apps is None else {"WXCHECK_APPS": apps})
-    queue = wxcheck.TEXT_QUEUE if apps == "" else f"wxcheck.text.{APPID}"
+    environment = {"WXCHECK_REDIS_URL": url}
     app = plain_client(url)
     with redis.Redis.from_url(url, decode_responses=True) as store, app:
         store.flushdb()
@@ -203,14 +201,14 @@ def test_a_worker_that_is_killed_loses_no_check_of_a_closed_lane(system: System,
         worker = system.worker("doomed", "-c", "4", queues="wxcheck.text", **environment)
         try:
             results = [send_text(app, words("45009*1", "risky"))]
-            eventually(lambda: store.hget(keys.quota(APPID, "text"), "closed_until"), "the lane is closed")
+            eventually(lambda: store.hget(quota_of("text"), "closed_until"), "the lane is closed")
             results += [send_text(app, words("risky")) for _ in range(5)]
             ids = {result.id for result in results}
-            eventually(lambda: set(queued(store, queue)) == ids, "all are in their queue")
-            eventually(lambda: not unacknowledged(store), "nothing is in hand")
+            eventually(lambda: set(in_lane(store, APPID)) == ids, "all are in their lane")
+            eventually(lambda: not in_hand(store), "nothing is in hand")
         finally:
             worker.kill()
-        store.hdel(keys.quota(APPID, "text"), "closed_until", "why")
+        store.hdel(quota_of("text"), "closed_until", "why")
         heir = system.worker("heir", "-c", "4", queues="wxcheck.text", **environment)
         assert [verdict_of(result)["suggest"] for result in results] == ["risky"] * 6
         assert heir.stop() == 0

@@ -25,7 +25,6 @@ from click.testing import CliRunner, Result
 
 import config.settings
 import ops.cli.show
-import ops.cli.waiting
 import worker.runtime
 from config.settings import load_settings
 from ops.cli.exits import COULD_NOT, NO, WELL
@@ -33,15 +32,30 @@ from ops.cli.main import main
 from sandbox.messages import sealed, url_check, verdict
 from sandbox.scenarios import Scenario
 from store import keys
-from store.connection import connect_store, vouch
+from store.connection import connect_store
 from store.dead_letters.dead_letters import DeadLetters
-from store.parked.parked import Parking
-from store.records.records import Records
-from store.watch.statistics import Statistics
-from tests.support.checks import failure_of, parked, picture, send_media, send_text, verdict_of, waiting, words
+from store.places.forms import Message
+from store.places.places import Places
+from store.places.shard import SHARD
+from store.places.vouching import vouch
+from store.quota.clock import Watch
+from store.quota.rates import Rates
+from tests.support.checks import (
+    age,
+    failure_of,
+    parked,
+    picture,
+    place_of,
+    send_media,
+    send_text,
+    verdict_of,
+    waiting,
+    words,
+)
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.system import AES_KEY, APPID, OTHER_APPID, PUSH_TOKEN, SECRET, System, plain_client
+from wechat.checks import TEXT_PATH
 from wxcheck import CheckCancelled, MediaUnavailable
 
 SECRETS = (SECRET, PUSH_TOKEN, AES_KEY)
@@ -74,13 +88,14 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
                 closing.callback(lambda: app.backend.client.close())
             runtime = SimpleNamespace(
                 settings=settings,
-                records=Records(store, 60),
-                parking=Parking(store, settings.push_timeout, 60, Statistics(store)),
+                store=store,
+                shard=SHARD,
+                places=Places(store, SHARD, Watch(), settings.api_timeout),
+                rates=Rates(store),
                 dead_letters=DeadLetters(store, 7, with_content=True),
             )
             monkeypatch.setattr(worker.runtime, "runtime", lambda: runtime)
-            for module in (ops.cli.show, ops.cli.waiting):
-                monkeypatch.setattr(module, "celery_app", lambda: app)
+            monkeypatch.setattr(ops.cli.show, "celery_app", lambda: app)
             done = CliRunner().invoke(main, arguments)
             assert done.exception is None or isinstance(done.exception, SystemExit), done.output
             assert not [secret for secret in SECRETS if secret in done.output]
@@ -112,12 +127,6 @@ def waiting_picture(system: System, appid: str = APPID) -> Any:
     return result
 
 
-def member_of(system: System, task_id: str) -> str:
-    member = system.redis.hget(keys.record(task_id), "member")
-    assert member is not None
-    return str(member)
-
-
 @contextmanager
 def listening(system: System, *options: str) -> Iterator[tuple[Running, str]]:
     """``wxcheck push listen`` as a process, and its push URL."""
@@ -133,10 +142,9 @@ def listening(system: System, *options: str) -> Iterator[tuple[Running, str]]:
 
 def test_what_waits_is_listed_and_cancelled_by_appid_and_age(system: System, run: Run) -> None:
     ours, theirs = waiting_picture(system), waiting_picture(system, OTHER_APPID)
-    # as if it had been parked long ago
-    system.redis.hset(keys.check(member_of(system, ours.id)), "since", time.time() - 1200)
+    age(system, ours.id, 1200)
     (listed,) = told(run, "pending", "--appid", OTHER_APPID)
-    assert (listed["task_id"], listed["state"], listed["appid"]) == (theirs.id, "waiting", OTHER_APPID)
+    assert (listed["task_id"], listed["place"], listed["appid"]) == (theirs.id, "parked", OTHER_APPID)
     assert 0 <= listed["waited_seconds"] < 600 < listed["left_seconds"]
     (old,) = told(run, "pending", "--older-than", "10m")
     assert (old["task_id"], old["waited_seconds"] >= 1200) == (ours.id, True)
@@ -144,12 +152,69 @@ def test_what_waits_is_listed_and_cancelled_by_appid_and_age(system: System, run
     unasked = run("cancel", "--all")
     assert (unasked.exit_code, "--yes" in unasked.stderr) == (COULD_NOT, True)
     assert told(run, "cancel", "--older-than", "10m", "--dry-run") == {"would_cancel": [ours.id]}
-    assert told(run, "cancel", "--older-than", "10m", "--yes") == {"cancelled": [ours.id], "not_waiting": []}
+    done = told(run, "cancel", "--older-than", "10m", "--yes")
+    assert done == {"cancelled": [ours.id], "in_hand": [], "not_waiting": []}
     assert isinstance(failure_of(ours), CheckCancelled)
     assert theirs.state == "WAITING"
     both = run("cancel", ours.id, theirs.id, "--yes")
     assert (both.exit_code, both.stdout) == (COULD_NOT, f"{theirs.id} is cancelled.\n")
-    assert f"{ours.id} does not wait for a push" in both.stderr
+    assert f"{ours.id} does not wait: see wxcheck show {ours.id}" in both.stderr
+
+
+def test_a_lane_is_emptied_each_of_its_checks_fails_and_none_of_another_lane(system: System, run: Run) -> None:
+    verdict_of(send_text(system.app, words(), appid=OTHER_APPID))
+    system.close_lane("text", OTHER_APPID)
+    calls = system.calls(TEXT_PATH)
+    many = [send_text(system.app, words(), appid=OTHER_APPID) for _ in range(300)]
+    later, ours = (
+        system.app.send_task(
+            "wxcheck.check_text", kwargs={"content": "x", "appid": appid}, queue="wxcheck.text", countdown=600
+        )
+        for appid in (OTHER_APPID, APPID)
+    )
+    parked_one = waiting_picture(system, OTHER_APPID)
+    lane = SHARD.of_lane("text", OTHER_APPID)[0]
+    eventually(lambda: system.redis.zcard(lane) == len(many), "they wait in their lane")
+    eventually(lambda: place_of(system, ours.id) == place_of(system, later.id) == "shelf", "two are on the shelf")
+
+    life = told(run, "show", many[200].id)
+    assert (life["state"], life["before"], life["times"]["opens"] > time.time()) == ("lane", 200, True)
+    assert "200 before it; the lane is spent: " in life["said"]
+
+    would = told(run, "cancel", "--lane", "text", "--appid", OTHER_APPID, "--dry-run")["would_cancel"]
+    assert sorted(would) == sorted(result.id for result in (*many, later))
+    assert system.redis.zcard(lane) == len(many)
+    emptied = run("cancel", "--lane", "text", "--appid", OTHER_APPID, "--yes")
+    assert (emptied.exit_code, emptied.stdout) == (WELL, "301 are cancelled.\n")
+    assert system.redis.zcard(lane) == 0
+    assert {type(failure_of(result)) for result in (*many, later)} == {CheckCancelled}
+    assert (place_of(system, ours.id), place_of(system, parked_one.id)) == ("shelf", "parked")
+    assert system.calls(TEXT_PATH) == calls
+    assert run("cancel", "--lane", "text", "--appid", OTHER_APPID, "--yes").stdout == "No check waits so.\n"
+
+
+def test_celerys_purge_empties_the_inbox_and_no_lane(system: System) -> None:
+    url = system.database_url(12)
+    with system.database(12) as broker, plain_client(url) as app:
+        Places(broker, SHARD, Watch(), 10.0).file([Message("filed", "{}", "text", APPID, 0, "")])
+        for _ in range(3):
+            send_text(app, words())
+        command = [sys.executable, "-m", "celery", "-A", "worker", "purge", "-f", "-Q", "wxcheck.text"]
+        environment = {**os.environ, "PYTHONPATH": str(ROOT), **environment_of(system, REDIS_URL=url)}
+        ran = subprocess.run(command, text=True, capture_output=True, check=False, cwd=ROOT, env=environment)
+        assert (ran.returncode, broker.llen("wxcheck.text")) == (0, 0), ran.stderr
+        assert broker.zrange(SHARD.of_lane("text", APPID)[0], 0, -1) == ["filed"]
+
+
+def test_which_checks_are_to_be_cancelled_is_said_in_one_way(run: Run) -> None:
+    for arguments in (
+        [],
+        ["id", "--lane", "text"],
+        ["--all", "--lane", "text"],
+        ["--lane", "text", "--older-than", "1m"],
+    ):
+        ran = run("cancel", *arguments, "--yes")
+        assert (ran.exit_code, ran.stdout) == (COULD_NOT, ""), arguments
 
 
 # -- show ----------------------------------------------------------------------------------------------------------
@@ -159,7 +224,7 @@ def test_the_life_of_a_check_is_told_to_its_end_and_never_what_was_checked(syste
     result = waiting_picture(system)
     life = told(run, "show", result.id)
     trace_id = result.info["trace_id"]
-    assert (life["state"], life["appid"], life["trace_id"], life["kind"]) == ("waiting", APPID, trace_id, "image")
+    assert (life["state"], life["appid"], life["trace_id"], life["kind"]) == ("parked", APPID, trace_id, "image")
     assert life["task"] == "wxcheck.check_media"
     assert abs(life["times"]["times_out"] - result.info["deadline"]) < 60
     assert (life["verdict"], life["failure"]) == (None, None)
@@ -186,47 +251,69 @@ def test_a_failed_check_is_told_with_what_to_do_and_one_that_comes_back_with_whe
     assert (life["state"], failure["name"], failure["errcode"]) == ("dead_letter", "MediaUnavailable", -1008)
     assert "public" in failure["remedy"]
     later = system.app.send_task("wxcheck.check_text", kwargs={"content": "x"}, queue="wxcheck.text", countdown=600)
-    eventually(lambda: system.redis.zscore(keys.SHELF, later.id), "it is on the shelf")
+    eventually(lambda: place_of(system, later.id) == "shelf", "it is on the shelf")
     life = told(run, "show", later.id)
-    assert (life["state"], life["task"]) == ("shelved", "wxcheck.check_text")
+    assert (life["state"], life["task"]) == ("shelf", "wxcheck.check_text")
     assert life["times"]["comes_back"] > time.time() + 300
-    system.redis.delete(keys.SHELF, keys.shelved(later.id))
     assert told(run, "show", "nobody's", code=NO)["state"] == "unknown"
 
 
-def test_a_check_is_found_in_its_queue_and_in_a_worker_s_hands(system: System, run: Run) -> None:
+def test_a_check_is_found_in_the_inbox_though_the_run_before_its_replay_has_a_result(system: System, run: Run) -> None:
     with system.database(12) as broker:
         url = system.database_url(12)
         with plain_client(url) as app:
             first, second = (send_text(app, content).id for content in ("a secret text", "another one"))
-        life = told(run, "show", second, REDIS_URL=url)
-        assert (life["state"], life["queue"]) == ("queued", "wxcheck.text")
-        assert "1 before it" in life["said"]
-        # it was replayed: its result is of the run before
-        broker.hset(keys.record(second), "run", "before")
         failed = {"exc_type": "PushTimeout", "exc_message": ["trace"], "exc_module": "wxcheck"}
         broker.set(f"celery-task-meta-{second}", json.dumps({"task_id": second, "status": "FAILURE", "result": failed}))
-        assert told(run, "show", second, REDIS_URL=url)["state"] == "queued"
-        broker.delete(keys.record(second))
-        assert told(run, "show", second, REDIS_URL=url)["state"] == "failed"
+        life = told(run, "show", second, REDIS_URL=url)
+        assert (life["state"], life["queue"], life["before"]) == ("inbox", "wxcheck.text", 1)
+        assert "1 before it" in life["said"]
+        cancelled = run("cancel", second, "--yes", REDIS_URL=url)
+        assert (cancelled.exit_code, "does not wait" in cancelled.stderr) == (COULD_NOT, True)
         raw = str(broker.rpop("wxcheck.text"))
         broker.hset("wxcheck:unacked", "tag", f"wxcheck.text\n{raw}")
         shown = run("show", first, REDIS_URL=url)
-        assert "state       taken: " in shown.stdout
+        assert "state       in the inbox: " in shown.stdout
         assert "secret" not in shown.stdout
+        broker.delete("wxcheck.text")
+        assert told(run, "show", second, REDIS_URL=url)["state"] == "failed"
 
 
-def test_a_check_that_is_being_sent_is_told_with_the_worker_that_has_it(system: System, run: Run) -> None:
+def test_a_check_in_hand_is_told_with_the_worker_that_has_it_and_is_cancelled_if_it_would_wait_again(
+    system: System, run: Run
+) -> None:
     url = system.database_url(13)
     with system.database(13) as store, plain_client(url) as app:
         vouch(store, APPID)
         patient = system.worker("patient", WXCHECK_REDIS_URL=url, WXCHECK_API_TIMEOUT="30")
         result = send_text(app, words("slow=20"))
-        eventually(lambda: store.hget(keys.record(result.id), "state") == "sending", "its call is under way")
+
+        def place() -> Any:
+            return json.loads(str(store.hget(SHARD.key("checks"), result.id) or "{}")).get("place")
+
+        eventually(lambda: place() == "hand", "its call is under way")
+        eventually(lambda: told(run, "show", result.id, REDIS_URL=url)["processes"], "its worker answers")
         life = told(run, "show", result.id, REDIS_URL=url)
-        assert (life["state"], len(life["processes"])) == ("sending", 1)
+        assert (life["state"], len(life["processes"])) == ("in_hand", 1)
         assert life["processes"][0].startswith("patient@")
+        assert life["times"]["taken_over"] > time.time()
+        done = told(run, "cancel", result.id, "--yes", REDIS_URL=url)
+        assert done == {"cancelled": [], "in_hand": [result.id], "not_waiting": []}
+        assert "it will be cancelled" in told(run, "show", result.id, REDIS_URL=url)["said"]
         patient.kill()
+
+
+def test_a_check_whose_result_is_still_to_be_stored_is_in_the_outbox(system: System, run: Run) -> None:
+    result = send_text(system.app, words())
+    verdict_of(result)
+    eventually(lambda: place_of(system, result.id) == "ended", "it has ended")
+    mark = json.loads(str(system.redis.hget(SHARD.key("checks"), result.id)))
+    system.redis.hset(SHARD.key("outbox"), f"{result.id}:{mark['run']}", "{}")
+    try:
+        life = told(run, "show", result.id)
+    finally:
+        system.redis.hdel(SHARD.key("outbox"), f"{result.id}:{mark['run']}")
+    assert (life["state"], "ended" in life["times"]) == ("outbox", True)
 
 
 def test_a_store_that_is_away_is_told_with_exit_code_2(system: System, run: Run) -> None:
@@ -361,7 +448,7 @@ def test_commands_as_processes_tell_what_they_are_asked(system: System) -> None:
     assert (unasked.returncode, "--yes" in unasked.stderr) == (COULD_NOT, True)
     shown = process(system, "show", result.id)
     assert (shown.returncode, shown.stderr) == (WELL, "")
-    assert "state       waiting: for its push" in shown.stdout
+    assert "state       parked: it waits for its push" in shown.stdout
     assert "\x1b" not in shown.stdout
 
 

@@ -1,4 +1,7 @@
-"""Checks that failed for a reason that a person can mend are kept, listed, and replayed once with all that follows."""
+"""Checks that failed for a reason that a person can mend are kept, listed, and replayed once with all that follows.
+
+Tests: store.dead_letters.dead_letters, worker.intake.replay
+"""
 
 from __future__ import annotations
 
@@ -12,15 +15,17 @@ import redis
 from celery import chain, chord
 
 import wxcheck
-from config.days import DAY
 from store import keys
-from store.dead_letters import dead_letters
 from store.dead_letters.dead_letters import DeadLetters
-from store.records.records import Records
+from store.places.forms import Ended, Held
+from store.places.shard import SHARD
 from tests.support.checks import V2, failure_of, parked, picture, runs, time_comes, verdict_of, waiting, words
 from tests.support.commands import wxcheck_command
+from tests.support.places_world import PlacesWorld
+from tests.support.places_world import picture as picture_in_lane
+from tests.support.places_world import text as text_in_lane
 from tests.support.processes import eventually
-from tests.support.runs import FOLLOW_UPS, run_named
+from tests.support.quota_world import embedded
 from tests.support.system import APPID, System
 from wechat.checks import TEXT_PATH
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
@@ -74,7 +79,7 @@ def test_a_picture_whose_push_never_came_is_replayed_with_its_link_and_waits_aga
     result = media(system, picture("lost")).apply_async(link=follow_up(system, "publish", "b"))
     trace_id = waiting(result)
     parked(system, trace_id)
-    time_comes(system, keys.DUE, f"{APPID}:{trace_id}")
+    time_comes(system, SHARD.key("parked"), result.id)
     assert isinstance(failure_of(result), PushTimeout)
     system.redis.delete(f"celery-task-meta-{result.id}")
     assert listed(system)[result.id]["failure"] == "PushTimeout"
@@ -111,7 +116,9 @@ def test_a_check_that_is_replayed_late_is_not_stale(system: System) -> None:
     result = check.apply_async(headers={wxcheck.SENT_AT_HEADER: time.time() - 6500})
     assert isinstance(failure_of(result), PlatformUnavailable)
     letter = json.loads(str(system.redis.hget(keys.DEAD_LETTERS, result.id)))
-    letter["message"]["rest"]["headers"][wxcheck.SENT_AT_HEADER] -= 1000
+    message = json.loads(letter["message"])
+    message["headers"][wxcheck.SENT_AT_HEADER] -= 1000
+    letter["message"] = json.dumps(message)
     system.redis.hset(keys.DEAD_LETTERS, result.id, json.dumps(letter))
     wxcheck_command(system, "replay", result.id, "--yes")
     eventually(lambda: system.app.AsyncResult(result.id).state == "SUCCESS", "it passes")
@@ -153,124 +160,121 @@ def test_the_list_and_the_replay_say_what_they_do(system: System) -> None:
 # -- the store ---------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture
-def store(system: System) -> Iterator[redis.Redis]:
-    with system.database(11) as client:
+@pytest.fixture(scope="module")
+def server() -> Iterator[redis.Redis]:
+    with embedded() as client:
         yield client
 
 
-def message(size: int = 0) -> dict[str, Any]:
-    rest = {"task_id": "task", "headers": {}}
-    return {"name": wxcheck.CHECK_TEXT, "queue": wxcheck.TEXT_QUEUE, "rest": rest, "args": ["x" * size], "kwargs": {}}
+@pytest.fixture
+def store(server: redis.Redis) -> Iterator[PlacesWorld]:
+    found = PlacesWorld(server)
+    yield found
+    found.close()
 
 
-def bury(store: redis.Redis, task_id: str, *, size: int = 0, letters: DeadLetters | None = None) -> None:
-    run = run_named(task_id)
-    (letters or DeadLetters(store, 7, with_content=True)).keep(run, task_id, message(size), PushTimeout("t"))
-    records = Records(store, 60)
-    records.lease(task_id, run.token, 5)
-    assert records.end_check(task_id, run) == "ended"
+def of(store: PlacesWorld, *, with_content: bool = True) -> DeadLetters:
+    return DeadLetters(store.redis, 7, with_content=with_content)
 
 
-def kept(store: redis.Redis) -> list[str]:
-    return [letter.task_id for letter in DeadLetters(store, 7, with_content=True).letters()]
+def bury(store: PlacesWorld, task_id: str, *, size: int = 0, letters: DeadLetters | None = None) -> Held:
+    """A check whose push never came."""
+    message = json.dumps({"headers": {"task": wxcheck.CHECK_MEDIA}, "body": "x" * size})
+    (held,) = store.held(picture_in_lane(task_id)._replace(text=message))
+    letter = (letters or of(store)).letter_of(message, held.appid, PushTimeout("t"))
+    assert store.places.finish(held, Ended("timeout", letter=letter)) == "ended"
+    return held
 
 
-def test_what_can_be_mended_is_kept_and_nothing_else(store: redis.Redis) -> None:
-    letters = DeadLetters(store, 7, with_content=True)
+def kept(store: PlacesWorld) -> list[str]:
+    return [letter.task_id for letter in of(store).letters()]
+
+
+def test_what_can_be_mended_is_kept_and_nothing_else(store: PlacesWorld) -> None:
+    message = json.dumps({"headers": {"task": wxcheck.CHECK_TEXT}})
     for failure in (
         PlatformUnavailable(-1),
         PushTimeout("t"),
         MediaUnavailable(-1008, ""),
         CheckRefused(48001, "", ""),
     ):
-        assert letters.keeps(failure)
+        assert of(store).letter_of(message, "wx1", failure)
     for end in (InvalidCheck("x"), StaleCheck(1, 2), CheckRefused(87014, "", ""), ValueError(), {"a": "verdict"}):
-        assert not letters.keeps(end)
-    assert not DeadLetters(store, 0, with_content=True).keeps(PushTimeout("t"))
+        assert not of(store).letter_of(message, "wx1", end)
+    assert not DeadLetters(store.redis, 0, with_content=True).letter_of(message, "wx1", PushTimeout("t"))
 
 
-def test_a_run_that_did_not_end_the_check_keeps_nothing(store: redis.Redis) -> None:
-    Records(store, 60).lease("task", "winner", 5)
-    Records(store, 60).end_check("task", run_named("winner"))
-    run = run_named("loser")
-    DeadLetters(store, 7, with_content=True).keep(run, "task", message(), PushTimeout("t"))
-    assert Records(store, 60).end_check("task", run) == "repeated"
+def test_a_run_that_did_not_end_the_check_keeps_nothing(store: PlacesWorld) -> None:
+    (held,) = store.held(text_in_lane("task"))
+    late = held._replace(run="another")
+    assert store.places.finish(late, Ended("failed", letter="{}")) == "lost"
     assert kept(store) == []
 
 
-def test_the_newest_are_kept_where_there_are_too_many(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "MOST_LETTERS", 3)
+def test_the_newest_are_kept_where_there_are_too_many(store: PlacesWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.places.places.MOST_LETTERS", 3)
     for number in range(5):
         bury(store, f"task-{number}")
     assert kept(store) == ["task-4", "task-3", "task-2"]
-    assert store.hget(keys.COUNTERS, "dead_dropped") == "2"
+    assert store.redis.hget(keys.COUNTERS, "dead_dropped") == "2"
 
 
-def test_the_newest_are_kept_where_they_are_too_large(store: redis.Redis, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(dead_letters, "MOST_BYTES", 5000)
+def test_the_newest_are_kept_where_they_are_too_large(store: PlacesWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("store.places.places.MOST_BYTES", 5000)
     for number in range(4):
         bury(store, f"task-{number}", size=1500)
     bury(store, "too large", size=6000)
     assert kept(store) == ["task-3", "task-2"]
-    assert int(str(store.get(keys.DEAD_BYTES))) == sum(len(letter) for letter in store.hvals(keys.DEAD_LETTERS)) <= 5000
+    size = sum(len(letter) for letter in store.redis.hvals(keys.DEAD_LETTERS))
+    assert int(str(store.redis.get(keys.DEAD_BYTES))) == size <= 5000
 
 
-def test_they_go_when_their_days_are_over(store: redis.Redis) -> None:
+def test_they_go_when_their_days_are_over(store: PlacesWorld) -> None:
     bury(store, "old")
     bury(store, "new")
-    store.zadd(keys.DEAD, {"old": time.time() - 7 * DAY - 1})
-    DeadLetters(store, 7, with_content=True).decay()
+    store.redis.zadd(keys.DEAD, {"old": 1})
+    of(store).decay()
     assert kept(store) == ["new"]
-    assert store.hkeys(keys.DEAD_LETTERS) == ["new"]
+    assert store.redis.hkeys(keys.DEAD_LETTERS) == ["new"]
 
 
-def test_they_make_room_in_a_redis_that_is_full(store: redis.Redis) -> None:
-    for name in ("old", "dropped", "replayed"):
+def test_they_make_room_in_a_redis_that_is_full(store: PlacesWorld) -> None:
+    for name in ("old", "dropped"):
         bury(store, name)
-    store.zadd(keys.DEAD, {"old": time.time() - 7 * DAY - 1})
-    letters = DeadLetters(store, 7, with_content=True)
-    store.config_set("maxmemory", 1)
+    store.redis.zadd(keys.DEAD, {"old": 1})
+    store.redis.config_set("maxmemory", 1)
     try:
-        letters.decay()
-        assert letters.drop("dropped")
-        assert letters.replay("replayed")
+        of(store).decay()
+        assert of(store).drop("dropped")
     finally:
-        store.config_set("maxmemory", 0)
-    assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
+        store.redis.config_set("maxmemory", 0)
+    assert not store.redis.exists(keys.DEAD, keys.DEAD_LETTERS)
 
 
-def test_without_content_a_check_is_listed_and_not_replayed(store: redis.Redis) -> None:
-    letters = DeadLetters(store, 7, with_content=False)
+def test_without_content_a_check_is_listed_and_not_replayed(store: PlacesWorld) -> None:
+    letters = of(store, with_content=False)
     bury(store, "task", size=100, letters=letters)
     (letter,) = letters.letters()
     assert not letter.has_content
-    assert "xxx" not in str(store.hget(keys.DEAD_LETTERS, "task"))
-    assert not letters.replay("task")
+    assert "xxx" not in str(store.redis.hget(keys.DEAD_LETTERS, "task"))
+    assert letters.message("task") is None
     assert kept(store) == ["task"]
 
 
-def test_a_replay_is_one_step_to_the_shelf_and_the_check_may_be_sent_again(store: redis.Redis) -> None:
+def test_a_replay_is_one_step_to_the_lane_and_the_letter_goes_with_it(store: PlacesWorld) -> None:
     bury(store, "task")
-    letters = DeadLetters(store, 7, with_content=True)
-    assert letters.replay("task")
-    assert not letters.replay("task")
-    assert store.zscore(keys.SHELF, "task") == 0
-    rest = json.loads(str(store.get(keys.shelved("task"))))["rest"]
-    assert rest["headers"][wxcheck.SENT_AT_HEADER] == pytest.approx(time.time(), abs=60)
-    assert Records(store, 60).lease("task", "new run", 1).state == "go"
-    assert not store.exists(keys.DEAD, keys.DEAD_LETTERS)
-    assert store.get(keys.DEAD_BYTES) == "0"
+    again = picture_in_lane("task", is_replay=True)
+    assert [store.file(again), store.file(again)] == [["filed"], ["gone"]]
+    assert store.place("task") == "lane"
+    assert not store.redis.exists(keys.DEAD, keys.DEAD_LETTERS)
+    assert store.redis.get(keys.DEAD_BYTES) == "0"
 
 
-def test_an_end_that_is_told_again_after_the_replay_keeps_nothing_and_publishes_nothing(store: redis.Redis) -> None:
+def test_an_end_that_is_told_again_after_the_replay_keeps_nothing_and_publishes_nothing(store: PlacesWorld) -> None:
     """The answer to the first time may have been lost."""
-    bury(store, "task")
-    letters = DeadLetters(store, 7, with_content=True)
-    assert letters.replay("task")
-    again = run_named("task", "follow-up")
-    letters.keep(again, "task", message(), PushTimeout("t"))
-    assert Records(store, 60).end_check("task", again) == "ended"
+    held = bury(store, "task")
+    store.file(picture_in_lane("task", is_replay=True))
+    assert store.places.finish(held, Ended("timeout", messages=[("app", "follow-up")], letter="{}")) == "lost"
     assert kept(store) == []
-    assert not store.exists(FOLLOW_UPS)
-    assert store.hget(keys.COUNTERS, "dead_kept") == "1"
+    assert not store.redis.exists("app")
+    assert store.redis.hget(keys.COUNTERS, "dead_kept") == "1"

@@ -456,25 +456,6 @@ def fork(work: Callable[[], bool]) -> int:
     return child
 
 
-def test_a_forked_child_keeps_to_the_time_out_on_a_connection_of_its_own() -> None:
-    with Platform(answers, drips_its_head) as platform:
-        http = Http(platform.url, PATIENCE)
-        assert post(http) == 0
-
-        def work() -> bool:
-            start = time.monotonic()
-            try:
-                post(http, deadline=start + TIMEOUT)
-            except Unanswered as failure:
-                return failure.taken and time.monotonic() - start < TIMEOUT + SLACK
-            return False
-
-        assert os.waitstatus_to_exitcode(os.waitpid(fork(work), 0)[1]) == 0
-        assert platform.end() in CUT
-        assert post(http) == 0
-        assert platform.connections == 2
-
-
 def test_nothing_goes_out_after_a_process_that_was_killed() -> None:
     told, came = threading.Event(), threading.Event()
     with Platform(reads_nothing_until(told, came), buffer=4096) as platform:
@@ -487,3 +468,16 @@ def test_nothing_goes_out_after_a_process_that_was_killed() -> None:
         end, got = platform.end()
         assert end == "reset"
         assert got < 100_000
+
+
+def test_a_connection_is_kept_for_the_next_call_and_closed_if_there_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    with Platform() as platform:
+        http = Http(platform.url, PATIENCE)
+        for _ in range(2):
+            assert post(http) == 0
+            http.close_idle()
+        assert platform.connections == 1
+        monkeypatch.setattr("wechat.http.IDLE", 0.0)
+        http.close_idle()
+        assert post(http) == 0
+        assert platform.connections == 2

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from store import keys
+from store.places.shard import SHARD
 from tests.support.checks import send_text, verdict_of
 from tests.support.commands import wxcheck_command
 from tests.support.processes import eventually
@@ -52,16 +53,16 @@ def test_it_compares_the_count_with_the_platforms_and_the_higher_one_counts(syst
     assert f"OK  {APPID} text: {said}" in ran.stdout.splitlines()
 
     # fewer are counted here: somebody else has called
-    system.redis.hset(keys.quota(APPID, "text"), "used", 1)
+    system.redis.hset(SHARD.of_lane("text", APPID)[1], "used", 1)
     found = findings(system)[f"{APPID} text"]
     assert found["well"]
     assert found["said"].startswith("3 calls today: 1 counted here, 3 at WeChat")
-    assert system.redis.hget(keys.quota(APPID, "text"), "used") == "3"
+    assert system.redis.hget(SHARD.of_lane("text", APPID)[1], "used") == "3"
 
     # more are counted here: what the platform says takes nothing back
-    system.redis.hset(keys.quota(APPID, "text"), "used", 9)
+    system.redis.hset(SHARD.of_lane("text", APPID)[1], "used", 9)
     assert findings(system)[f"{APPID} text"]["said"].startswith("9 calls today: 9 counted here, 3 at WeChat")
-    assert system.redis.hget(keys.quota(APPID, "text"), "used") == "9"
+    assert system.redis.hget(SHARD.of_lane("text", APPID)[1], "used") == "9"
 
 
 def test_a_quota_above_what_the_platform_grants_is_told_with_the_setting_to_change(system: System) -> None:

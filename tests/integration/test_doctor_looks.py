@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 from store import keys
+from store.places.shard import SHARD
 from tests.support import forked
 from tests.support.checks import send_text, verdict_of
 from tests.support.forked import WXCHECK
@@ -223,14 +224,14 @@ def test_a_broker_that_is_no_redis_is_asked_too(system: System, tmp_path: Path) 
 
 def test_a_wrong_secret_is_told_also_where_a_token_is_in_the_store(system: System, tmp_path: Path) -> None:
     verdict_of(send_text(system.app, "what a lovely day"))
-    token = system.redis.hget(keys.token(APPID), "value")
+    token = system.redis.hget(SHARD.key(f"token:{APPID}"), "value")
     assert token
     found = findings(system, tmp_path, secret="f" * 32)
     assert found[f"{APPID} token"]["level"] == "bad"
     assert "40125" in found[f"{APPID} token"]["said"]
     assert f"{APPID} text" not in found
     # nor is the one that others use replaced
-    assert system.redis.hget(keys.token(APPID), "value") == token
+    assert system.redis.hget(SHARD.key(f"token:{APPID}"), "value") == token
 
 
 def test_a_token_from_elsewhere_is_not_asked_of_the_platform(system: System, tmp_path: Path) -> None:

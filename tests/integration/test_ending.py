@@ -7,15 +7,16 @@ from __future__ import annotations
 
 import json
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 import redis
 from celery import Celery, chain, chord, current_app, group
 from celery.app.task import Context
 from kombu import Exchange, Queue
+from kombu.exceptions import OperationalError
 
 import wxcheck
 from store.places.forms import Result
@@ -23,10 +24,13 @@ from tests.support.processes import PATIENCE, eventually
 from tests.support.quota_world import embedded
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
 from tests.support.system import PlainClient
-from worker.ending.backend import ChordClaimed, use_backend
+from worker.ending.backend import use_backend
 from worker.ending.left import ChordPart, Left, NewerFormat, keeping, read_left
-from worker.ending.publications import KeepingAMQP
-from worker.ending.relay import Relay, Superseded
+from worker.ending.publications import KeepingAMQP, publication, publish
+from worker.ending.relay import REFUSALS, Relay, bring_out_left
+
+if TYPE_CHECKING:
+    from store.places.places import Places
 
 #: Celery's own call
 pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
@@ -48,9 +52,12 @@ class World:
         self.app.task(name="app.album")(_nothing)
         # app.hide is a task of another process: Celery runs the errbacks that it knows itself
         self.queue = f"app-{uuid.uuid4().hex}"
-        #: None: it was removed
+        #: text of its one entry; None: it was removed
         self.outbox: str | None = None
-        self.on_amend: Callable[[], object] = lambda: None
+        self.on_advance: Callable[[str], object] = lambda _: None
+        #: whether the results are the store's, and those that it has written in the step of an advance
+        self.stores_directly = False
+        self.stored: list[Result] = []
 
     def sig(self, name: str = "app.publish", **options: Any) -> Any:
         return self.app.signature(name, queue=self.queue, **options)
@@ -61,24 +68,28 @@ class World:
             do()
         return left
 
-    def relays(self, left: Left) -> None:
+    def relays(self, left: Left) -> bool:
         """As the run does: what it leaves is in the outbox, and goes out."""
         self.outbox = left.text()
-        Relay(self.app).bring_out(left, self._amend)
-        self.outbox = None
+        return self._relay(left)
 
-    def another_relays(self) -> None:
+    def another_relays(self) -> bool:
         """As another process does, once the run has died."""
         assert self.outbox is not None
-        Relay(self.app).bring_out(read_left(self.outbox), self._amend)
-        self.outbox = None
+        return self._relay(read_left(self.outbox))
 
-    def _amend(self, left: Left) -> bool:
-        self.on_amend()
+    def _relay(self, left: Left) -> bool:
+        places, stores = cast("Places", self), self.stores_directly
+        return Relay(self.app, places, "task:run", left, sends_directly=False, stores_directly=stores).bring_out()
+
+    def advance(self, entry: str, rest: str, results: Sequence[Result] = (), *_: Any) -> str | None:
+        """As the store does."""
+        self.on_advance(rest)
         if self.outbox is None:
-            return False
-        self.outbox = left.text()
-        return True
+            return None
+        self.outbox = rest or None
+        self.stored += results
+        return f"{entry}+"
 
     def ends(self, request: dict[str, Any], state: str = "SUCCESS", result: Any = None) -> Left:
         """What a run leaves whose task has ended."""
@@ -271,9 +282,9 @@ class Chord:
 
     def __init__(self, world: World, header: list[Any], body: Any) -> None:
         self.world = world
-        #: whether the chord was still there each time that the outbox was amended
-        self.keys_at_amending: list[bool] = []
-        world.on_amend = lambda: self.keys_at_amending.append(bool(self.keys()))
+        #: whether the chord was still there each time that something of it was kept
+        self.keys_at_advance: list[bool] = []
+        world.on_advance = lambda rest: self.keys_at_advance.append(bool(self.keys())) if rest else None
         self.result = chord(header)(body)
         self.requests = []
         for message in world.messages():
@@ -320,17 +331,17 @@ def test_a_relay_that_dies_before_it_has_the_body_leaves_it_to_another(
     album = Chord(world, [world.sig()], world.sig("app.album"))
     left = world.ends(album.requests[0])
 
-    def dies(_: Left) -> bool:
-        raise Dies
+    def dies(rest: str) -> None:
+        if "app.album" in rest and not read_left(rest).chord_parts:
+            raise Dies
 
     with monkeypatch.context() as patch:
-        patch.setattr(world, "_amend", dies)
+        patch.setattr(world, "on_advance", dies)
         with pytest.raises(Dies):
             world.relays(left)
     assert world.names() == []
     assert album.keys()
-    with pytest.raises(ChordClaimed):
-        world.another_relays()
+    assert not world.another_relays(), "the other one may be about to send it"
     # its claim expires
     world.redis.delete(world.app.backend.get_key_for_group(album.requests[0]["group"], ".c"))
     world.another_relays()
@@ -358,17 +369,100 @@ def test_a_relay_that_dies_before_it_sends_the_body_leaves_it_to_another(
 def test_an_outage_of_the_store_does_not_fail_a_chord(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     album = Chord(world, [world.sig()], world.sig("app.album"))
 
-    def away(_: Left) -> bool:
+    def away(*_: Any) -> None:
         raise redis.ConnectionError("gone")
 
     with monkeypatch.context() as patch:
-        patch.setattr(world, "_amend", away)
-        with pytest.raises(redis.ConnectionError):
-            world.relays(world.ends(album.requests[0]))
+        patch.setattr(world, "advance", away)
+        assert not world.relays(world.ends(album.requests[0]))
     assert album.result.state == "PENDING"
     world.another_relays()
     assert world.names() == [("app.album", [[VERDICT]])]
     assert album.keys() == []
+
+
+def test_a_relay_whose_store_is_away_when_it_has_the_body_gives_up_its_claim(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    album = Chord(world, [world.sig()], world.sig("app.album"))
+
+    def away(rest: str) -> None:
+        if "app.album" in rest and not read_left(rest).chord_parts:
+            raise redis.ConnectionError("gone")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world, "on_advance", away)
+        assert not world.relays(world.ends(album.requests[0]))
+    assert (world.names(), album.result.state) == ([], "PENDING")
+    assert world.another_relays(), "it need not wait until the claim expires"
+    assert world.names() == [("app.album", [[VERDICT]])]
+    assert album.keys() == []
+
+
+def test_what_is_out_does_not_go_out_again_if_the_store_is_away_for_a_moment_after_it(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.ending.relay.STORE_PAUSE", 0)
+    outages = iter([redis.ConnectionError("gone"), redis.TimeoutError("frozen")])
+
+    def away(_: str) -> None:
+        for error in outages:
+            raise error
+
+    world.on_advance = away
+    assert world.relays(world.keeps(lambda: world.sig().apply_async()))
+    assert world.outbox is None
+    assert world.names() == [("app.publish", [])]
+
+
+def test_a_result_that_is_the_stores_is_written_once_what_follows_is_out(world: World) -> None:
+    world.stores_directly = True
+    key = f"celery-task-meta-{uuid.uuid4().hex}"
+    left = world.keeps(lambda: world.sig().apply_async())
+    left.results.append(Result(key, "{}", 60))
+    assert world.relays(left)
+    assert (world.names(), world.stored) == ([("app.publish", [])], [Result(key, "{}", 60)])
+    assert not world.redis.exists(key), "the step writes it, and nothing before"
+
+
+def test_an_entry_that_cannot_be_read_holds_up_no_other(world: World) -> None:
+    left = world.keeps(lambda: world.sig().apply_async())
+    world.outbox = left.text()
+    entries = [("damaged:run", ""), ("older:run", '{"v": 1}'), ("task:run", world.outbox)]
+
+    class Outbox:
+        relay = staticmethod(lambda: entries)
+        advance = staticmethod(world.advance)
+
+    places = cast("Places", Outbox())
+    assert bring_out_left(world.app, places, sends_directly=False, stores_directly=False) == len(entries)
+    assert world.names() == [("app.publish", [])]
+
+
+def test_a_broker_that_is_away_is_waited_for_once_and_what_is_refused_holds_up_no_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = world.keeps(lambda: world.sig().apply_async()).text()
+    tries: list[str] = []
+
+    class Outbox:
+        relay = staticmethod(lambda: [("one:run", text), ("two:run", text)])
+
+        @staticmethod
+        def advance(entry: str, *_: Any) -> str:
+            return f"{entry}+"
+
+    def brought_out(error: Exception) -> int:
+        def fails(*_: Any, **__: Any) -> None:
+            tries.append("")
+            raise error
+
+        tries.clear()
+        monkeypatch.setattr("worker.ending.relay.publish", fails)
+        return bring_out_left(world.app, cast("Places", Outbox()), sends_directly=False, stores_directly=False)
+
+    assert (brought_out(OperationalError("gone")), len(tries)) == (0, 1)
+    assert (brought_out(ValueError("no such serializer")), len(tries)) == (2, 2)
 
 
 def test_an_outage_of_the_results_does_not_fail_a_chord(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -379,8 +473,7 @@ def test_an_outage_of_the_results_does_not_fail_a_chord(world: World, monkeypatc
 
     with monkeypatch.context() as patch:
         patch.setattr("celery.backends.redis.GroupResult.restore", away)
-        with pytest.raises(redis.ConnectionError):
-            world.relays(world.ends(album.requests[0]))
+        assert not world.relays(world.ends(album.requests[0]))
     assert album.result.state == "PENDING"
     assert album.keys()
     # its claim expires
@@ -391,9 +484,8 @@ def test_an_outage_of_the_results_does_not_fail_a_chord(world: World, monkeypatc
 
 def test_what_another_relay_has_brought_out_is_left_to_it(world: World) -> None:
     album = Chord(world, [world.sig()], world.sig("app.album"))
-    left = world.ends(album.requests[0])
-    with pytest.raises(Superseded):
-        Relay(world.app).bring_out(left, lambda _: False)
+    world.on_advance = lambda _: setattr(world, "outbox", None)
+    assert world.relays(world.ends(album.requests[0]))
     assert world.names() == []
     assert album.result.state == "PENDING"
 
@@ -407,7 +499,7 @@ def test_a_chord_with_a_part_that_fails_fails_and_calls_its_errback(world: World
     assert album.result.state == "FAILURE"
     assert "InvalidCheck" in repr(album.result.result)
     assert [name for name, _ in world.names()] == ["app.hide"]
-    assert album.keys_at_amending == [True], "its failure was in the store before its keys were removed"
+    assert all(album.keys_at_advance), "its failure was in the store before its keys were removed"
 
 
 def test_a_body_that_is_a_group_goes_out_whole(world: World) -> None:
@@ -449,11 +541,138 @@ def test_nothing_is_lost_if_a_message_cannot_be_published(world: World, monkeypa
 
     with monkeypatch.context() as patch:
         patch.setattr("worker.ending.relay.publish", away)
-        with pytest.raises(OSError, match="away"):
-            world.relays(left)
+        assert not world.relays(left)
     assert world.names() == []
     world.another_relays()
     assert world.names() == [("app.publish", [1])]
+
+
+class Refused:
+    """A check whose follow-up goes to a queue that is another kind of key; it has an errback."""
+
+    def __init__(self, world: World, **request: Any) -> None:
+        self.world = world
+        self.queue = f"broken-{uuid.uuid4().hex}"
+        world.redis.set(self.queue, "a text, where a list should be")
+        self.id = str(uuid.uuid4())
+        errbacks = [dict(world.sig("app.hide"))]
+        self.left = world.ends({"id": self.id})
+        self.left.add(world.keeps(lambda: world.sig().set(queue=self.queue).apply_async()))
+        self.left.request = {"id": self.id, "errbacks": errbacks, **request}
+
+    def is_tried(self) -> None:
+        """Until the last time but one."""
+        assert not self.world.relays(self.left)
+        for _ in range(REFUSALS - 2):
+            assert not self.world.another_relays()
+
+
+def test_what_is_refused_for_good_fails_its_check_by_name_after_some_attempts(
+    world: World, caplog: pytest.LogCaptureFixture
+) -> None:
+    check = Refused(world)
+    result = world.app.AsyncResult(check.id)
+    check.is_tried()
+    assert (result.state, world.names()) == ("PENDING", []), "who sees a verdict may rely on what follows"
+    assert not world.another_relays()
+    assert f"attempt {REFUSALS} of {REFUSALS}, then the check fails" in caplog.text
+    assert world.another_relays()
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE"):
+        result.get(timeout=PATIENCE)
+    assert world.names() == [("app.hide", [check.id])]
+
+
+def test_what_was_refused_and_is_mended_goes_out(world: World) -> None:
+    check = Refused(world)
+    check.is_tried()
+    world.redis.delete(check.queue)
+    assert world.another_relays()
+    assert world.app.AsyncResult(check.id).get(timeout=PATIENCE) == VERDICT
+    assert [message.headers["task"] for message in world.messages(check.queue)] == ["app.publish"]
+
+
+def test_a_broker_that_is_away_for_long_is_no_refusal(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = world.keeps(lambda: world.sig(args=(1,)).apply_async())
+
+    def away(*_: Any, **__: Any) -> None:
+        raise ConnectionResetError
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.ending.relay.publish", away)
+        assert not world.relays(left)
+        for _ in range(2 * REFUSALS):
+            assert not world.another_relays()
+    assert world.another_relays()
+    assert world.names() == [("app.publish", [1])]
+
+
+def test_what_is_out_already_does_not_go_out_again_with_the_rest(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    left = world.keeps(lambda: [world.sig(args=(number,)).apply_async() for number in (1, 2)])
+    published: list[int] = []
+
+    def breaks_off(*args: Any, **options: Any) -> None:
+        if published:
+            raise ConnectionResetError
+        published.append(1)
+        publish(*args, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr("worker.ending.relay.publish", breaks_off)
+        assert not world.relays(left)
+    assert world.names() == [("app.publish", [1])]
+    assert world.another_relays()
+    assert world.names() == [("app.publish", [2])]
+
+
+def test_a_failure_whose_errback_is_refused_too_is_given_up(world: World) -> None:
+    check = Refused(world)
+    check.left.request["errbacks"] = [dict(world.sig("app.hide").set(queue=check.queue))]
+    check.is_tried()
+    for _ in range(REFUSALS):
+        assert not world.another_relays()
+    assert world.outbox is not None
+    assert not world.another_relays()
+    assert world.outbox is None, "nobody tries it any more"
+
+
+def test_a_chord_whose_part_is_refused_fails_with_its_errback_and_never_sends_its_body(world: World) -> None:
+    body = world.sig("app.album").on_error(world.sig("app.hide"))
+    album = Chord(world, [world.sig(), world.sig()], body)
+    one, two = album.requests
+    world.on_advance = lambda _: None
+    check = Refused(world, **{**one, "errbacks": []})
+    check.left.chord_parts = world.ends(one).chord_parts
+    check.is_tried()
+    assert not world.another_relays()
+    assert world.another_relays()
+    assert album.result.state == "FAILURE"
+    assert [name for name, _ in world.names()] == ["app.hide"]
+    # the part that was refused may be sent again under its task id
+    for request in (one, two):
+        world.relays(world.ends(request))
+    assert world.names() == []
+
+
+def test_a_chord_whose_body_is_refused_fails_and_its_parts_keep_their_verdicts(world: World) -> None:
+    queue = f"broken-{uuid.uuid4().hex}"
+    body = world.sig("app.album").set(queue=queue).on_error(world.sig("app.hide"))
+    album = Chord(world, [world.sig()], body)
+    world.on_advance = lambda _: None
+    world.redis.set(queue, "a text, where a list should be")
+    left = world.ends(album.requests[0])
+    left.request = album.requests[0]
+    assert not world.relays(left)
+    for _ in range(REFUSALS - 1):
+        assert not world.another_relays()
+    assert world.another_relays()
+    assert album.result.state == "FAILURE"
+    assert world.app.AsyncResult(album.requests[0]["id"]).get(timeout=PATIENCE) == VERDICT
+    assert [name for name, _ in world.names()] == ["app.hide"]
+
+
+def test_a_message_that_nobody_can_compress_is_refused_at_once() -> None:
+    with pytest.raises(KeyError, match="not-installed"):
+        publication([], serializer="json", compression="not-installed")
 
 
 def test_what_a_later_version_has_written_is_left_to_it() -> None:

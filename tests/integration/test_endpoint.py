@@ -51,7 +51,7 @@ from tests.support.ports import free_port
 from tests.support.relay import Relay
 from wechat.push.envelope import encrypt, sign
 from wechat.push.outcomes import Outcome
-from worker.fetching.transport import use_transport
+from worker.celery_parts.transport import use_transport
 
 # every process of the project has it: it is how messages lie in Redis
 use_transport()

@@ -1,16 +1,18 @@
 """A check ends once, and costs one call, although its end cannot be told or another run has it.
 
-Tests: tasks.base, tasks.push, tasks.giving_up, store.records.endings
+Tests: tasks.base, worker.ending.relay
 """
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
 import sys
 import time
 import uuid
+import zlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,12 +21,12 @@ from celery import chain, chord, group
 from celery.result import AsyncResult
 
 import wxcheck
-from config.names import FINISH
 from store import keys
-from tests.support.checks import V2, ended, failure_of, picture, runs, verdict_of, words
+from store.places.shard import SHARD
+from tests.support.checks import V2, ended, failure_of, picture, place_of, runs, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.queues import taken_out, unacknowledged
-from tests.support.system import APPID, System, working
+from tests.support.queues import taken_out
+from tests.support.system import System, working
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
@@ -40,19 +42,6 @@ def follow_up(system: System, name: str = "publish", **options: Any) -> Any:
     return system.app.signature(f"application.{name}", kwargs={"item": "a"}, **{"queue": "application", **options})
 
 
-@pytest.fixture(scope="module")
-def children(tmp_path_factory: pytest.TempPathFactory) -> Iterator[System]:
-    """A system whose worker runs checks in child processes."""
-    with working(tmp_path_factory.mktemp("children"), "--pool=processes", "-c", "2") as system:
-        yield system
-
-
-def lane_is_closed(system: System, lane: str) -> None:
-    """As when WeChat has said that the quota of the day is used up."""
-    until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, lane), mapping={"closed_until": until, "why": "day"})
-
-
 def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:
     """Enqueues a check whose message comes a second time; ``changes``: of its body, which are args and kwargs."""
     elsewhere = f"elsewhere-{uuid.uuid4().hex}"
@@ -66,8 +55,8 @@ def sent_again(system: System, check: Any, **changes: Any) -> AsyncResult:
 
 
 def nothing_is_left(system: System) -> None:
-    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
-    eventually(lambda: not system.redis.exists(keys.SHELF, keys.DUE), "nothing waits")
+    places = [SHARD.key(name) for name in ("messages", "hand", "shelf", "parked", "outbox")]
+    eventually(lambda: not system.redis.exists(*places), "nothing is in hand, and nothing waits")
 
 
 # -- what follows cannot be published for good -------------------------------------------------------------------------
@@ -77,11 +66,9 @@ unpublishable = pytest.mark.parametrize("options", UNPUBLISHABLE, ids=["serializ
 
 
 @unpublishable
-@pytest.mark.parametrize("pool", ["system", "children"])
 def test_a_text_whose_follow_up_cannot_be_published_fails_once_and_for_all(
-    request: pytest.FixtureRequest, pool: str, options: dict[str, str]
+    system: System, options: dict[str, str]
 ) -> None:
-    system: System = request.getfixturevalue(pool)
     before = system.calls(TEXT_PATH)
     check = text(system, words()).on_error(follow_up(system, "hide"))
     last = chain(check, follow_up(system, **options)).apply_async()
@@ -90,20 +77,18 @@ def test_a_text_whose_follow_up_cannot_be_published_fails_once_and_for_all(
     eventually(lambda: runs(system, "hide"), "its errback runs")
     nothing_is_left(system)
     assert system.calls(TEXT_PATH) == before + 1
-    assert system.redis.hget(keys.record(last.parent.id), "state") == "done"
+    assert place_of(system, last.parent.id) == "ended"
     system.redis.delete("application:runs")
 
 
 @unpublishable
-@pytest.mark.parametrize("pool", ["system", "children"])
 def test_a_text_whose_errback_cannot_be_published_fails_once_and_for_all(
-    request: pytest.FixtureRequest, pool: str, options: dict[str, str]
+    system: System, options: dict[str, str]
 ) -> None:
     """Celery lets such an error out of what runs a task."""
-    system: System = request.getfixturevalue(pool)
     before = system.calls(TEXT_PATH)
     result = text(system, words("errcode=40003")).on_error(follow_up(system, "hide", **options)).apply_async()
-    eventually(lambda: system.redis.hget(keys.record(result.id), "state") == "done", "it ends")
+    eventually(lambda: place_of(system, result.id) == "ended", "it ends")
     nothing_is_left(system)
     assert result.state == "FAILURE"
     assert system.calls(TEXT_PATH) == before + 1
@@ -122,7 +107,7 @@ def test_a_chord_whose_last_part_fails_with_an_errback_that_cannot_be_published_
     (first,) = album.parent.results
     assert type(failure_of(first)) is wxcheck.CheckRefused
     assert (album.state, system.calls(TEXT_PATH)) == ("FAILURE", 1)
-    assert system.redis.hget(keys.record(first.id), "state") == "done"
+    assert place_of(system, first.id) == "ended"
     assert len(runs(system, "hide")) == 1
 
 
@@ -192,8 +177,7 @@ def test_a_check_whose_end_does_not_get_into_the_store_ends_when_it_can_with_one
     time.sleep(3)  # its end is tried again, more than once
     assert check.state in ("PENDING", "WAITING")  # who sees a verdict may rely on what follows
     # nor does it cost a permit
-    lane_is_closed(system, kind)
-    assert system.redis.hget(keys.record(check.id), "state") in ("sending", "waiting")
+    system.close_lane(kind)
     system.redis.delete(name)
     # not only when some lease is over
     eventually(lambda: system.redis.llen(name) == 1, "what follows is published", 20)
@@ -231,7 +215,7 @@ def test_a_check_whose_end_the_store_refuses_each_time_fails_with_that_and_its_e
     eventually(lambda: runs(system, "hide"), "its errback runs")
     nothing_is_left(system)
     assert system.calls(path) == before + 2
-    assert system.redis.hget(keys.record(check.id), "state") == "done"
+    assert place_of(system, check.id) == "ended"
     assert [run["name"] for run in runs(system)] == ["hide"]
     log = (system.directory / "worker.log").read_text()
     assert all(f"attempt {attempt} of 10, then the check fails" in log for attempt in range(1, 11))
@@ -256,16 +240,43 @@ def test_a_chord_whose_body_the_store_refuses_each_time_fails_with_its_errbacks_
     assert [run["name"] for run in runs(system)] == ["hide"]
 
 
-def test_a_check_whose_record_cannot_be_read_fails(system: System) -> None:
-    result = text(system, words()).on_error(follow_up(system, "hide"))
-    task_id = str(uuid.uuid4())
-    system.redis.set(keys.record(task_id), "a text, where a record should be")
-    failed = result.apply_async(task_id=task_id)
-    with pytest.raises(Exception, match="WRONGTYPE"):
-        ended(failed).get()
+def test_a_check_whose_end_no_script_takes_fails_by_name_and_is_forgotten(system: System) -> None:
+    system.redis.delete(keys.DEAD)
+    system.redis.set(keys.DEAD, "a text, where the letters should be")
+    check = text(system, words("-1")).on_error(follow_up(system, "hide")).apply_async()
+    eventually(lambda: "WRONGTYPE" in str(system.app.AsyncResult(check.id).result), "it fails by name")
     eventually(lambda: runs(system, "hide"), "its errback runs")
     nothing_is_left(system)
-    assert system.calls(TEXT_PATH) == 0
+    assert place_of(system, check.id) == ""
+    assert len(runs(system, "hide")) == 1
+    system.redis.delete(keys.DEAD)
+
+
+def test_a_picture_that_no_script_parks_fails_by_name_with_one_call(system: System) -> None:
+    system.redis.delete(SHARD.key("traces"))
+    system.redis.set(SHARD.key("traces"), "a text, where the traces should be")
+    check = media(system, picture()).on_error(follow_up(system, "hide")).apply_async()
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        ended(check).get()
+    eventually(lambda: runs(system, "hide"), "its errback runs")
+    nothing_is_left(system)
+    assert (place_of(system, check.id), system.calls(MEDIA_PATH)) == ("ended", 1)
+    system.redis.delete(SHARD.key("traces"))
+
+
+# -- the form of what follows ------------------------------------------------------------------------------------------
+
+
+def test_what_follows_is_plain_text_which_any_client_reads(system: System) -> None:
+    """A newer kombu's JSON can hold bytes, in a form that others do not know."""
+    queue = f"plain-{uuid.uuid4().hex}"
+    crowd = group([follow_up(system, queue=queue), follow_up(system, queue=queue, compression="zlib")])
+    assert verdict_of(chain(text(system, words()), crowd).apply_async().parent)["suggest"] == "pass"
+    plain, compressed = (json.loads(message) for message in reversed(system.redis.lrange(queue, 0, -1)))
+    assert (plain["properties"]["body_encoding"], json.loads(plain["body"])[1]) == (None, {"item": "a"})
+    assert json.loads(zlib.decompress(base64.b64decode(compressed["body"])))[1] == {"item": "a"}
+    assert compressed["properties"]["body_encoding"] == "base64"
+    system.redis.delete(queue)
 
 
 # -- more follows than a script has room for ---------------------------------------------------------------------------
@@ -287,42 +298,6 @@ def test_any_number_of_tasks_may_follow_a_check(system: System, kind: str) -> No
 # -- another run has it ------------------------------------------------------------------------------------------------
 
 
-def sent_by_another(system: System, task_id: str, seconds: float, **fields: str) -> None:
-    """Writes the record of a check that another run sends, whose lease lasts for ``seconds``."""
-    record: dict[Any, Any] = {"state": "sending", "run": "another", "lease": time.time() + seconds, **fields}
-    system.redis.hset(keys.record(task_id), mapping=record)
-
-
-def test_a_check_takes_the_verdict_of_a_run_that_died_before_it_could_end_it(system: System) -> None:
-    task_id = str(uuid.uuid4())
-    verdict = {"suggest": "review", "label": 20006, "version": 2, "detail": [], "trace_id": "t", "appid": "wx1"}
-    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": verdict}))
-    last = chain(text(system, words("pass")).set(task_id=task_id), follow_up(system)).apply_async()
-    assert verdict_of(last.parent) == verdict
-    eventually(lambda: runs(system, "publish"), "its follow-up runs")
-    assert runs(system, "publish")[0]["arguments"] == [verdict, "a"]
-    assert system.calls(TEXT_PATH) == 0
-
-
-def test_a_check_takes_the_failure_of_a_run_that_died_before_it_could_end_it(system: System) -> None:
-    task_id = str(uuid.uuid4())
-    ending = {"failure": "CheckRefused", "said": [40003, "invalid openid", "rid"]}
-    sent_by_another(system, task_id, -1, ending=json.dumps(ending))
-    failure = failure_of(text(system, words("pass")).apply_async(task_id=task_id))
-    assert (type(failure), failure.args) == (wxcheck.CheckRefused, (40003, "invalid openid", "rid"))
-    assert system.calls(TEXT_PATH) == 0
-
-
-def test_a_check_that_comes_again_with_its_ending_noted_needs_no_permit(system: System) -> None:
-    """Its lane may be closed until midnight."""
-    task_id = str(uuid.uuid4())
-    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": {"suggest": "risky"}}))
-    lane_is_closed(system, "text")
-    result = sent_again(system, text(system, words("pass")).set(task_id=task_id))
-    assert verdict_of(result) == {"suggest": "risky"}
-    system.open_lanes()
-
-
 @pytest.mark.parametrize(("args", "kwargs"), [([], None), ([], "text"), (None, {})])
 def test_a_message_whose_arguments_are_none_fails(system: System, args: Any, kwargs: Any) -> None:
     """Not every language's client makes an empty object of nothing."""
@@ -331,38 +306,27 @@ def test_a_message_whose_arguments_are_none_fails(system: System, args: Any, kwa
     nothing_is_left(system)
 
 
-def test_a_finish_of_nobody_is_dropped(system: System) -> None:
-    result = system.app.send_task(FINISH, queue="wxcheck.push")
-    assert ended(result).state == "FAILURE"
-    nothing_is_left(system)
-    for _ in range(20):  # nor does it come back
-        time.sleep(0.1)
-        assert not unacknowledged(system.redis)
-
-
 def test_a_second_message_that_has_become_stale_fails_neither_the_check_nor_its_chord(system: System) -> None:
-    task_id = str(uuid.uuid4())
-    header = [text(system, words(), **V2).set(task_id=task_id), text(system, words())]
-    sent_by_another(system, task_id, 60)
-    header[0].set(headers={wxcheck.SENT_AT_HEADER: time.time() - 7200})
-    album = chord(header)(follow_up(system, "album"))
-    first, second = album.parent.results
-    verdict_of(second)
-    time.sleep(1)
+    system.close_lane("text")
+    waits = text(system, words(), **V2).set(task_id=str(uuid.uuid4()))
+    album = chord([waits, text(system, words())])(follow_up(system, "album"))
+    first, _ = album.parent.results
+    eventually(lambda: place_of(system, first.id) == "lane", "it waits")
+    sent_again(system, waits.set(headers={wxcheck.SENT_AT_HEADER: time.time() - 7200}))
+    time.sleep(2)
     assert first.state == "PENDING"
-    # the run that has it ends it
-    verdict = {"suggest": "pass", "label": 100, "version": 1, "detail": [], "trace_id": None, "appid": "wx1"}
-    sent_by_another(system, task_id, -1, ending=json.dumps({"verdict": verdict}))
+    system.open_lanes()
     eventually(lambda: runs(system, "album"), "the chord's body runs")
-    assert verdict_of(first) == verdict
-    assert system.calls(TEXT_PATH) == 1
+    assert verdict_of(first)["suggest"] == "pass"
+    assert system.calls(TEXT_PATH) == 2
 
 
-def test_a_check_that_is_called_as_a_function_returns_its_verdict(system: System) -> None:
-    """In a program that has the workers' settings: no message is under way, and nothing follows."""
-    code = "from tasks.text import check_text; print(check_text.apply(args=['sandbox:risky']).get()['suggest'])"
+def test_a_check_that_is_called_as_a_function_says_how_it_is_sent(system: System) -> None:
+    """In a program that has the workers' settings: no permit is at hand, and nothing would follow."""
+    code = "from tasks.text import check_text; print(check_text.apply(args=['sandbox:risky']).result)"
     environment = {**os.environ, **system.environment}
     ran = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, env=environment, timeout=60
     )
-    assert (ran.returncode, ran.stdout) == (0, "risky\n"), ran.stderr
+    assert (ran.returncode, ran.stdout) == (0, "a check is sent by a worker; enqueue it with apply_async\n"), ran.stderr
+    assert system.calls(TEXT_PATH) == 0

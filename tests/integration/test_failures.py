@@ -15,15 +15,15 @@ import pytest
 from celery import chain, chord
 
 import wxcheck
-from store import keys
-from store.parked.parked import Parking
-from store.watch.statistics import Statistics
+from store.places.shard import SHARD
 from tests.support.checks import (
     V2,
+    cancel,
     failure_of,
     media_push,
     parked,
     picture,
+    place_of,
     push,
     runs,
     send_media,
@@ -88,6 +88,29 @@ def test_a_version_1_check_has_no_user_who_could_have_gone(system: System) -> No
     assert verdict_of(result)["suggest"] == "pass"
 
 
+@pytest.mark.parametrize("kind", ["text", "media"])
+def test_a_version_2_check_in_a_closed_lane_learns_in_time_that_it_is_stale(tmp_path: Path, kind: str) -> None:
+    """Its lane may be closed until midnight; a version 1 check goes on waiting."""
+    system = System(tmp_path, MAX_AGE="5")
+    send, content = (send_text, words) if kind == "text" else (send_media, picture)
+    try:
+        system.sandbox()
+        system.worker()
+        system.close_lane(kind)
+        result, waits = send(system.app, content(), **V2), send(system.app, content())
+        failure = failure_of(result)
+        assert type(failure) is wxcheck.StaleCheck
+        assert 5 <= failure.age < 30
+        assert place_of(system, waits.id) == "lane"
+        assert system.sandbox_stats()["calls"] == {}
+        _, quota, ring, *_ = SHARD.of_lane("text" if kind == "text" else "media", APPID)
+        assert (system.redis.hget(quota, "used") or "0", system.redis.exists(ring)) == ("0", 0), "no permit is spent"
+        system.open_lanes()
+        eventually(lambda: place_of(system, waits.id) != "lane", "the other one is sent")
+    finally:
+        system.close()
+
+
 def test_a_signature_of_the_client_that_waited_too_long_is_stale(system: System) -> None:
     check = wxcheck.check_text(words(), openid="o" * 28, scene=1)
     check.set(headers={wxcheck.SENT_AT_HEADER: time.time() - 2 * HOUR})
@@ -138,7 +161,7 @@ def test_a_file_that_could_not_be_judged_tells_the_pushs_code(
 def test_checks_whose_push_never_comes_expire_once_however_many_workers_sweep(system: System) -> None:
     more = [system.worker(f"sweeping-{number}", "-c", "2") for number in range(2)]
     waits = [waiting_picture(system, link_error=hide(system, str(number))) for number in range(20)]
-    time_comes(system, "wxcheck:due", *[f"{APPID}:{trace_id}" for _, trace_id in waits])
+    time_comes(system, SHARD.key("parked"), *[result.id for result, _ in waits])
     for result, trace_id in waits:
         failure = failure_of(result)
         assert type(failure) is wxcheck.PushTimeout
@@ -147,8 +170,7 @@ def test_checks_whose_push_never_comes_expire_once_however_many_workers_sweep(sy
     eventually(lambda: system.counters().get("media_timeout") == 20, "every check is ended")
     counters = system.counters()
     assert (counters["push_missing"], counters["media_timeout"]) == (20, 20)
-    assert not {f"{APPID}:{trace_id}" for _, trace_id in waits} & set(system.redis.zrange("wxcheck:due", 0, -1))
-    assert "finish_republished" not in counters
+    assert not system.redis.exists(SHARD.key("parked"))
     assert system.calls(MEDIA_PATH) == 20
     for worker in more:
         assert worker.stop() == 0
@@ -157,7 +179,7 @@ def test_checks_whose_push_never_comes_expire_once_however_many_workers_sweep(sy
 
 def test_a_push_after_the_time_out_changes_nothing_and_is_counted(system: System) -> None:
     result, trace_id = waiting_picture(system)
-    time_comes(system, "wxcheck:due", f"{APPID}:{trace_id}")
+    time_comes(system, SHARD.key("parked"), result.id)
     assert type(failure_of(result)) is wxcheck.PushTimeout
     eventually(lambda: system.counters().get("media_timeout"), "the check is ended")
     push(system, media_push(trace_id))
@@ -192,11 +214,11 @@ def test_cancelling_what_does_not_wait_says_so(system: System) -> None:
     verdict_of(result)
     cancelling = system.run("cancel", [WXCHECK, "cancel", result.id, "--yes"])
     assert cancelling.process.wait(PATIENCE) == 2
-    assert f"{result.id} does not wait for a push" in cancelling.output
+    assert f"{result.id} does not wait: see wxcheck show" in cancelling.output
     assert "Traceback" not in cancelling.output
 
 
-def test_a_check_that_is_cancelled_by_the_task_fails_its_chord(system: System) -> None:
+def test_a_check_that_is_cancelled_fails_its_chord(system: System) -> None:
     header = [
         system.app.signature(wxcheck.CHECK_MEDIA, args=(picture(directive),), queue=wxcheck.MEDIA_QUEUE)
         for directive in ("pass", "lost")
@@ -205,14 +227,12 @@ def test_a_check_that_is_cancelled_by_the_task_fails_its_chord(system: System) -
     body = chord(header)(album)
     lost = body.parent.results[1]
     parked(system, waiting(lost))
-    cancelled = system.app.send_task("wxcheck.cancel", kwargs={"task_id": lost.id}, queue="wxcheck.push")
-    assert verdict_of(cancelled) is True
+    assert cancel(system, lost.id) == "parked"
     assert type(failure_of(lost)) is wxcheck.CheckCancelled
     eventually(lambda: body.state == "FAILURE", "the chord's body fails")
     eventually(lambda: runs(system, "hide"), "the errback runs")
     assert not runs(system, "album")
-    again = system.app.send_task("wxcheck.cancel", kwargs={"task_id": lost.id}, queue="wxcheck.push")
-    assert verdict_of(again) is False
+    assert cancel(system, lost.id) == "ended"
 
 
 def test_a_waiting_check_that_celery_revokes_ends_as_cancelled_and_its_push_is_orphaned(system: System) -> None:
@@ -221,7 +241,6 @@ def test_a_waiting_check_that_celery_revokes_ends_as_cancelled_and_its_push_is_o
     assert type(failure_of(result)) is wxcheck.CheckCancelled
     eventually(lambda: runs(system, "hide"), "the errback runs")
     eventually(lambda: system.counters().get("media_cancelled") == 1, "the check is ended")
-    assert system.redis.zscore("wxcheck:due", f"{APPID}:{trace_id}") is None
     push(system, media_push(trace_id))
     eventually(lambda: system.counters().get("push_orphaned") == 1, "the push is orphaned")
 
@@ -233,20 +252,3 @@ def test_a_check_that_celery_revokes_while_it_is_sent_ends_as_cancelled(system: 
     eventually(lambda: system.counters().get("media_cancelled") == 1, "it is ended")
     # until then Celery itself says REVOKED, as of every task that no worker is known to have begun
     assert type(failure_of(system.app.AsyncResult(result.id))) is wxcheck.CheckCancelled
-
-
-def test_a_check_whose_finish_is_on_its_way_when_celery_revokes_it_ends_as_cancelled(system: System) -> None:
-    result, trace_id = waiting_picture(system, link_error=hide(system, "photo"))
-    # as where another broker has the queues: whoever brings the push would publish the finish, and dies before it
-    check = keys.check(f"{APPID}:{trace_id}")
-    system.redis.hset(check, "kept", "rest")
-    Parking(system.redis, 1860, 60, Statistics(system.redis)).match_push(APPID, {"trace_id": trace_id, "version": 2})
-    system.redis.hset(check, "kept", "finish")
-    system.app.control.revoke(result.id)
-    log = system.directory / "worker.log"
-    eventually(lambda: f"Tasks flagged as revoked: {result.id}" in log.read_text(), "the worker has the revocation")
-    time_comes(system, "wxcheck:due", f"{APPID}:{trace_id}")
-    assert type(failure_of(result)) is wxcheck.CheckCancelled
-    eventually(lambda: runs(system, "hide"), "the errback runs")
-    eventually(lambda: system.counters().get("media_cancelled") == 1, "the check is ended")
-    assert system.redis.zscore("wxcheck:due", f"{APPID}:{trace_id}") is None

@@ -234,6 +234,18 @@ def test_what_a_worker_that_died_had_heard_another_one_finds_by_itself(
     eventually(lambda: worker.ids() == {"one"}, "it is taken")
 
 
+def test_a_worker_hears_of_checks_again_once_what_wakes_it_is_mended(
+    starts: Starts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.taking.feed.AWAY", 0.05)
+    worker = starts()
+    worker.redis.set(SHARD.key("wake:text"), "a text, where a list should be")
+    time.sleep(0.6)
+    worker.redis.delete(SHARD.key("wake:text"))
+    worker.places.file([text("one")])
+    eventually(lambda: worker.ids() == {"one"}, "it is taken")
+
+
 def test_what_celery_drops_ends_and_what_it_rejects_goes_back(starts: Starts) -> None:
     worker = starts()
     worker.places.file([text("dropped"), text("rejected")])
@@ -246,7 +258,7 @@ def test_what_celery_drops_ends_and_what_it_rejects_goes_back(starts: Starts) ->
     assert worker.in_hand["rejected"].held.run != again.held.run
     worker.in_hand["rejected"].message().reject()
     assert place(worker, "rejected") == "ended"
-    assert worker.feed.room.in_hand() == 0
+    assert not any(worker.feed.room._in_hand.values())
 
 
 def test_a_message_is_handed_on_as_its_broker_had_it(starts: Starts) -> None:
@@ -264,19 +276,23 @@ def test_a_message_is_handed_on_as_its_broker_had_it(starts: Starts) -> None:
     assert not message.acknowledged
 
 
-def test_a_check_that_cannot_be_handed_on_goes_back(starts: Starts) -> None:
-    worker = starts()
-    failed = threading.Event()
+def test_a_check_that_cannot_be_handed_on_waits_for_a_while_and_costs_no_quota(starts: Starts) -> None:
+    worker = starts(programs=[mini_program(6000, 1)])
+    refused: list[str] = []
 
-    def fails(_: InHand) -> None:
-        worker.does = None
-        failed.set()
-        raise ValueError("no such task")
+    def refuses_the_first(in_hand: InHand) -> None:
+        if not refused:
+            refused.append(in_hand.held.id)
+            raise KeyError("no task of that name")
+        end(in_hand)
 
-    worker.does = fails
+    worker.does = refuses_the_first
     worker.places.file([text("one")])
-    assert failed.wait(PATIENCE)
-    eventually(lambda: worker.ids() == {"one"}, "it comes back")
+    eventually(lambda: place(worker, "one") == "shelf", "it waits")
+    # the only permit of the day is free again
+    worker.places.file([text("two")])
+    eventually(lambda: place(worker, "two") == "ended", "another one is sent")
+    assert refused == ["one"]
 
 
 def test_a_feed_goes_on_once_its_store_answers_again(starts: Starts) -> None:
@@ -338,6 +354,5 @@ def test_one_check_is_let_go_once(starts: Starts) -> None:
     eventually(feed_of_another.ids, "it is taken")
     in_hand = InHand(feed_of_another.in_hand["one"].held, worker.places, let_go.append)
     in_hand.message().ack()
-    in_hand.gone()
     in_hand.leave(back=True)
     assert [held.id for held in let_go] == ["one"]

@@ -1,6 +1,6 @@
 """Messages that this Celery would not write end by name: of old clients, other languages, and of nobody.
 
-Tests: worker.fetching.reading, worker.fetching.raw_message, tasks.refused
+Tests: worker.intake.reading, worker.intake.redis_inbox, tasks.refused
 
 A broker is no place of one's own: what else is written into the queues ends by name where it has an id, and is counted.
 """
@@ -187,7 +187,7 @@ def test_a_check_of_the_first_protocol_that_waits_in_its_queue_is_shown(system: 
         waiting.conf.task_protocol = 1
         result = text(waiting, HUSH).apply_async()
         shown = told(system, "show", result.id, WXCHECK_REDIS_URL=url)
-        assert (shown["state"], shown["queue"]) == ("queued", wxcheck.TEXT_QUEUE)
+        assert (shown["state"], shown["queue"]) == ("inbox", wxcheck.TEXT_QUEUE)
 
 
 def test_a_message_of_gocelery_has_its_verdict(system: System) -> None:
@@ -345,8 +345,7 @@ def test_on_rabbitmq_they_end_by_name_too(tmp_path: Path) -> None:
     system = System(tmp_path, topology="RabbitMQ")
     try:
         system.sandbox()
-        # what is refused runs in another process than the one that has read it
-        system.worker("worker", "--pool=processes", "-c", "2", queues=wxcheck.TEXT_QUEUE)
+        system.worker(queues=wxcheck.TEXT_QUEUE)
         url = system.servers.broker
         with plain_client(url, system.redis_url) as old, Connection(url) as connection:
             old.conf.task_protocol = 1

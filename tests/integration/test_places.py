@@ -7,16 +7,19 @@ Redis' clock is the test's. ``test_places_model.py`` tries the moves in any orde
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from functools import partial
+from typing import Any, cast
 
 import pytest
-import redis
+import redis.exceptions
 
-from store.keys import DEAD, DEAD_BYTES, DEAD_LETTERS
-from store.places.forms import KEEP_ENDED, Ended, LaneLimits, Result
-from store.places.places import BATCH, KEEP_EARLY, LEASE, RELAY_LEASE
-from tests.support.places_world import INBOX, KINDS, SHARD, PlacesWorld, picture, settled, text
-from tests.support.quota_world import SECOND, embedded
+from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS
+from store.places.forms import KEEP_ENDED, Ended, Held, LaneLimits, Result
+from store.places.places import BATCH, KEEP_EARLY, RELAY_LEASE
+from tests.support.places_world import KINDS, LEASE, PlacesWorld, picture, settled, text
+from tests.support.quota_world import INBOX, SECOND, SHARD, embedded
 
 
 @pytest.fixture(scope="module")
@@ -106,16 +109,16 @@ def test_another_check_under_the_id_of_an_ended_one_is_new(store: PlacesWorld) -
     another = text("a")._replace(digest="another.")
     assert store.file(another) == ["filed"]
     (held,) = store.take().held
-    assert held.check["anew"] is True
     store.places.finish(held, Ended("done"))
     assert store.file(another, text("a")) == ["repeated", "repeated"], "each of them has ended under this id"
 
 
 def test_a_replay_runs_an_ended_check_again(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
-    store.places.finish(held, Ended("failed"))
+    store.places.finish(held, Ended("failed", letter="{}"))
     assert store.file(text("a")) == ["repeated"]
     assert store.file(text("a", is_replay=True)) == ["filed"]
+    assert store.file(text("a", is_replay=True)) == ["gone"]
     assert [held.id for held in store.take().held] == ["a"]
 
 
@@ -257,6 +260,12 @@ def test_the_worker_comes_again_at_once_if_its_room_was_too_small(store: PlacesW
     assert ([held.id for held in take.held], take.more, take.seconds) == (["b"], [], None)
 
 
+def test_a_lane_that_pauses_opens_at_once_for_who_knows_that_nothing_was_sent(store: PlacesWorld) -> None:
+    store.file(text("a"))
+    assert store.take(fresh=60 * SECOND).held == [], "its caller could not tell"
+    assert [held.id for held in store.take(fresh=0).held] == ["a"]
+
+
 # access tokens
 
 
@@ -331,7 +340,7 @@ def test_a_check_on_the_shelf_comes_back_at_its_time_with_its_new_message(store:
 
 def test_the_check_of_a_dead_worker_comes_back_when_its_lease_is_over(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
-    store.later(LEASE)
+    store.later(store.places.lease)
     assert store.places.bring_on() == {"hand": 1}
     (again,) = store.take().held
     assert (again.id, again.check["returns"]) == ("a", 1)
@@ -370,7 +379,32 @@ def test_many_are_brought_on_in_steps_of_a_bounded_size(store: PlacesWorld) -> N
     ]
 
 
+def test_a_check_that_no_script_can_bring_on_holds_up_no_other(store: PlacesWorld) -> None:
+    store.file(text("damaged", at=store.now + 1), text("nowhere", at=store.now + 1), text("a", at=store.now + 2))
+    store.redis.hset(SHARD.key("checks"), "damaged", "no check")
+    store.redis.hset(SHARD.key("checks"), "nowhere", json.dumps({"v": 1, "place": "shelf", "kind": "text"}))
+    store.later(3)
+    assert store.places.bring_on() == {"shelf": 1}
+    assert [held.id for held in store.take().held] == ["a"]
+    assert store.places.bring_on() == {}
+    assert store.redis.zcount(SHARD.key("shelf"), "-inf", store.now * 1000) == 0, "they are put off"
+    assert store.redis.zcard(SHARD.key("shelf")) == 2
+
+
+def test_a_damaged_check_holds_up_no_other_in_its_lane(store: PlacesWorld) -> None:
+    store.file(text("damaged"), text("a"))
+    store.redis.hset(SHARD.key("checks"), "damaged", "no check")
+    store.later(1)
+    assert [held.id for held in store.take().held] == ["a"]
+
+
 # parked
+
+
+def test_parking_may_be_said_again_when_its_answer_was_lost(store: PlacesWorld) -> None:
+    (held,) = store.held(picture("a"))
+    assert [store.places.park(held, "trace", 60), store.places.park(held, "trace", 60)] == ["parked", "parked"]
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["matched"]
 
 
 def test_a_push_ends_the_wait_of_its_check(store: PlacesWorld) -> None:
@@ -410,14 +444,44 @@ def test_a_push_of_another_appid_is_another_push(store: PlacesWorld) -> None:
     assert store.place("a") == "parked"
 
 
-def test_a_push_after_the_timeout_is_late(store: PlacesWorld) -> None:
+def test_a_push_after_the_timeout_ends_the_check_until_a_run_tells_of_the_timeout(store: PlacesWorld) -> None:
     (held,) = store.held(picture("a"))
     store.places.park(held, "trace", 5)
     store.later(6)
     assert store.places.bring_on() == {"parked": 1}
-    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["late"]
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["matched"]
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["repeated"]
+    (again,) = store.take().held
+    assert again.cause == {"ended": "done", "push": "{}"}
+
+
+def test_a_push_of_a_check_that_was_cancelled_is_orphaned(store: PlacesWorld) -> None:
+    (held,) = store.held(picture("a"))
+    store.places.park(held, "trace", 5)
+    assert store.places.cancel(["a"]) == ["parked"]
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["orphaned"]
+    (again,) = store.take().held
+    store.places.finish(again, Ended("cancelled"))
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["orphaned"]
+
+
+def test_a_push_that_comes_again_is_repeated_though_its_check_has_failed(store: PlacesWorld) -> None:
+    (held,) = store.held(picture("a"))
+    store.places.park(held, "trace", 5)
+    store.places.push([("wx1", "trace", "{}")])
+    (again,) = store.take().held
+    store.places.finish(again, Ended("failed"))
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["repeated"]
+
+
+def test_a_push_after_a_run_has_told_of_the_timeout_is_late(store: PlacesWorld) -> None:
+    (held,) = store.held(picture("a"))
+    store.places.park(held, "trace", 5)
+    store.later(6)
+    assert store.places.bring_on() == {"parked": 1}
     (again,) = store.take().held
     assert again.cause == {"ended": "timeout"}
+    assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["late"]
     store.places.finish(again, Ended("timeout"))
     assert [pushed.what for pushed in store.places.push([("wx1", "trace", "{}")])] == ["late"]
     store.later(KEEP_ENDED + 1)
@@ -452,6 +516,38 @@ def test_the_result_that_shows_a_check_waiting_is_stored_with_the_parking(store:
     assert (store.redis.get("result"), store.redis.ttl("result")) == ('{"status": "WAITING"}', 100)
 
 
+def test_what_becomes_of_pushes_and_their_checks_is_counted_once(store: PlacesWorld) -> None:
+    names = ("pushed", "early", "timed out", "cancelled")
+    store.file(*[picture(name) for name in names])
+    store.later(1)
+    store.places.push([("wx1", "early", "{}"), ("wx1", "stranger", "{}")])
+    for held in store.take().held:
+        store.places.park(held, held.id, 5 if held.id == "timed out" else 60)
+    store.places.push([("wx1", "pushed", "{}")])
+    store.places.cancel(["cancelled"])
+    store.later(6)
+    store.places.bring_on()
+    hows = {"timed out": "timeout", "cancelled": "cancelled"}
+    for held in store.take().held:
+        for _ in range(2):
+            store.places.finish(held, Ended(hows.get(held.id, "done")))
+    store.places.push([("wx1", name, "{}") for name in names])
+    store.later(KEEP_EARLY)
+    store.places.bring_on()
+    assert store.redis.hgetall(COUNTERS) == {
+        "push_matched": "1",
+        "push_early": "1",
+        "push_missing": "1",
+        "push_repeated": "2",
+        "push_late": "1",
+        # of the cancelled check, and the stranger's
+        "push_orphaned": "2",
+        "media_done": "2",
+        "media_timeout": "1",
+        "media_cancelled": "1",
+    }
+
+
 # cancelled, or grown stale
 
 
@@ -480,7 +576,7 @@ def test_a_check_that_is_cancelled_in_hand_ends_when_its_run_lets_it_go(store: P
         case "park":
             store.places.park(held, "trace", 60)
         case "die":
-            store.later(LEASE + 1)
+            store.later(store.places.lease + 1)
             store.places.bring_on()
     assert [held.cause for held in store.take().held] == [{"ended": "cancelled"}]
 
@@ -540,6 +636,13 @@ def test_result_and_follow_ups_and_the_mark_are_one_step(store: PlacesWorld) -> 
     assert store.redis.hlen(SHARD.key("messages")) == 0
 
 
+def test_an_end_publishes_twenty_thousand_messages_in_their_order(store: PlacesWorld) -> None:
+    (held,) = store.held(text("a"))
+    many = [("app", str(number)) for number in range(20_000)]
+    assert store.places.finish(held, Ended("done", messages=many)) == "ended"
+    assert store.redis.lrange("app", 0, -1) == [number for _, number in reversed(many)]
+
+
 def test_nothing_is_done_if_a_queue_is_something_else(store: PlacesWorld) -> None:
     (held,) = store.held(text("a"))
     store.redis.set("app", "no list")
@@ -596,6 +699,72 @@ def test_a_kind_without_room_is_told_to_have_more_and_not_to_be_asked_for_again(
     assert ([held.id for held in take.held], take.more, take.seconds) == (["b"], ["text"], None)
 
 
+# a step that an ACL stops
+
+#: every command by which the scripts of the moves write
+WRITES = (
+    *("hdel", "hincrby", "hset", "incrby", "lpush", "ltrim", "publish", "rpush"),
+    *("set", "setrange", "zadd", "zrem"),
+)
+
+
+@pytest.mark.parametrize("command", WRITES)
+def test_a_right_that_is_missing_for_a_while_loses_no_check_and_no_count_of_a_permit(
+    store: PlacesWorld, command: str
+) -> None:
+    """Each step is refused in its middle first, and then done again."""
+
+    def again(step: Callable[[], Any]) -> Any:
+        # the world tells the scripts the time by a key of its own
+        store.redis.execute_command("ACL", "SETUSER", "default", f"-{command}", f"(+{command} ~test:redis)")
+        try:
+            with suppress(redis.exceptions.NoPermissionError):
+                step()
+        finally:
+            store.redis.execute_command("ACL", "SETUSER", "default", "clearselectors", f"+{command}")
+        return step()
+
+    found: dict[str, Held] = {}
+
+    def takes(*ids: str) -> None:
+        again(lambda: found.update({held.id: held for held in store.take().held}))
+        for kind in KINDS:
+            _, quota, ring, *_ = SHARD.of_lane(kind, "wx1")
+            counts = cast("str", store.redis.get(ring)).encode()
+            assert int(store.redis.hget(quota, "sum") or 0) == sum(counts)
+        # what is in nobody's hand comes back as its lease ends, and a lane that was put off opens
+        for seconds in (1, LEASE + 60, 1):
+            store.later(seconds)
+            store.places.bring_on()
+            found.update({held.id: held for held in store.take().held})
+        assert {found[one].check["place"] for one in ids} == {"hand"}
+
+    for held in store.held(text("before"), picture("before too")):
+        store.places.finish(held, Ended("done"), settled(held))
+    assert set(again(lambda: store.file(text("a"), text("b"), picture("c")))) <= {"filed", "repeated"}
+    takes("a", "b", "c")
+    a, b, c = (found[one] for one in "abc")
+    shown = Result("result", "{}", 60)
+    assert again(lambda: store.places.give_back(a, settled(a, was_sent=False))) == "lane"
+    assert again(lambda: store.places.finish(b, Ended("done", [shown], [("list", "next")]), settled(b))) == "ended"
+    assert again(lambda: store.places.park(c, "trace", 60, settled(c), shown)) == "parked"
+    again(lambda: store.places.cancel(["a"]))
+    again(lambda: store.places.push([("wx1", "trace", "{}")]))
+    takes("a", "c")
+    for one, how in (("a", "cancelled"), ("c", "done")):
+        assert (found[one].cause or {})["ended"] == how
+        assert again(partial(store.places.finish, found[one], Ended("done"))) == "ended"
+    assert store.redis.lrange("list", 0, -1)[:1] == ["next"]
+    store.later(LEASE + 60)
+    again(store.places.bring_on)
+    store.file(text("d"), picture("e"))
+    takes("d", "e")
+    for name in ("shelf", "parked", "ready:text", "ready:media", "ready:push"):
+        assert store.redis.exists(SHARD.key(name)) == 0, name
+    for kind in KINDS:
+        assert store.waiting(kind) == []
+
+
 # what follows elsewhere
 
 
@@ -608,15 +777,54 @@ def test_what_is_to_be_published_elsewhere_is_left_to_its_run_and_then_to_others
     assert store.places.relay() == [], "one relay has it"
     store.later(RELAY_LEASE)
     assert store.places.relay() == [(held.entry, "[1]")], "that one has died"
-    assert store.places.amend(held.entry, "[2]")
+    rest = store.places.advance(held.entry, "[2]")
+    assert rest is not None
     store.later(RELAY_LEASE - 1)
     assert store.places.relay() == [], "it has more time"
     store.later(2)
-    assert store.places.relay() == [(held.entry, "[2]")], "a part of it is out"
-    store.places.relayed(held.entry)
-    assert not store.places.amend(held.entry, "[3]"), "another relay has brought it out"
+    assert store.places.relay() == [(rest, "[2]")], "a part of it is out"
+    assert store.places.advance(held.entry) is None, "another relay has brought that part out"
+    assert store.places.advance(rest)
+    assert store.places.advance(rest, "[3]") is None
     store.later(RELAY_LEASE)
     assert store.places.relay() == []
+
+
+def test_what_goes_out_into_this_redis_goes_with_the_step_that_takes_it_off_the_outbox(store: PlacesWorld) -> None:
+    (held,) = store.held(text("a"))
+    store.places.finish(held, Ended("done", outbox="[1]"))
+    out: dict[str, Any] = {"results": [Result("result", "{}", 60)], "messages": [("app", "first"), ("app", "second")]}
+    rest = store.places.advance(held.entry, "[2]", **out)
+    assert rest is not None
+    assert (store.redis.get("result"), store.redis.lrange("app", 0, -1)) == ("{}", ["second", "first"])
+    assert store.places.advance(held.entry, "[2]", **out) is None
+    assert store.redis.llen("app") == 2, "once"
+    store.redis.delete("app")
+    store.redis.set("app", "no list")
+    with pytest.raises(redis.ResponseError, match="WRONGTYPE app is a string"):
+        store.places.advance(rest, messages=[("other", "third"), ("app", "fourth")])
+    assert not store.redis.exists("other")
+    store.later(RELAY_LEASE)
+    assert store.places.relay() == [(rest, "[2]")], "nothing was done"
+
+
+def test_a_check_that_is_forgotten_is_in_no_place(store: PlacesWorld) -> None:
+    (held,) = store.held(text("a", due=store.now + 60, why="stale"))
+    store.places.forget(held)
+    assert store.places.show("a") is None
+    assert not store.redis.exists(*(SHARD.key(name) for name in ("hand", "stale", "checks", "messages")))
+
+
+def test_a_check_that_another_run_has_since_is_not_forgotten(store: PlacesWorld) -> None:
+    (held,) = store.held(text("a"))
+    store.later(LEASE + 1)
+    store.places.bring_on()
+    store.later(1)
+    (again,) = store.take().held
+    store.places.forget(held)
+    assert store.place("a") == "hand"
+    store.places.forget(again)
+    assert store.place("a") == ""
 
 
 def test_an_end_that_is_refused_leaves_nothing_in_the_outbox(store: PlacesWorld) -> None:

@@ -26,11 +26,12 @@ from hypothesis.stateful import (
 )
 
 from config.lanes import Lane
+from store.keys import COUNTERS
 from store.places.forms import KEEP_ENDED, Ended, Held, LaneLimits, Message, Settled
-from store.places.places import KEEP_EARLY, LEASE, RELAY_LEASE
+from store.places.places import KEEP_EARLY, RELAY_LEASE
 from store.places.shard import OWN
-from tests.support.places_world import KINDS, SHARD, PlacesWorld
-from tests.support.quota_world import SECOND, embedded
+from tests.support.places_world import KINDS, LEASE, PlacesWorld
+from tests.support.quota_world import SECOND, SHARD, embedded
 
 #: how many examples to try, in place of the few that are always the same
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "40"))
@@ -201,12 +202,12 @@ class ChecksMove(RuleBasedStateMachine):
             appid, name = data.draw(st.sampled_from(APPIDS)), f"trace-{data.draw(st.integers(1, 4))}"
         (pushed,) = self.places.push([(appid, name, json.dumps({"trace_id": name, "detail": []}))])
         of = next((check for check in self.known.values() if (check.appid, check.trace) == (appid, name)), None)
-        if of is not None and of.place == "parked":
+        if of is not None and (of.place == "parked" or (of.place, of.ended) == ("ready", "timeout")):
             assert pushed.what == "matched"
             assert self.known[str(pushed.id)] is of
             of.place, of.ended = "ready", "done"
         elif of is not None:
-            assert pushed.what == ("repeated" if of.ended == "done" else "late")
+            assert pushed.what == {"timeout": "late", "cancelled": "orphaned"}.get(str(of.ended), "repeated")
         elif (appid, name) in self.early:
             assert pushed.what == "repeated"
         else:
@@ -347,7 +348,7 @@ class ChecksMove(RuleBasedStateMachine):
             if is_apart and fate.seconds is None:
                 # the run relays it itself; any other run dies before
                 self.client.lpush(FOLLOW_UPS, held.id)
-                self.places.relayed(held.entry)
+                self.places.advance(held.entry)
         return said
 
     def time_passes(self, data: st.DataObject) -> None:
@@ -373,7 +374,7 @@ class ChecksMove(RuleBasedStateMachine):
         while claimed := self.places.relay():
             for entry, text in claimed:
                 self.client.lpush(FOLLOW_UPS, text)
-                self.places.relayed(entry)
+                self.places.advance(entry)
         for name in ("shelf", "parked", "hand", "stale", "ended", "early_due", "outbox_due"):
             assert self.client.zcount(SHARD.key(name), "-inf", self.world.wall // 1000) == 0, name
 
@@ -459,7 +460,7 @@ class ChecksMove(RuleBasedStateMachine):
 
     @invariant()
     def no_key_is_forgotten(self) -> None:
-        own = set(SHARD.own()) | {"test:redis", FOLLOW_UPS}
+        own = set(SHARD.own()) | {"test:redis", FOLLOW_UPS, COUNTERS}
         own |= {key for kind, appid in itertools.product(KINDS, APPIDS) for key in SHARD.of_lane(kind, appid)}
         assert set(self.client.keys()) <= own
 

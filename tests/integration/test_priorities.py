@@ -7,24 +7,25 @@ from __future__ import annotations
 
 import json
 import os
-import time
 from typing import Any
 
 import kombu.transport
 import pytest
 from celery import Celery
-from kombu import Connection, Consumer, Message
+from kombu import Connection
 from kombu.transport.redis import Transport as KombuTransport
 
 import wxcheck
-from config.celery import celery_configuration, queue_named
+from config.celery import celery_configuration
 from config.settings import Settings
 from status.queues import Queues
+from store.places.vouching import vouch
 from tests.support.checks import runs, verdict_of, words
 from tests.support.forked import WXCHECK, run
-from tests.support.processes import PATIENCE, eventually
-from tests.support.system import System, plain_client
-from worker.fetching.transport import Transport
+from tests.support.processes import eventually
+from tests.support.recorder import Recorder
+from tests.support.system import APPID, System, plain_client
+from worker.celery_parts.transport import Transport
 
 DATABASE = 7
 TEN = list(range(10))
@@ -73,22 +74,19 @@ def test_every_priority_of_an_application_that_has_ten_is_checked_and_followed_u
         eventually(lambda: len(runs(system, "publish")) == len(TEN), "all follow-ups run")
 
 
-def test_ten_priorities_are_read_in_their_order(system: System) -> None:
+def test_what_has_ten_priorities_is_checked_in_their_order(system: System) -> None:
     url = system.database_url(DATABASE)
-    with system.database(DATABASE), client(url, priority_steps=TEN) as app:
-        sent = dict(zip((result.id for result in send(app, *reversed(TEN))), reversed(TEN), strict=True))
-        options = celery_configuration(Settings(redis_url=url))["broker_transport_options"]
-        received: list[Message] = []
-        with Connection(url, transport=Transport, transport_options=options) as connection:
-            channel = connection.channel()
-            queues = [queue_named(wxcheck.TEXT_QUEUE)]
-            Consumer(channel, queues=queues, on_message=received.append, auto_declare=False).consume()
-            deadline = time.monotonic() + PATIENCE
-            while len(received) < len(TEN) and time.monotonic() < deadline:
-                connection.drain_events(timeout=PATIENCE)
-            assert [sent[message.headers["id"]] for message in received] == TEN
-            for message in received:
-                message.ack()
+    with system.database(DATABASE) as store, client(url, priority_steps=TEN) as app, Recorder() as platform:
+        vouch(store, APPID)
+        for priority in reversed(TEN):
+            content = {"content": f"priority {priority}"}
+            app.send_task(wxcheck.CHECK_TEXT, kwargs=content, queue=wxcheck.TEXT_QUEUE, priority=priority)
+        worker = system.worker(
+            "ten", "-c", "2", WXCHECK_REDIS_URL=url, WXCHECK_API_BASE=platform.url, WXCHECK_TEXT_PER_MINUTE="120"
+        )
+        eventually(lambda: len(platform.arrivals) == len(TEN), "all are checked")
+        assert platform.contents() == [f"priority {priority}" for priority in TEN]
+        assert worker.stop() == 0
 
 
 def test_all_that_waits_is_counted_and_purged(system: System) -> None:
@@ -108,8 +106,7 @@ def test_all_that_waits_is_counted_and_purged(system: System) -> None:
 
 def test_doctor_names_lists_of_its_queues_that_nobody_reads(system: System) -> None:
     url = system.database_url(DATABASE)
-    with system.database(DATABASE) as store:
-        store.rpush("wxcheck.text.wx0123", "of an appId that has a queue of its own")
+    with system.database(DATABASE):
         for options in ({"sep": ":"}, {"global_keyprefix": "shop_"}, {"priority_steps": TEN}):
             with client(url, **options) as app:
                 send(app, 3, 3, 4)

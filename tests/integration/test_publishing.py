@@ -112,7 +112,7 @@ def test_a_message_is_the_one_that_celery_sends(store: redis.Redis) -> None:
 
 
 def test_the_message_of_the_workers_own_app_has_its_options(store: redis.Redis) -> None:
-    """Those of config.celery, on the transport of worker.fetching.transport."""
+    """Those of config.celery, on the transport of worker.celery_parts.transport."""
     broker = f"redis://127.0.0.1:{port_of(store)}/0"
     conf = {**worker_app.conf.changes, "broker_url": broker}
     app = Celery("wxcheck", amqp=type(worker_app.amqp), set_as_current=False, config_source=conf)

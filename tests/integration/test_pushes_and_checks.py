@@ -1,6 +1,6 @@
 """Each push ends its check once, whatever its shape, its mode and the moment it comes.
 
-Tests: tasks.push, tasks.media
+Tests: tasks.media, tasks.check, worker.intake.intake
 """
 
 from __future__ import annotations
@@ -13,11 +13,9 @@ import pytest
 from celery import chain
 
 import wxcheck
-from config.names import MAX_ERRMSG, PUSH_QUEUE
+from config.names import MAX_ERRMSG
 from sandbox.messages import Format
-from store import keys
-from store.parked.parked import Parked, Parking, member_of
-from store.watch.statistics import Statistics
+from store.places.shard import SHARD
 from tests.support.checks import (
     V2,
     failure_of,
@@ -80,7 +78,7 @@ def test_a_push_that_comes_before_its_trace_id_is_stored_is_kept_for_its_check(s
     counters = system.counters()
     assert counters["push_early"] == 1
     assert "push_matched" not in counters
-    assert system.redis.zscore("wxcheck:due", f"{APPID}:{verdict['trace_id']}") is None
+    assert not system.redis.exists(SHARD.key("parked"), SHARD.key("early"), SHARD.key("early_due"))
 
 
 def test_a_push_that_comes_again_runs_the_follow_up_once(system: System) -> None:
@@ -105,20 +103,19 @@ def test_of_two_pushes_that_differ_the_first_counts(system: System) -> None:
 
 def test_a_push_for_an_unknown_trace_id_is_kept_for_a_while_and_then_orphaned(system: System) -> None:
     push(system, media_push("ffffffff-00000000-00000000"))
-    key = f"wxcheck:check:{APPID}:ffffffff-00000000-00000000"
-    eventually(lambda: system.redis.hget(key, "state") == "early", "the push is kept")
+    trace = f"{APPID}:ffffffff-00000000-00000000"
+    eventually(lambda: system.redis.hexists(SHARD.key("early"), trace), "the push is kept")
     assert "push_orphaned" not in system.counters()
-    time_comes(system, "wxcheck:due", f"{APPID}:ffffffff-00000000-00000000")
+    time_comes(system, SHARD.key("early_due"), trace)
     counted(system, "push_orphaned")
-    assert not system.redis.exists(key)
-    assert system.redis.zscore("wxcheck:due", f"{APPID}:ffffffff-00000000-00000000") is None
+    assert not system.redis.exists(SHARD.key("early"), SHARD.key("early_due"))
 
 
 def test_the_push_of_another_mini_program_ends_its_own_check_only(system: System) -> None:
     mine, trace_id = lost(system)
     push(system, media_push(trace_id, OTHER_APPID))
-    key = f"wxcheck:check:{OTHER_APPID}:{trace_id}"
-    eventually(lambda: system.redis.hget(key, "state") == "early", "the push is kept for the other appId")
+    trace = f"{OTHER_APPID}:{trace_id}"
+    eventually(lambda: system.redis.hexists(SHARD.key("early"), trace), "the push is kept for the other appId")
     assert mine.state == wxcheck.WAITING
 
     theirs, trace_id = lost(system, appid=OTHER_APPID)
@@ -130,30 +127,6 @@ def test_the_push_of_another_mini_program_ends_its_own_check_only(system: System
 def test_the_sandbox_pushes_each_mini_programs_verdicts_to_its_own_path(system: System) -> None:
     verdict = verdict_of(send_media(system.app, picture("risky"), "audio", appid=OTHER_APPID, **V2))
     assert (verdict["appid"], verdict["suggest"], verdict["kind"]) == (OTHER_APPID, "risky", "audio")
-
-
-def test_a_finish_that_is_delivered_twice_runs_the_follow_up_once(system: System) -> None:
-    check, last = published_chain(system, picture("lost"))
-    trace_id = waiting(check)
-    parked(system, trace_id)
-    kept = str(system.redis.get(keys.kept(member_of(APPID, trace_id))) or "")
-    what, found = Parking(system.redis, 1860, 60, Statistics(system.redis)).match_push(
-        APPID, {"trace_id": trace_id, "version": 1, **PASSED}
-    )
-    assert what == "matched"
-    assert isinstance(found, Parked)
-    assert not found.rest
-    # on its queue for the first time, it is published twice more
-    for _ in range(2):
-        system.redis.lpush(PUSH_QUEUE, kept.partition("\n")[0])
-    assert verdict_of(last)["shown"] is True
-    log = system.directory / "worker.log"
-    eventually(lambda: log.read_text().count(f"finish_repeated task_id={check.id}") == 2, "the other two do nothing")
-    assert len(runs(system, "publish")) == 1
-    eventually(lambda: system.counters().get("media_done") == 1, "it is counted once")
-
-
-PASSED = {"isrisky": 0, "status_code": 0, "errmsg": "", "detail": []}
 
 
 def test_many_pushes_at_once_for_one_check_end_it_once(system: System) -> None:

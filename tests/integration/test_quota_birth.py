@@ -1,6 +1,6 @@
 """An appId's first checks open its lane at once for any number of processes.
 
-Tests: store.quota.permits
+Tests: store.places.open_lanes, store.places.vouching
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ import redis
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from config.lanes import Lane
-from store import keys
-from store.connection import vouch
-from store.outbox.outbox import Run
-from store.quota.permit import Permit, Snooze
-from store.quota.permits import Quota
+from store.places.forms import Message
+from store.places.open_lanes import OpenLanes
+from store.places.places import Places
+from store.places.vouching import vouch
+from store.quota.clock import Watch
+from store.quota.permit import Permit
 from store.quota.rates import Rates
-from tests.support.quota_world import embedded, mini_program
+from tests.support.quota_world import SHARD, embedded, known_key, mini_program
 
 #: seconds for one step of a thread: generous
 STEP = 30.0
@@ -42,7 +42,8 @@ class Asker(threading.Thread):
         self.counted = counted
         #: whether it has asked the platform because there was no state
         self.was_told = False
-        self.got: Permit | Snooze | BaseException | None = None
+        #: a permit, or why there is none
+        self.got: Permit | str | BaseException | None = None
         self._turn, self._stands = threading.Semaphore(0), threading.Semaphore(0)
         self._watched = False
         asker = self
@@ -52,27 +53,33 @@ class Asker(threading.Thread):
                 asker.wait()
                 return redis.Redis.execute_command(self, *args, **options)
 
-        client = Client(connection_pool=server.connection_pool)
-        self._quota = Quota(client, Rates(server), 3.0, lambda *_: self.count())
-        unused_today = self._quota._unused_today
-
-        def told(appid: str, lane: Lane) -> bool:
-            self.was_told = True
-            return unused_today(appid, lane)
-
-        self._quota._unused_today = told  # type: ignore[method-assign]
+        self._places = Places(Client(connection_pool=server.connection_pool), SHARD, Watch(), 3.0)
+        self._lanes = OpenLanes(self._places, {"wx1": mini_program(60_000, appid="wx1")}, Rates(server), 4.0)
 
     def run(self) -> None:
         self._watched = True
         try:
-            self.got = self._quota.reserve(mini_program(60_000, appid="wx1"), "text", Run("task")).permit
+            while self.got is None:
+                self.got = self._take()
         except BaseException as error:  # noqa: BLE001 - the test looks at it
             self.got = error
         finally:
             self._watched = False
             self._stands.release()
 
-    def count(self) -> int | None:
+    def _take(self) -> Permit | str | None:
+        """A permit; "pause" if the lane's state is there and nothing is sent for long; None: it asks again."""
+        held, seconds, _ = self._lanes.take({"text": 1}, ["text"])
+        for one in held:
+            if one.permit is not None:
+                return one.permit
+            assert one.is_first
+            self.was_told = True
+            self._lanes.found_out("text", "wx1", self._count())
+            self._places.give_back(one)
+        return "pause" if seconds is not None and seconds > 2 else None
+
+    def _count(self) -> int | None:
         self.wait()
         return self.counted
 
@@ -95,6 +102,9 @@ class Asker(threading.Thread):
 
 def asked(server: redis.Redis, counts: list[int | None], turns: list[int]) -> list[Asker]:
     """Askers that have asked at once, whose steps were taken in the order of ``turns``."""
+    Places(server, SHARD, Watch(), 3.0).file(
+        [Message(f"check-{number}", "", "text", "wx1", 3, str(number)) for number, _ in enumerate(counts)]
+    )
     askers = [Asker(server, count) for count in counts]
     for asker in askers:
         asker.begin()
@@ -115,7 +125,7 @@ def is_vouched_for(server: redis.Redis) -> None:
 
 def is_new_on_a_redis_that_is_long_known(server: redis.Redis) -> None:
     run = server.info("server")["run_id"]
-    server.hset(keys.LANES, mapping={"run": run, "since": int((time.time() - 3600) * 1e6)})
+    server.hset(known_key(), mapping={"run": run, "since": int((time.time() - 3600) * 1e6)})
 
 
 turns = st.lists(st.integers(0, 9), min_size=12, max_size=40)
@@ -142,7 +152,7 @@ def test_a_lane_opens_for_all_whom_the_platform_tells_that_nothing_was_sent(
     server.flushdb()
     with pytest.MonkeyPatch.context() as patch:
         # whatever the time is when the test runs
-        patch.setattr("store.quota.permits.MIDNIGHT_MARGIN", -1000)
+        patch.setattr("store.places.open_lanes.MIDNIGHT_MARGIN", -1000)
         for asker in asked(server, counts, turns):
             if asker.counted == 0 and asker.was_told:
                 assert isinstance(asker.got, Permit), asker.got
@@ -153,5 +163,4 @@ def test_a_lane_opens_for_all_whom_the_platform_tells_that_nothing_was_sent(
 def test_a_lane_of_which_nothing_is_known_opens_for_nobody(server: redis.Redis, number: int, turns: list[int]) -> None:
     server.flushdb()
     for asker in asked(server, [None] * number, turns):
-        assert isinstance(asker.got, Snooze)
-        assert asker.got.why == "pause"
+        assert asker.got == "pause"

@@ -1,6 +1,6 @@
 """The quota's Lua never lets more arrive at the platform than a plain model does, in a time that the test lets pass.
 
-Tests: store.quota.permits
+Tests: store.quota.permits, store.places.open_lanes
 
 The scripts run on a real Redis; its clock and its ``run_id`` are read from keys of the test, and each simulated process
 has a monotonic clock of its own. The model is a list of arrivals in true time.
@@ -10,7 +10,6 @@ has a monotonic clock of its own. The model is a list of arrivals in true time.
 
 from __future__ import annotations
 
-import contextlib
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -29,19 +28,21 @@ from hypothesis.stateful import (
     run_state_machine_as_test,
 )
 
-from store import keys
-from store.quota.permit import Permit, Snooze
+from store.quota.permit import Permit
 from store.quota.permits import LOOK_AHEAD, WINDOW
 from tests.support.quota_world import (
-    APPID,
     DAY,
     MIDNIGHT,
     SECOND,
+    NoPermit,
     Process,
     Said,
     World,
     embedded,
+    known_key,
     mini_program,
+    quota_key,
+    ring_key,
 )
 from wechat.answers import Answer
 from wechat.errcodes import Meaning
@@ -61,6 +62,13 @@ class Arrival(NamedTuple):
     serial: int
     #: the calls a minute that were in force when it was reserved
     n: int
+
+
+class Reserved(NamedTuple):
+    """A permit; number of the reservation, and the calls a minute that were in force."""
+
+    permit: Permit
+    at: tuple[int, int]
 
 
 @dataclass
@@ -169,7 +177,7 @@ class SteadyClock(RuleBasedStateMachine):
         offset = (len(self.processes) * 7_919 - 12_345) * SECOND + self.serial
         process = self.world.process(program=self.program, offset=offset, call_timeout=self.call_timeout)
         process.rate = self.rates[-1]
-        process.on_reply = self.on_reply
+        process.redis.on_reply = self.on_reply
         return process
 
     def who(self, number: int) -> Process:
@@ -179,37 +187,39 @@ class SteadyClock(RuleBasedStateMachine):
         """Keeps up the model, in the order in which Redis saw the calls."""
         if said.reply[0] == "absent" or said.reply[3] == 0:
             return  # the lane has no state
-        n, version = said.args[1], said.args[4]
-        verdict, wait, now, _epoch, day, used, _, _clock = said.reply
+        n, version = said.told["n"], said.told["version"]
+        _verb, _wait, now, _epoch, day, used, _, _clock = said.reply
         if version >= self.in_force[1]:
             if version > self.in_force[1]:
                 self.last_slot = min(self.last_slot, now + int(LOOK_AHEAD * SECOND))
             self.in_force = (n, version)
-        refunds = sum(1 for age in said.args[15::3] if age == -1)
+        refunds = sum(1 for settled in said.settled if settled.split(":")[1] == "0")
         if day == self.day_used[0]:
             assert used >= self.day_used[1] - refunds
         assert day >= self.day_used[0]
         self.day_used = (day, used)
         self.whole = True
-        if said.want == "take" and verdict == "send":
-            n = self.in_force[0]
-            if self.cut_until > self.world.wall:
-                n = max(1, n - n * self.cut // 10)
+        n = self.in_force[0]
+        if self.cut_until > self.world.wall:
+            n = max(1, n - n * self.cut // 10)
+        self.reserved = []
+        for ahead in said.ahead:
             self.serial += 1
-            self.reserved = (self.serial, n)
-            assert now + wait >= self.last_slot, "a send time before the last one, or too near to it"
-            self.last_slot = now + wait + int(WINDOW * SECOND / (n * 1.5)) - 1
+            self.reserved.append((self.serial, n))
+            assert now + ahead >= self.last_slot, "a send time before the last one, or too near to it"
+            self.last_slot = now + ahead + int(WINDOW * SECOND / (n * 1.5)) - 1
 
-    def reserve(self, process: Process, low: bool) -> tuple[Permit, tuple[int, int]] | Snooze | None:
+    def reserve(self, process: Process, low: bool, room: int = 1) -> list[Reserved] | NoPermit | None:
         try:
-            permit = process.take(low=low)
-        except Snooze as snooze:
-            return snooze
+            permits = process.takes(room, low=low)
+        except NoPermit as none:
+            return none
         except (CheckRefused, redis.ConnectionError):
             return None
-        return permit, self.reserved
+        return [Reserved(*one) for one in zip(permits, self.reserved, strict=True)]
 
-    def send(self, process: Process, permit: Permit, reserved: tuple[int, int], fate: tuple[Any, ...]) -> None:
+    def send(self, process: Process, got: Reserved, fate: tuple[Any, ...]) -> None:
+        permit, reserved = got
         what, begun, arrives, over = fate
         send_at, begin_by = process.true(permit.send_at), process.true(permit.begin_by)
         if send_at > begin_by or self.world.now > begin_by or what == "unused":
@@ -226,6 +236,12 @@ class SteadyClock(RuleBasedStateMachine):
         arrival = Arrival(int(sent + arrives * (end - sent)), *reserved)
         self.world.later(arrival.at, lambda: self.platform.arrive(arrival))
 
+    def send_one(self, process: Process, fate: tuple[Any, ...], *, low: bool = False) -> None:
+        """Send a check if there is a permit."""
+        got = self.reserve(process, low)
+        if isinstance(got, list):
+            self.send(process, got[0], fate)
+
     def settle(self, process: Process, permit: Permit, *, sent: bool) -> None:
         if process.alive:
             (process.answered if sent else process.unused)(permit)
@@ -233,32 +249,48 @@ class SteadyClock(RuleBasedStateMachine):
     # rules
 
     def send_backlog(
-        self, workers: list[Process], fates: list[tuple[Any, ...]], calls: int, seconds: int, low: bool
+        self,
+        workers: list[Process],
+        fates: list[tuple[Any, ...]],
+        calls: int,
+        seconds: int,
+        low: bool = False,
+        room: int = 1,
     ) -> None:
         """The processes send by turns from a backlog."""
         until = self.world.now + seconds * SECOND
-        for number in range(calls):
-            process = workers[number % len(workers)]
-            got = self.reserve(process, low)
-            while isinstance(got, Snooze) and self.world.now + got.seconds * SECOND < until:
+        sent = 0
+        while sent < calls:
+            process = workers[sent % len(workers)]
+            got = self.reserve(process, low, room)
+            while isinstance(got, NoPermit) and self.world.now + got.seconds * SECOND < until:
                 self.world.pass_time(got.seconds * SECOND + 1)
-                got = self.reserve(process, low)
-            if not isinstance(got, tuple):
+                got = self.reserve(process, low, room)
+            if not isinstance(got, list):
                 break
-            self.send(process, *got, fates[number % len(fates)])
+            for one in got:
+                self.send(process, one, fates[sent % len(fates)])
+                sent += 1
 
-    @rule(who=WHO, fates=FATES, calls=st.integers(1, 40), low=st.booleans(), slow=INSTANT)
-    def work(self, who: int, fates: list[tuple[Any, ...]], calls: int, low: bool, slow: int) -> None:
+    @rule(
+        who=WHO,
+        fates=FATES,
+        calls=st.integers(1, 40),
+        low=st.booleans(),
+        slow=INSTANT,
+        room=st.sampled_from([1, 1, 5, 64]),
+    )
+    def work(self, who: int, fates: list[tuple[Any, ...]], calls: int, low: bool, slow: int, room: int) -> None:
         """A process sends from a backlog, for two minutes at most."""
         process = self.who(who)
-        process.out = process.back = slow // 2
-        self.send_backlog([process], fates, calls, 120, low)
-        process.out = process.back = 0
+        process.redis.out = process.redis.back = slow // 2
+        self.send_backlog([process], fates, calls, 120, low, room)
+        process.redis.out = process.redis.back = 0
 
     @rule(fates=FATES, minutes=st.integers(1, 4))
     def all_work(self, fates: list[tuple[Any, ...]], minutes: int) -> None:
         """Every process sends from a backlog."""
-        self.send_backlog(self.processes, fates, 60, 60 * minutes, low=False)
+        self.send_backlog(self.processes, fates, 60, 60 * minutes)
 
     @rule(
         who=WHO,
@@ -277,25 +309,18 @@ class SteadyClock(RuleBasedStateMachine):
 
         def overtake() -> None:
             for _ in range(between):
-                got = self.reserve(overtaking, low=False)
-                if isinstance(got, tuple):
-                    self.send(overtaking, *got, fate)
+                self.send_one(overtaking, fate)
 
-        process.out, process.back = out, back
-        process.meanwhile = overtake if overtaking is not process else None
-        got = self.reserve(process, low)
-        if isinstance(got, tuple):
-            self.send(process, *got, fate)
-        process.out = process.back = 0
+        process.redis.out, process.redis.back = out, back
+        process.redis.meanwhile = overtake if overtaking is not process else None
+        self.send_one(process, fate, low=low)
+        process.redis.out = process.redis.back = 0
 
     @rule(who=WHO, fate=st.tuples(FATE, SHARE, SHARE, SHARE), breaks=st.sampled_from(["before", "after"]))
     def take_over_a_broken_connection(self, who: int, fate: tuple[Any, ...], breaks: str) -> None:
         process = self.who(who)
-        process.breaks = breaks
-        got = self.reserve(process, low=False)
-        process.breaks = None  # it may not have called at all
-        if isinstance(got, tuple):
-            self.send(process, *got, fate)
+        process.redis.breaks = breaks
+        self.send_one(process, fate)
 
     @rule(seconds=st.sampled_from([0.01, 0.1, 0.5, 3, 10, 30, 58, 60, 61, 75, 200]))
     def rest(self, seconds: float) -> None:
@@ -304,7 +329,7 @@ class SteadyClock(RuleBasedStateMachine):
     @rule(fates=FATES)
     def redis_restarts_with_an_old_state(self, fates: list[tuple[Any, ...]]) -> None:
         """Redis forgets the calls since its last save."""
-        names = [keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES]
+        names = [quota_key(), ring_key(), known_key()]
         saved = {name: self.raw.dump(name) for name in names}
         model = (self.in_force, self.cut, self.cut_until, self.closed_until)
         self.all_work(fates, 1)
@@ -341,18 +366,18 @@ class SteadyClock(RuleBasedStateMachine):
 
     def redis_restarts_without_state(self, _process: Process, _n: int) -> None:
         self.world.run += 1
-        self.lose(keys.quota(APPID, "text"), keys.ring(APPID, "text"), keys.LANES)
+        self.lose(quota_key(), ring_key(), known_key())
 
     def the_hash_is_lost(self, _process: Process, _n: int) -> None:
-        self.lose(keys.quota(APPID, "text"))
+        self.lose(quota_key())
 
     def the_ring_is_lost(self, _process: Process, _n: int) -> None:
-        self.lose(keys.ring(APPID, "text"))
+        self.lose(ring_key())
 
     def lose(self, *which: str) -> None:
         self.world.redis.delete(*which)
         self.whole = False
-        if keys.quota(APPID, "text") in which:
+        if quota_key() in which:
             self.forget_state()
             self.lost_on.add((self.world.now - MIDNIGHT) // DAY)
 
@@ -370,26 +395,27 @@ class SteadyClock(RuleBasedStateMachine):
         self.closed_until = self.world.state("closed_until")
 
     def the_platform_refuses_the_appid(self, process: Process, _n: int) -> None:
-        self.world.acting = process
-        process.quota.stop(APPID, Answer(48001, "", {}))
+        process.stop(Answer(48001, "", {}))
 
     def a_process_looks(self, process: Process, _n: int) -> None:
-        with contextlib.suppress(CheckRefused):
-            process.look()
+        """It gives back what it gets."""
+        got = self.reserve(process, low=False)
+        if isinstance(got, list):
+            process.unused(got[0].permit)
 
     @precondition(lambda self: self.steady and self.program.text_per_day == 10**6)
     @rule(who=WHO)
     def after_a_long_rest_a_permit_comes(self, who: int) -> None:
         """Calls that are over do not count for ever."""
         process = self.who(who)
-        pause = process.quota.pause
+        pause = process.pause
         self.world.pass_time(self.world.last_event - self.world.now)
         self.reserve(process, low=False)
         for _ in range(2):
             self.world.pass_time((pause + 1) * SECOND)
             got = self.reserve(process, low=False)
-        assert isinstance(got, tuple), f"no permit after {2 * pause + 2} s: {got}"
-        self.send(process, *got, ("answered", 0.0, 0.0, 0.0))
+        assert isinstance(got, list), f"no permit after {2 * pause + 2} s: {got}"
+        self.send(process, got[0], ("answered", 0.0, 0.0, 0.0))
 
     # invariants
 
@@ -406,7 +432,7 @@ class SteadyClock(RuleBasedStateMachine):
 
     def ring(self) -> list[int]:
         """The count of each bucket."""
-        text = self.raw.get(keys.ring(APPID, "text"))
+        text = self.raw.get(ring_key())
         assert isinstance(text, bytes)
         return list(text)
 

@@ -15,11 +15,11 @@ from typing import Any, cast
 import pytest
 import redis
 
+from config.broker_lists import list_of
 from store.places.places import BATCH
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import queued, unacknowledged
 from tests.support.quota_world import embedded
-from worker.fetching.broker_lists import list_of
 from worker.intake.intake import Batch, Intake, Received
 from worker.intake.redis_inbox import LEFT, LOOK, RedisInbox
 

@@ -173,7 +173,6 @@ def test_a_rabbitmq_that_refuses_the_password_is_told_by_all(tmp_path: Path) -> 
             (["check", "fine"], 2),
             (["status"], 1),
             (["doctor"], 1),
-            (["cancel", "x", "--yes"], 2),
         ):
             ran = wxcheck_command(system, *arguments)
             said = ran.stdout + ran.stderr

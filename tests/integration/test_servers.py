@@ -27,13 +27,13 @@ def test_the_doctor_of_another_broker_names_who_has_which(topology: str, tmp_pat
             return {finding["subject"]: f"{finding['level']} {finding['said']}" for finding in json.loads(ran.stdout)}
 
         elsewhere = found(system.redis_url)
-        assert elsewhere["wxcheck.text"].startswith("bad no worker consumes it")
+        assert elsewhere["wxcheck.text"].startswith("bad no worker serves it")
         assert "not all processes have the same broker" in elsewhere["servers"]
         assert f"{system.redis_url}: wxcheck doctor; " in elsewhere["servers"]
         assert ": worker@" in elsewhere["servers"]
         # the same one, by another name
         same = found(system.broker_url.replace("127.0.0.1", "localhost"))
-        assert same["wxcheck.text"].startswith("ok consumed by worker@")
+        assert same["wxcheck.text"].startswith("ok served by worker@")
         assert "servers" not in same
     finally:
         system.close()

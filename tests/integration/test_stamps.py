@@ -6,7 +6,6 @@ Tests: worker.celery_parts.revocations
 from __future__ import annotations
 
 import os
-import time
 import uuid
 from typing import Any
 
@@ -15,13 +14,22 @@ from celery import chain
 from celery.result import AsyncResult
 
 import wxcheck
-from store import keys
-from store.parked.parked import Parking
-from store.watch.statistics import Statistics
-from tests.support.checks import failure_of, media_push, parked, picture, push, runs, time_comes, waiting, words
+from store.places.shard import SHARD
+from tests.support.checks import (
+    failure_of,
+    media_push,
+    parked,
+    picture,
+    place_of,
+    push,
+    runs,
+    time_comes,
+    waiting,
+    words,
+)
 from tests.support.processes import PATIENCE, eventually
-from tests.support.queues import on_shelf, unacknowledged
-from tests.support.system import APPID, System
+from tests.support.queues import on_shelf
+from tests.support.system import System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
 
 
@@ -67,21 +75,6 @@ def test_a_check_that_waits_for_its_push_ends_as_cancelled_when_its_stamp_is_rev
     assert spared.state == wxcheck.WAITING
 
 
-def test_a_check_whose_finish_is_on_its_way_when_its_stamp_is_revoked_ends_as_cancelled(system: System) -> None:
-    stamp = uuid.uuid4().hex
-    result = stamped(system, "media", stamp, "lost")
-    trace_id = waiting(result)
-    parked(system, trace_id)
-    # as where another broker has the queues: whoever brings the push would publish the finish, and dies before it
-    check = keys.check(f"{APPID}:{trace_id}")
-    system.redis.hset(check, "kept", "rest")
-    Parking(system.redis, 1860, 60, Statistics(system.redis)).match_push(APPID, {"trace_id": trace_id, "version": 2})
-    system.redis.hset(check, "kept", "finish")
-    is_known(system, stamp=stamp)
-    time_comes(system, keys.DUE, f"{APPID}:{trace_id}")
-    assert type(failure_of(result)) is wxcheck.CheckCancelled
-
-
 def test_a_check_that_is_sent_when_its_stamp_is_revoked_ends_as_cancelled(system: System) -> None:
     stamp = uuid.uuid4().hex
     result = stamped(system, "media", stamp, "slow=2", "lost")
@@ -99,9 +92,9 @@ def test_a_check_on_the_shelf_is_not_sent_when_its_stamp_is_revoked(system: Syst
         is_known(system, stamp=stamp)
     else:
         is_known(system, task_id=result.id)
-    time_comes(system, keys.SHELF, result.id)
+    time_comes(system, SHARD.key("shelf"), result.id)
     eventually(lambda: result.state == "REVOKED", "it is revoked")
-    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
+    eventually(lambda: not system.redis.exists(SHARD.key("hand"), SHARD.key("messages")), "nothing is in hand")
     assert system.calls(TEXT_PATH) == 0
 
 
@@ -118,24 +111,22 @@ def test_a_check_that_waits_for_its_retry_is_not_sent_again_when_its_stamp_is_re
         is_known(system, stamp=stamp)
     else:
         is_known(system, task_id=result.id)
-    time_comes(system, keys.SHELF, result.id)
+    time_comes(system, SHARD.key("shelf"), result.id)
     eventually(lambda: result.state == "REVOKED", "it is revoked")
     assert system.calls(TEXT_PATH) == calls
 
 
 @pytest.mark.parametrize("by", ["stamp", "id"])
 def test_a_check_that_waits_for_a_permit_is_not_sent_when_its_stamp_is_revoked(system: System, by: str) -> None:
-    until = str(int((time.time() + 3600) * 1e6))
-    system.redis.hset(keys.quota(APPID, "text"), mapping={"closed_until": until, "why": "day"})
+    system.close_lane("text")
     stamp = uuid.uuid4().hex
     result = stamped(system, "text", stamp)
-    queue = f"{wxcheck.TEXT_QUEUE}.{APPID}"
-    eventually(lambda: system.redis.keys(f"{queue}*"), "it waits in the queue of its appId")
+    eventually(lambda: place_of(system, result.id) == "lane", "it waits in its lane")
     if by == "stamp":
         is_known(system, stamp=stamp)
     else:
         is_known(system, task_id=result.id)
     system.open_lanes()
     eventually(lambda: result.state == "REVOKED", "it is revoked")
-    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
+    eventually(lambda: not system.redis.exists(SHARD.key("hand"), SHARD.key("messages")), "nothing is in hand")
     assert system.calls(TEXT_PATH) == 0

@@ -1,6 +1,6 @@
 """A process's counts get into the store once, by the minute and the hour, and hold nothing that users wrote.
 
-Tests: store.watch.statistics, store.watch.presence, status.counted
+Tests: store.watch.statistics, store.watch.presence, store.watch.counters, store.keys, status.counted
 """
 
 from __future__ import annotations

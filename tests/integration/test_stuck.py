@@ -1,4 +1,7 @@
-"""Finishes, shelved checks, due checks and queues that are not brought on are told."""
+"""Work that stands still in its place is told: inbox, lanes, what is ready, what is due, the outbox.
+
+Tests: status.stuck, store.places.census
+"""
 
 from __future__ import annotations
 
@@ -12,21 +15,19 @@ import redis
 
 from config.settings import Settings
 from status.numbers import Numbers
-from status.stuck import LEASES, QUEUE_STANDS, SEEN, StuckReader, stands_since
+from status.stuck import SEEN, STANDS, StuckReader, stands_since
 from store import keys
-from store.parked.parked import Kept, Parking
-from store.records.records import Records
-from store.shelf.shelf import LEASE, Shelf
-from store.watch.statistics import Statistics
+from store.places.census import Census
+from store.places.forms import Ended, Message
+from store.places.places import Places
+from store.places.shard import SHARD
+from store.quota.clock import Watch
 from tests.support.checks import send_text, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.runs import run_named
-from tests.support.sweeps import overdue, taken_off
 from tests.support.system import System, plain_client
 
 APPID = "wx1"
-#: seconds
-FINISH_LEASE = 30.0
+NONE = {"count": 0, "oldest_seconds": None}
 
 
 @pytest.fixture
@@ -36,90 +37,90 @@ def store(system: System) -> Iterator[redis.Redis]:
 
 
 @pytest.fixture
-def parking(store: redis.Redis) -> Parking:
-    return Parking(store, push_timeout=1860, lease=FINISH_LEASE, statistics=Statistics(store))
+def places(store: redis.Redis) -> Places:
+    return Places(store, SHARD, Watch(), 10.0)
 
 
-def read(store: redis.Redis, later: float = 0.0, *, since: float | None = None, **latest: float) -> dict[str, Any]:
-    """The things that are stuck so many seconds after ``since``, which is now if it is not said."""
+def message(task_id: str, **others: Any) -> Message:
+    return Message(task_id, "{}", "text", APPID, 0, task_id, **others)
+
+
+def read(store: redis.Redis, later: float = 0.0, **latest: float) -> dict[str, Any]:
+    """The things that are stuck in so many seconds."""
     fields = {f"moved|{place}": at for place, at in latest.items()}
-    now = (time.time() if since is None else since) + later
-    return StuckReader(store, FINISH_LEASE).read(now, fields, {0: Counter()}, [])
+    return StuckReader(store, SHARD).read(time.time() + later, fields, {0: Counter()}, [])
 
 
-def finishing(store: redis.Redis, parking: Parking) -> None:
-    """A check whose push is here."""
-    Records(store, FINISH_LEASE).lease("task", "sender", 5)
-    parking.park(APPID, "t1", "task", Kept("{}"), "sender")
-    parking.match_push(APPID, {"trace_id": "t1"})
+def test_a_check_whose_end_is_known_and_nobody_tells_is_told(store: redis.Redis, places: Places) -> None:
+    places.file([message("one", cause={"ended": "invalid", "said": ""}), message("two")])
+    places.cancel(["two"])
+    assert read(store, STANDS - 5)["ready"] == {"text": NONE, "media": NONE, "push": NONE}
+    told = read(store, STANDS + 5)["ready"]["text"]
+    assert (told["count"], round(told["oldest_seconds"])) == (2, round(STANDS + 5))
+    for held in places.take({"text": 2}, []).held:
+        places.finish(held, Ended("failed"))
+    assert read(store, STANDS + 5)["ready"]["text"] == NONE
 
 
-TOO_LONG = LEASES * FINISH_LEASE + 1
+def test_a_lane_that_may_send_and_of_which_nobody_takes_is_told_and_a_closed_one_is_not(
+    store: redis.Redis, places: Places
+) -> None:
+    places.file([message("one"), message("two")])
+    assert read(store, STANDS - 5)["lanes"] == {"text": NONE, "media": NONE}
+    told = read(store, STANDS + 5)["lanes"]["text"]
+    assert (told["count"], round(told["oldest_seconds"])) == (1, round(STANDS + 5))
+    # it opens in an hour
+    store.zadd(SHARD.key("open:text"), {APPID: (time.time() + 3600) * 1000})
+    assert read(store, STANDS + 5)["lanes"]["text"] == NONE
 
 
-def test_a_finish_that_never_runs_is_told_after_two_leases(store: redis.Redis, parking: Parking) -> None:
-    finishing(store, parking)
-    store.zadd(keys.DUE, {f"{APPID}:t1": 1})  # its lease is over
-    began = time.time()
-    assert overdue(parking, store, 10)
-    since = store.zscore(keys.HANGING, f"{APPID}:t1")
-    assert since is not None
-    assert began - 1 <= since <= time.time() + 1
-    assert read(store, LEASES * FINISH_LEASE - 5, since=since)["finishing"]["count"] == 0
-    told = read(store, TOO_LONG, since=since)["finishing"]
-    assert (told["count"], round(told["oldest_seconds"])) == (1, round(TOO_LONG))
-    parking.claim_finish(APPID, "t1", "task", "run")
-    parking.end(APPID, "t1", "task", "done", run_named("run"))
-    assert read(store, TOO_LONG)["finishing"] == {"count": 0, "oldest_seconds": None}
+def test_what_is_due_and_nobody_brings_on_is_told_unless_the_line_moves(store: redis.Redis, places: Places) -> None:
+    places.file([message("back", at=time.time() + 60), message("lost", cause={"ended": "invalid", "said": ""})])
+    assert len(places.take({"text": 1}, []).held) == 1
+    later = 60 + STANDS + 5
+    assert read(store, STANDS - 5)["due"] == NONE
+    told = read(store, later)["due"]
+    assert (told["count"], round(told["oldest_seconds"])) == (2, round(later - places.lease))
+    moving = dict.fromkeys(("shelf", "hand"), time.time() + later - 1)
+    assert read(store, later, **moving)["due"] == NONE
 
 
-def test_a_finish_that_runs_again_and_again_is_told_too(store: redis.Redis, parking: Parking) -> None:
-    finishing(store, parking)
-    parking.claim_finish(APPID, "t1", "task", "first")
-    assert read(store, TOO_LONG)["finishing"]["count"] == 0, "a finish at its first go"
-    parking.give_up_claim(APPID, "t1", "first")
-    parking.claim_finish(APPID, "t1", "task", "second")
-    assert read(store, TOO_LONG)["finishing"]["count"] == 1
+def test_an_end_that_cannot_leave_the_outbox_is_told_though_relays_try_again_and_again(
+    store: redis.Redis, places: Places
+) -> None:
+    places.file([message("one", cause={"ended": "invalid", "said": ""})])
+    (held,) = places.take({"text": 1}, []).held
+    places.finish(held, Ended("failed", outbox="{}"))
+    assert read(store, STANDS - 5)["outbox"] == NONE
+    store.zadd(SHARD.key("outbox_due"), {held.entry: 1})
+    assert places.relay() == [(held.entry, "{}")]
+    told = read(store, STANDS + 5)["outbox"]
+    assert (told["count"], round(told["oldest_seconds"])) == (1, round(STANDS + 5))
+    places.advance(held.entry)
+    assert read(store, STANDS + 5)["outbox"] == NONE
 
 
-def test_a_check_that_ended_in_another_way_is_not_told(store: redis.Redis, parking: Parking) -> None:
-    finishing(store, parking)
-    store.zadd(keys.DUE, {f"{APPID}:t1": 1})
-    overdue(parking, store, 10)
-    store.delete(keys.check(f"{APPID}:t1"))
-    assert read(store, TOO_LONG)["finishing"]["count"] == 0
-    assert not store.exists(keys.HANGING)
-
-
-def test_a_check_that_cannot_leave_the_shelf_is_told(store: redis.Redis) -> None:
-    shelf = Shelf(store)
-    shelf.put("task", {}, time.time() - 1)
-    (shelved,) = taken_off(shelf, store, 10)
-    later = LEASES * LEASE + 2
-    assert read(store, 0)["shelved"]["count"] == 0
-    store.zadd(keys.SHELF, {"task": 1})  # its lease is over
-    taken_off(shelf, store, 10)
-    assert read(store, later)["shelved"]["count"] == 1
-    shelf.remove(shelved)
-    assert read(store, later)["shelved"]["count"] == 0
-
-
-def test_a_check_that_was_laid_on_the_shelf_anew_is_not_told(store: redis.Redis) -> None:
-    shelf = Shelf(store)
-    shelf.put("task", {}, time.time() - 1)
-    taken_off(shelf, store, 10)
-    store.zadd(keys.SHELF, {"task": time.time() + 3600})
-    assert read(store, LEASES * LEASE + 2)["shelved"]["count"] == 0
-
-
-def test_what_is_due_and_nobody_takes_up_is_told_unless_the_line_moves(store: redis.Redis, parking: Parking) -> None:
-    Shelf(store).put("another", {}, time.time() - 1)
-    finishing(store, parking)
-    later = LEASES * LEASE + 60
-    assert read(store, 0)["due"]["count"] == 0
-    assert read(store, later)["due"]["count"] == 2
-    moving = dict.fromkeys(("shelf", "due"), time.time() + later - 1)
-    assert read(store, later, **moving)["due"]["count"] == 0
+def test_the_census_counts_each_place_and_lanes_that_the_settings_do_not_know(
+    store: redis.Redis, places: Places
+) -> None:
+    census = Census(store, SHARD)
+    invalid = {"ended": "invalid", "said": ""}
+    places.file(
+        [
+            message("one"),
+            message("two")._replace(appid="wx-unknown"),
+            message("three")._replace(appid="wx-unknown", priority=9),
+            message("back", at=time.time() + 60),
+            message("end", cause=invalid),
+        ]
+    )
+    counts = census.counts([("text", APPID), ("media", APPID)], time.time())
+    assert (counts.lanes, counts.other_lanes, counts.shelf, counts.ready["text"]) == ([1, 0], 2, 1, 1)
+    assert list(census.of_lane("text", "wx-unknown")) == ["three", "two"]
+    assert (list(census.on_shelf("text")), list(census.on_shelf("text", "wx-unknown"))) == (["back"], [])
+    places.take({"text": 1}, [])
+    counts = census.counts([], time.time())
+    assert (counts.lanes, counts.other_lanes, counts.hand, counts.ready["text"]) == ([], 3, 1, 0)
 
 
 def test_a_queue_stands_since_it_was_first_seen_so() -> None:
@@ -130,7 +131,7 @@ def test_a_queue_stands_since_it_was_first_seen_so() -> None:
     assert stands_since("900@2000", 0.0, 1000.0) == 1000.0, "the clock was put back"
 
 
-def test_a_queue_that_does_not_move_is_told_until_it_does(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_inbox_that_does_not_move_is_told_until_it_does(system: System, monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in system.environment.items():
         monkeypatch.setenv(name, value)
     verdict_of(send_text(system.app, words()))
@@ -145,14 +146,14 @@ def test_a_queue_that_does_not_move_is_told_until_it_does(system: System, monkey
     worker.freeze()
     try:
         result = send_text(system.app, words())
-        assert "queue_stuck" not in troubles()
+        assert "inbox_stuck" not in troubles()
         # as if it had been seen so for long
         now = time.time()
-        system.redis.hset(keys.STANDING, "wxcheck.text", f"{now - QUEUE_STANDS - 5}@{now - 10}")
+        system.redis.hset(keys.STANDING, "wxcheck.text", f"{now - STANDS - 5}@{now - 10}")
         system.redis.hdel(keys.LATEST, "moved|wxcheck.text")
-        assert "queue_stuck" in troubles()
+        assert "inbox_stuck" in troubles()
     finally:
         worker.thaw()
     verdict_of(result)
-    eventually(lambda: "queue_stuck" not in troubles(), "the queue moves")
+    eventually(lambda: "inbox_stuck" not in troubles(), "the queue moves")
     app.close()

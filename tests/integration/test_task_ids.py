@@ -1,13 +1,12 @@
 """Each of two checks with one task id has its content checked, or fails and says why.
 
-Tests: tasks.taken, store.records.digest
+Tests: worker.intake.filing, worker.taking.hand, worker.messages
 """
 
 from __future__ import annotations
 
 import json
 import sys
-import time
 import uuid
 from copy import deepcopy
 from pathlib import Path
@@ -18,13 +17,14 @@ from celery import chain, chord
 
 import wxcheck
 from store import keys
-from store.records.digest import digest_of
+from store.places.shard import SHARD
 from tests.support.checks import (
     ended,
     failure_of,
     media_push,
     parked,
     picture,
+    place_of,
     push,
     runs,
     time_comes,
@@ -33,10 +33,10 @@ from tests.support.checks import (
     words,
 )
 from tests.support.processes import PATIENCE, eventually
-from tests.support.queues import on_shelf, taken_out, unacknowledged
-from tests.support.system import APPID, System
+from tests.support.queues import on_shelf, taken_out
+from tests.support.system import System
 from wechat.checks import MEDIA_PATH, TEXT_PATH
-from worker.fetching.consumer import CROWD_LOOK
+from worker.messages import digest_of
 
 
 def text(system: System, content: str) -> Any:
@@ -61,7 +61,7 @@ def told(system: System) -> list[tuple[str, Any]]:
 
 
 def nothing_is_in_hand(system: System) -> None:
-    eventually(lambda: not unacknowledged(system.redis), "nothing is in hand")
+    eventually(lambda: not system.redis.exists(SHARD.key("hand"), SHARD.key("ready:text")), "nothing is in hand")
 
 
 def delivered_again(system: System, queue: str, message: dict[str, Any], *, redelivered: bool = True) -> None:
@@ -156,7 +156,7 @@ def test_a_second_check_with_other_content_fails_while_the_first_one_waits_for_i
     eventually(lambda: on_shelf(system.redis, task_id) is not None, "it is on the shelf, for long")
     sent(system, text(system, words("risky")), task_id, "second")
     eventually(lambda: told(system) == [("hide", "second")], "the second one's errback runs")
-    time_comes(system, keys.SHELF, task_id)
+    time_comes(system, SHARD.key("shelf"), task_id)
     assert type(failure_of(first)) is wxcheck.PlatformUnavailable
     eventually(lambda: told(system) == [("hide", "second"), ("hide", "first")], "the first one's errback runs")
 
@@ -167,7 +167,7 @@ def test_of_two_checks_with_a_countdown_the_second_one_fails_and_the_first_one_r
     eventually(lambda: on_shelf(system.redis, task_id) is not None, "it is on the shelf")
     sent(system, text(system, words("pass")), task_id, "second", countdown=3600)
     eventually(lambda: told(system) == [("hide", "second")], "the second one's errback runs")
-    time_comes(system, keys.SHELF, task_id)
+    time_comes(system, SHARD.key("shelf"), task_id)
     assert verdict_of(first)["suggest"] == "risky"
     eventually(lambda: ("publish", "first") in told(system), "the first one's follow-up runs")
     assert system.calls(TEXT_PATH) == 1
@@ -191,8 +191,7 @@ def test_a_check_that_waits_is_known_by_its_message_that_comes_again(system: Sys
     assert system.calls(MEDIA_PATH) == 1
 
 
-@pytest.mark.parametrize("place", ["the shared queue", "its own queue"])
-def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_known(system: System, place: str) -> None:
+def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_known(system: System) -> None:
     elsewhere, task_id = f"elsewhere-{uuid.uuid4().hex}", str(uuid.uuid4())
     text(system, words("pass")).set(queue=elsewhere).apply_async(task_id=task_id)
     message = taken_out(system.redis, elsewhere)
@@ -200,9 +199,6 @@ def test_the_message_of_a_check_that_comes_again_after_a_second_one_ended_is_kno
     assert verdict_of(system.app.AsyncResult(task_id))["suggest"] == "pass"
     second = text(system, words("risky")).apply_async(task_id=task_id)
     eventually(lambda: system.calls(TEXT_PATH) == 2 and verdict_of(second)["suggest"] == "risky", "the second one ends")
-    if place == "its own queue":
-        system.redis.sadd(keys.crowded("text"), APPID)
-        time.sleep(CROWD_LOOK + 1)
     delivered_again(system, wxcheck.TEXT_QUEUE, message)
     log = system.directory / "worker.log"
     eventually(lambda: f"check_repeated task_id={task_id}" in log.read_text(), "it is known")
@@ -215,7 +211,7 @@ def timed_out(system: System, task_id: str) -> None:
     first = sent(system, media(system, picture("lost")), task_id, "first")
     trace_id = waiting(first)
     parked(system, trace_id)
-    time_comes(system, keys.DUE, f"{APPID}:{trace_id}")
+    time_comes(system, SHARD.key("parked"), task_id)
     assert type(failure_of(first)) is wxcheck.PushTimeout
     eventually(lambda: told(system) == [("hide", "first")], "its errback runs")
 
@@ -279,7 +275,7 @@ def test_where_broker_and_results_are_apart_it_is_the_same(topology: str, tmp_pa
         first = sent(system, text(system, words("pass")), task_id, "first")
         assert verdict_of(first)["suggest"] == "pass"
         # where they are apart, the result is stored before the check has ended
-        eventually(lambda: system.redis.hget(keys.record(task_id), "state") == "done", "the first one has ended")
+        eventually(lambda: place_of(system, task_id) == "ended", "the first one has ended")
         second = sent(system, media(system, picture("lost")), task_id, "second")
         # a result that has been read is not read again
         eventually(lambda: system.app.AsyncResult(task_id).state == wxcheck.WAITING, "the second one waits")

@@ -21,25 +21,22 @@ from celery import Celery
 
 import wxcheck
 from config.settings import Settings
-from store import keys
-from store.connection import vouch
-from store.outbox.outbox import Run
-from store.quota.permit import Snooze
-from store.quota.permits import Quota
-from store.quota.rates import Rates
+from store.places.shard import SHARD
+from store.places.vouching import vouch
+from store.quota.permit import Permit
 from store.tokens.tokens import Tokens
 from store.watch.statistics import Statistics
-from tests.support.checks import failure_of, send_text, verdict_of, words
+from tests.support.checks import failure_of, place_of, send_text, verdict_of, words
 from tests.support.processes import eventually
-from tests.support.queues import queued
 from tests.support.system import APPID, OTHER_APPID, SECRET, System, plain_client
 from wechat.answers import Answer, TokenRefused, Unanswered
-from wechat.checks import TEXT_PATH, text_check
+from wechat.checks import TEXT_PATH, Check, text_check
 from wechat.http import Http
 from wechat.quotas import QUOTA_PATH
 from wechat.token_calls import CLASSIC_TOKEN_PATH, STABLE_TOKEN_PATH, TokenCalls
 from worker.call import Calls
 from worker.credential import Credential
+from worker.run import Run
 
 FAKE = "wxnobodychecks00"
 
@@ -59,12 +56,17 @@ class Source:
         return answer
 
 
+def token_key(appid: str) -> str:
+    *_, key = SHARD.of_lane("text", appid)
+    return key
+
+
 def nothing_known(appid: str, lane: str) -> None:
     """No other process has learnt anything of a lane that would make waiting for its token vain."""
 
 
 def tokens(system: System, source: Source) -> Tokens:
-    return Tokens(system.redis, source, nothing_known, call_timeout=3)
+    return Tokens(system.redis, SHARD, source, nothing_known, call_timeout=3)
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -82,7 +84,7 @@ def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
 
 def changed(system: System, **fields: Any) -> None:
     for name, value in fields.items():
-        system.redis.hset(keys.token(FAKE), name, value)
+        system.redis.hset(token_key(FAKE), name, value)
 
 
 def test_a_token_is_fetched_once_while_it_lives(system: System) -> None:
@@ -156,7 +158,7 @@ def test_a_renewal_that_fails_late_does_not_touch_the_newer_one(system: System) 
     slow.answers.put(Unanswered("no answer", taken=False))
     assert late() == "no answer"
     assert tokens(system, quick).get(FAKE, "text") == "newer"
-    assert system.redis.hget(keys.token(FAKE), "renewing_until") is None
+    assert system.redis.hget(token_key(FAKE), "renewing_until") is None
 
 
 @pytest.mark.parametrize(
@@ -175,10 +177,8 @@ def test_a_renewal_that_fails_while_the_old_token_lives_uses_the_old_one(system:
     assert source.calls == 2
 
 
-@pytest.mark.parametrize("known", [Snooze(20.0, "closed"), wxcheck.CheckRefused(40125, "invalid appsecret", None)])
-def test_who_waits_for_a_token_stops_waiting_when_the_lane_is_known_to_be_closed(
-    system: System, known: Exception
-) -> None:
+def test_who_waits_for_a_token_stops_waiting_when_its_appid_is_known_to_be_refused(system: System) -> None:
+    known = wxcheck.CheckRefused(40125, "invalid appsecret", None)
     source, looks = Source(), []
 
     def look(appid: str, lane: str) -> None:
@@ -188,8 +188,8 @@ def test_who_waits_for_a_token_stops_waiting_when_the_lane_is_known_to_be_closed
 
     renewing = in_thread(lambda: tokens(system, source).get(FAKE, "text"))
     eventually(lambda: source.calls, "another process renews it")
-    with pytest.raises(type(known)) as failure:
-        Tokens(system.redis, source, look, call_timeout=3).get(FAKE, "media")
+    with pytest.raises(wxcheck.CheckRefused) as failure:
+        Tokens(system.redis, SHARD, source, look, call_timeout=3).get(FAKE, "media")
     assert failure.value is known
     assert looks == [(FAKE, "media")] * 3
     source.answers.put(("one", 7200))
@@ -268,10 +268,15 @@ def recorder() -> Iterator[Recorder]:
 def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Calls, Settings]:
     settings = Settings(_env_file=None, api_base=recorder.url, appid=FAKE, secret=SECRET, **more)
     http = Http(settings.api_base, 3)
-    shared = Tokens(system.redis, TokenCalls(http, settings), nothing_known, 3)
-    vouch(system.redis, FAKE)
-    quota = Quota(system.redis, Rates(system.redis), 3, lambda *_: None)
-    return Calls(http, Credential(settings, shared), quota, settings, Statistics(system.redis)), settings
+    shared = Tokens(system.redis, SHARD, TokenCalls(http, settings), nothing_known, 3)
+    return Calls(http, Credential(settings, shared), settings, Statistics(system.redis)), settings
+
+
+def send(caller: Calls, check: Check) -> Answer:
+    """The answer to a call whose token is asked for, as a run does that is told to renew it."""
+    now = time.monotonic()
+    permit = Permit(1, 1, 1, 0.0, now, now + 5, now + 10)
+    return caller.send(Run(), check, permit, caller._credential.parameters(check.appid, check.lane)["access_token"])
 
 
 def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
@@ -280,7 +285,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
     caller, settings = platform(system, recorder)
     check = text_check(['汉字 🙂 \\ " é\n'], {}, settings)
     for _ in range(3):
-        assert caller.send(caller.reserve(check, Run("task"), low=False)).errcode == 0
+        assert send(caller, check).errcode == 0
     (method, path, body), *calls = recorder.requests
     assert (method, path) == ("POST", "/cgi-bin/stable_token")
     asked = json.loads(body)
@@ -297,7 +302,7 @@ def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(
 def test_a_classic_token_is_asked_for_as_it_is_documented(system: System, recorder: Recorder) -> None:
     caller, settings = platform(system, recorder, token_source="classic")
     check = text_check(["a"], {}, settings)
-    caller.send(caller.reserve(check, Run("task"), low=False))
+    send(caller, check)
     method, path, _ = recorder.requests[0]
     parts = urlsplit(path)
     assert (method, parts.path) == ("GET", "/cgi-bin/token")
@@ -330,10 +335,10 @@ def test_four_cold_workers_that_need_a_token_in_the_same_moment_cost_one_token_c
         worker.wait_for(" ready.")
     with redis.Redis.from_url(url, decode_responses=True) as store:
         # as if another process fetched it: all of them wait, and go on together
-        store.hset(keys.token(APPID), "renewing_until", time.time() + 60)
+        store.hset(token_key(APPID), "renewing_until", time.time() + 60)
         results = [send_text(app, words("risky")) for _ in range(80)]
         eventually(lambda: store.llen("wxcheck.text") <= 80 - 4 * 4, "four threads of each have a check")
-        store.hdel(keys.token(APPID), "renewing_until")
+        store.hdel(token_key(APPID), "renewing_until")
     assert {verdict_of(result)["suggest"] for result in results} == {"risky"}
     assert system.calls(STABLE_TOKEN_PATH) == 1
     assert system.calls(TEXT_PATH) == 80
@@ -367,11 +372,9 @@ def test_a_token_that_dies_again_and_again_costs_a_call_each(system: System) -> 
 def test_a_check_whose_second_call_finds_no_permit_goes_back_as_if_nobody_had_begun_it(system: System) -> None:
     system.tell_sandbox(answer_seconds=[4, 4])
     result = send_text(system.app, words("40001*1"))
-    eventually(lambda: system.redis.exists(keys.record(result.id)), "it is sent, and its token refused in 4 s")
-    system.redis.hset(keys.quota(APPID, "text"), "closed_until", round((time.time() + 60) * 1e6))
-    eventually(lambda: result.id in queued(system.redis, f"wxcheck.text.{APPID}"), "it is back in its queue")
-    # else the next run would take it for one that another run is sending, and wait for that one's lease
-    assert not system.redis.exists(keys.record(result.id))
+    eventually(lambda: system.calls(TEXT_PATH) == 1, "it is sent, and its token refused in 4 s")
+    system.close_lane("text")
+    eventually(lambda: place_of(system, result.id) == "lane", "it waits in its lane again")
     system.tell_sandbox(answer_seconds=[0, 0])
     system.open_lanes()
     assert verdict_of(result)["suggest"] == "pass"
@@ -389,7 +392,7 @@ def test_a_token_call_that_is_answered_busy_is_tried_again(system: System) -> No
 def test_checks_go_on_with_the_old_token_while_its_renewal_fails(system: System) -> None:
     verdict_of(send_text(system.app, words()))
     system.tell_sandbox(fault_token=1)
-    system.redis.hset(keys.token(APPID), "refresh_at", 0)
+    system.redis.hset(token_key(APPID), "refresh_at", 0)
     assert verdict_of(send_text(system.app, words("risky")))["suggest"] == "risky"
     assert system.calls(STABLE_TOKEN_PATH) == 2
 

@@ -11,28 +11,26 @@ from pathlib import Path
 
 import redis
 
-from config.lanes import own_queue
+from store.places.shard import SHARD
 from tests.matrix.application import QUEUE, RUNS
 from tests.matrix.canvases import CANVASES, SETTINGS, Outcome, faults
+from tests.support.left import left_in_places
 from tests.support.processes import PATIENCE, ROOT, Running, eventually
 from tests.support.queues import PRIORITIES
-from tests.support.system import APPID, QUEUES, System
-from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
+from tests.support.system import QUEUES, System
 
 #: an application's environment with the project's own Celery
 OWN_PYTHON = sys.executable
 #: keys without an expiry that an idle system has, by how they begin: none of them grows with the number of checks
 STAYS = (
     "wxcheck:counters",
-    "wxcheck:crowded:",
     "wxcheck:dead",
     "wxcheck:follow_ups",
-    "wxcheck:lanes",
     "wxcheck:processes",
-    "wxcheck:quota:",
     "wxcheck:server",
-    "wxcheck:token:",
     "wxcheck:{statistics}",
+    # told apart in tests.support.left
+    SHARD.key(""),
     "_kombu.binding",
     RUNS,
 )
@@ -83,7 +81,7 @@ class Matrix:
 
     def queued(self) -> dict[str, int]:
         """Messages that wait, by queue."""
-        names = [*QUEUES.split(","), QUEUE, own_queue(TEXT_QUEUE, APPID), own_queue(MEDIA_QUEUE, APPID)]
+        names = [*QUEUES.split(","), QUEUE]
         node = self.system.servers.rabbitmq
         if node is not None:
             lengths = {name: node.length(name) for name in names}
@@ -95,10 +93,13 @@ class Matrix:
     def left(self) -> list[str]:
         """The keys of checks that have ended, beside those that expire."""
         found = [f"{length} messages in {name}" for name, length in self.queued().items()]
+        found += left_in_places(self.system.redis)
         urls = {self.system.redis_url, self.system.broker_url, self.system.results_url}
         for url in sorted(url for url in urls if url.startswith("redis:")):
             with redis.Redis.from_url(url, decode_responses=True) as client:
                 found += [key for key in client.scan_iter() if not key.startswith(STAYS) and client.ttl(key) == -1]
+                checks = {name: json.loads(text) for name, text in client.hgetall(SHARD.key("checks")).items()}
+                found += [f"{name} in {check['place']}" for name, check in checks.items() if check["place"] != "ended"]
         return found
 
     def log(self) -> str:

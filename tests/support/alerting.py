@@ -49,7 +49,9 @@ def healthy() -> Numbers:
             for appid in (APPID, OTHER_APPID)
             for lane, per_minute, per_day in (("text", 4000, 2_000_000), ("media", 2000, 200_000))
         ],
-        "queues": [{"name": f"wxcheck.{name}", "messages": 7, "workers": 2} for name in ("text", "media", "push")],
+        "queues": [
+            {"name": f"wxcheck.{name}", "messages": 7, "ready": 0, "workers": 2} for name in ("text", "media", "push")
+        ],
         "waiting": {
             "count": 3,
             "oldest_seconds": 12.5,
@@ -62,7 +64,7 @@ def healthy() -> Numbers:
             for kind in ("worker", "endpoint", "board")
             for number in (1, 2)
         ],
-        "shelved": 4,
+        "places": {"inbox": 21, "lanes": 68, "shelf": 4, "in_hand": 5, "parked": 3, "ready": 1, "outbox": 0},
         "dead": 0,
     }
 
@@ -130,7 +132,7 @@ FAULTS = [
     Fault("WxcheckTrouble", _trouble("versions_differ", "warn")),
     *(
         Fault("WxcheckStuck", _trouble(f"{what}_stuck", "bad"))
-        for what in ("finishing", "shelf", "due", "ends", "queue")
+        for what in ("inbox", "lane", "ready", "due", "outbox", "ends")
     ),
     # behind: the sign does not matter
     Fault("WxcheckClockOffset", lambda numbers: numbers["processes"][0].update(clock_offset_seconds=-3600.0)),

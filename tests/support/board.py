@@ -63,7 +63,9 @@ def quiet(appid: str = "wx0123456789abcdef") -> Numbers:
         "stale_seconds": 0,
         "troubles": [],
         "lanes": [lane(appid, "text"), lane(appid, "media")],
-        "queues": [{"name": f"wxcheck.{name}", "messages": 0, "workers": 1} for name in ("text", "media", "push")],
+        "queues": [
+            {"name": f"wxcheck.{name}", "messages": 0, "ready": 0, "workers": 1} for name in ("text", "media", "push")
+        ],
         "waiting": {
             "count": 0,
             "oldest_seconds": None,
@@ -74,7 +76,7 @@ def quiet(appid: str = "wx0123456789abcdef") -> Numbers:
         "verdicts": [],
         "failures": {"classes": [], "newest": []},
         "processes": [process("text@shop-1", ["wxcheck.text"]), process("endpoint@shop-1", [], "endpoint")],
-        "shelved": 0,
+        "places": {"inbox": 0, "lanes": 0, "shelf": 0, "in_hand": 0, "parked": 0, "ready": 0, "outbox": 0},
         "dead": 0,
     }
 
@@ -119,8 +121,10 @@ def busy() -> Numbers:
             hour=media,
         ),
     ]
-    for queue, waiting in zip(numbers["queues"], (412, 1_840, 0), strict=True):
+    for queue, waiting in zip(numbers["queues"], (31, 7, 0), strict=True):
         queue.update(messages=waiting, workers=2)
+    counts_by_place = (38, 2_252, 14, 61, 128, 5, 3)
+    numbers["places"] = dict(zip(numbers["places"], counts_by_place, strict=True))
     counts = [3, 41, 312, 508, 207, 96, 31, 12, 6, 2, 1, 0, 0]
     numbers["waiting"] = {
         "count": 128,
@@ -207,7 +211,7 @@ def busy() -> Numbers:
             "它在运行吗？停止原因见其日志。",
         ),
     ]
-    numbers.update(shelved=14, dead=97)
+    numbers.update(dead=97)
     return numbers
 
 

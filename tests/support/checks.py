@@ -14,6 +14,9 @@ from celery.result import AsyncResult
 import wxcheck
 from config.settings import MiniProgram
 from sandbox.messages import Format, Mode, sealed
+from store.places.places import Places
+from store.places.shard import SHARD
+from store.quota.clock import Watch
 from tests.support.processes import PATIENCE, eventually
 from tests.support.system import AES_KEY, APPID, PUSH_TOKEN, SECRET, System
 
@@ -71,13 +74,43 @@ def waiting(result: AsyncResult) -> str:
 
 def parked(system: System, trace_id: str, appid: str = APPID) -> None:
     """Waits until the store has the check. Its state is shown before."""
-    key = f"wxcheck:check:{appid}:{trace_id}"
-    eventually(lambda: system.redis.hget(key, "state") == "waiting", f"{trace_id} is parked")
+    task_id = ""
+
+    def is_parked() -> bool:
+        nonlocal task_id
+        task_id = str(system.redis.hget(SHARD.key("traces"), f"{appid}:{trace_id}") or "")
+        return place_of(system, task_id) == "parked"
+
+    eventually(is_parked, f"{trace_id} is parked")
+
+
+def kept(system: System, task_id: str) -> dict[str, Any]:
+    """A check as the store keeps it; nothing where it does not."""
+    found = system.redis.hget(SHARD.key("checks"), task_id)
+    return dict(json.loads(found)) if found else {}
+
+
+def place_of(system: System, task_id: str) -> str:
+    """The place of a check in the store; '' where it has none."""
+    return str(kept(system, task_id).get("place", ""))
+
+
+def age(system: System, task_id: str, seconds: float) -> None:
+    """Makes a check one that was parked so long ago."""
+    check = kept(system, task_id)
+    aged = {**check, "since": check["since"] - 1000 * seconds}
+    system.redis.hset(SHARD.key("checks"), task_id, json.dumps(aged))
+
+
+def cancel(system: System, task_id: str) -> str:
+    """Cancels a check; its place until then."""
+    (place,) = Places(system.redis, SHARD, Watch(), call_timeout=6).cancel([task_id])
+    return place
 
 
 def time_comes(system: System, key: str, *members: str) -> None:
     """Lets the time come for entries of one of the store's sorted sets."""
-    system.redis.zadd(key, dict.fromkeys(members, time.time()))
+    system.redis.zadd(key, dict.fromkeys(members, time.time() * 1000))
 
 
 def runs(system: System, name: str | None = None) -> list[dict[str, Any]]:

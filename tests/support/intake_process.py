@@ -14,8 +14,8 @@ from store.places.places import Places
 from store.places.shard import Shard
 from store.quota.clock import Watch
 from worker.celery import app, settings
+from worker.celery_parts.consumer import inbox_of
 from worker.intake import redis_inbox
-from worker.intake.brokers import inbox_of
 from worker.runtime import runtime
 
 #: seconds in which it must have filed what it has taken

@@ -20,7 +20,7 @@ def numbers(**changes: Any) -> dict[str, Any]:
         "stale_seconds": 0,
         "troubles": [],
         "lanes": [lane()],
-        "queues": [{"name": "wxcheck.text", "messages": 1717, "workers": 2}],
+        "queues": [{"name": "wxcheck.text", "messages": 1717, "ready": 0, "workers": 2}],
         "waiting": {
             "count": 3,
             "oldest_seconds": 12.5,
@@ -31,7 +31,7 @@ def numbers(**changes: Any) -> dict[str, Any]:
         "verdicts": [{"kind": "image", "suggest": "risky", "label": 20002, "hour": 3, "day": 40}],
         "failures": {"classes": [], "newest": []},
         "processes": [process()],
-        "shelved": 0,
+        "places": {"inbox": 3, "lanes": 1717, "shelf": 14, "in_hand": 2, "parked": 3, "ready": 0, "outbox": 0},
         "dead": 0,
         **changes,
     }

@@ -2,72 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from types import SimpleNamespace
 from typing import Any, cast
 
-import pytest
 import redis
 
 from config.lanes import Lane
 from store.places.forms import Held, LaneLimits, Message, Settled, Take
-from store.places.places import Places
-from store.places.shard import Shard
-from store.quota.clock import Watch
-from store.scripts import source
-from tests.support.quota_world import MIDNIGHT, SECOND, World
+from store.quota.permits import MARGIN, START
+from tests.support.quota_world import MIDNIGHT, SECOND, SHARD, World, known_key
 
-SHARD = Shard("wxcheck", 0)
-#: the broker's messages that are taken and not filed yet, and their index
-INBOX = ("wxcheck:unacked", "wxcheck:unacked_index")
+API_TIMEOUT = 10.0
+#: seconds for which a run has a check
+LEASE = API_TIMEOUT + START + MARGIN
 NOON = MIDNIGHT + 12 * 3600 * SECOND
-
-#: the scripts before which something may happen
-SOURCES = {name: source(f"store/places/{name}") for name in ("bring", "take", "file")}
 
 
 class PlacesWorld:
-    """One shard."""
+    """One shard, and one process."""
 
     def __init__(self, client: redis.Redis, token_lease: float | None = None) -> None:
         self.redis = client
         self.world = World(client, NOON)
-        virtual = SimpleNamespace(monotonic=lambda: self.world.now / SECOND, time=lambda: self.now)
-        self._patch = pytest.MonkeyPatch()
-        self._patch.setattr("store.places.places.time", virtual)
-        self._patch.setattr("store.places.open_lanes.time", virtual)
-        self._patch.setattr("store.quota.clock.ours", virtual.monotonic)
+        process = self.world.process(call_timeout=API_TIMEOUT, token_lease=token_lease)
+        self.world.acting = process
+        self._client = process.redis
+        self.places = process.places
         #: what happens before the next call of a script, by its name
-        self.before: dict[str, Callable[[], None]] = {}
-        #: number of calls of scripts
-        self.calls = 0
-        self.places = Places(self, SHARD, Watch(), 10.0, token_lease, INBOX)  # type: ignore[arg-type]
-        self.world.processes.append(SimpleNamespace(alive=True, quota=self.places))  # type: ignore[arg-type]
-        client.hset(
-            SHARD.key("known"), mapping={"run": f"{self.world.run:040x}", "since": self.world.wall - 3600 * SECOND}
-        )
+        self.before = self._client.before
+        client.hset(known_key(), mapping={"run": f"{self.world.run:040x}", "since": self.world.wall - 3600 * SECOND})
 
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.redis, name)
+    @property
+    def calls(self) -> int:
+        """The number of calls of scripts."""
+        return self._client.calls
 
-    def time(self) -> tuple[int, int]:
-        return divmod(self.world.wall, SECOND)
-
-    def register_script(self, text: str) -> Any:
-        call = self.world.redis.register_script(text)
-
-        def run(keys: list[str], args: list[Any]) -> Any:
-            for name in [name for name in self.before if text.endswith(SOURCES[name])]:
-                self.before.pop(name)()
-            self.calls += 1
-            self.world.tell_redis()
-            return call(keys=keys, args=args)
-
-        return run
+    @calls.setter
+    def calls(self, calls: int) -> None:
+        self._client.calls = calls
 
     def close(self) -> None:
-        # in this order: the world has patched the clock before
-        self._patch.undo()
         self.world.close()
 
     @property

@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import heapq
 import itertools
+import json
 import os
 import uuid
 from collections.abc import Callable, Iterator
@@ -18,20 +19,29 @@ from typing import Any, NamedTuple
 import pytest
 import redis
 
+from config.lanes import Lane
 from config.settings import MiniProgram
 from ops.local.processes import Processes
 from ops.local.redis_server import embedded_redis
-from store import keys
-from store.connection import vouch
-from store.outbox.outbox import Run
-from store.quota.permit import Permit, Snooze
-from store.quota.permits import Quota
-from store.scripts import source
+from store.places.closings import Closings
+from store.places.forms import Ended, Held, Message, Settled
+from store.places.open_lanes import OpenLanes
+from store.places.places import Places
+from store.places.shard import Shard
+from store.places.vouching import vouch
+from store.quota.clock import Watch
+from store.quota.permit import Permit
+from store.quota.permits import BACKFILL_PRIORITY, LOOK_AHEAD, START, WINDOW
+from store.scripts import source, whole
 from tests.support.ports import free_port
 from wechat.answers import Answer
 from wechat.errcodes import Meaning
+from wxcheck import CheckRefused
 
 APPID = "wx1"
+SHARD = Shard("wxcheck", 0)
+#: the broker's messages that are taken and not filed yet, and their index
+INBOX = ("wxcheck:unacked", "wxcheck:unacked_index")
 SECOND = 1_000_000
 #: 2026-01-01 00:00 in Shanghai, in microseconds since the epoch
 MIDNIGHT = 1_767_196_800 * SECOND
@@ -68,6 +78,20 @@ def mini_program(n: int = 10, per_day: int = 1_000_000, day_reserve: float = 0.0
     )
 
 
+def quota_key(lane: Lane = "text", appid: str = APPID) -> str:
+    """The hash of a lane's permits."""
+    return SHARD.of_lane(lane, appid)[1]
+
+
+def ring_key(lane: Lane = "text", appid: str = APPID) -> str:
+    return SHARD.of_lane(lane, appid)[2]
+
+
+def known_key() -> str:
+    """The lanes that this Redis has seen."""
+    return SHARD.key("known")
+
+
 class World:
     """True time, Redis with its clock, and processes with theirs. All times are integers, in microseconds."""
 
@@ -84,14 +108,21 @@ class World:
         self.counted: int | None = None
         self.asked = 0
         self.processes: list[Process] = []
+        #: takes that have begun, one while another is on its way
+        self.takes_under_way = 0
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._patch = pytest.MonkeyPatch()
         self._patch.setattr("store.scripts.source", virtual_source)
         virtual = SimpleNamespace(monotonic=self._monotonic, time=lambda: self.wall / SECOND)
-        self._patch.setattr("store.quota.permits.time", virtual)
+        for module in (
+            "store.places.places",
+            "store.places.open_lanes",
+            "store.places.closings",
+            "store.places.vouching",
+        ):
+            self._patch.setattr(f"{module}.time", virtual)
         self._patch.setattr("store.quota.clock.ours", self._monotonic)
-        self._patch.setattr("store.connection.time", virtual)
         self.tell_redis()
 
     def close(self) -> None:
@@ -132,7 +163,7 @@ class World:
         for number, process in enumerate(self.processes):
             if process.alive and turn in (None, number % 4):
                 self.acting = process
-                process.quota.keep_time()
+                process.places.keep_time()
         self.acting = acting
 
     def later(self, at: int, act: Callable[[], None]) -> None:
@@ -162,8 +193,8 @@ class World:
         self.redis.flushdb()
         self.tell_redis()
 
-    def state(self, field_name: str, lane: str = "text") -> int:
-        return int(self.redis.hget(keys.quota(APPID, lane), field_name) or 0)
+    def state(self, field_name: str, lane: Lane = "text") -> int:
+        return int(self.redis.hget(quota_key(lane), field_name) or 0)
 
 
 class VirtualRun:
@@ -180,44 +211,143 @@ class VirtualRun:
         return f"{self._world.run:040x}"
 
 
+class NoPermit(Exception):
+    """No call of a lane now: a permit comes in ``seconds``."""
+
+    def __init__(self, seconds: float, why: str) -> None:
+        super().__init__(seconds, why)
+        self.seconds = seconds
+        self.why = why
+
+
 class Said(NamedTuple):
-    """A reply of ``quota_take``, and what was asked."""
+    """What a take has said of a lane."""
 
-    want: str
-    args: list[Any]
+    #: what the caller has told of the lane
+    told: dict[str, Any]
+    #: permits that were to be settled
+    settled: list[str]
+    #: verb, wait, now, epoch, day, used, detail, clock
     reply: list[Any]
+    #: times from ``now`` to the send times of the permits that it has given, in microseconds
+    ahead: list[int]
 
 
-class Process:
-    """A worker process: a Quota that reaches Redis late, and not always."""
+class Client:
+    """Redis as a process reaches it: late, and not always."""
 
-    def __init__(
-        self, world: World, program: MiniProgram | None = None, *, offset: int = 0, call_timeout: float = 10
-    ) -> None:
+    def __init__(self, world: World) -> None:
         self.world = world
-        self.program = program or mini_program()
-        self.offset = offset
-        #: overrides of the program's rate: calls a minute, version
-        self.rate: tuple[int, int] | None = None
-        self.alive = True
         #: whether it can't read Redis' clock
         self.away = False
-        #: microseconds that a call is on its way to Redis, and its reply on the way back
+        #: microseconds that a take is on its way to Redis, and its reply on the way back
         self.out = self.back = 0
-        #: what happens while the next call is on its way
+        #: what happens while the next take of a lane is on its way
         self.meanwhile: Callable[[], None] | None = None
-        #: the connection breaks at the next call: before or after Redis has seen it
+        #: the connection breaks at the next take of a lane: before or after Redis has seen it
         self.breaks: str | None = None
+        #: what happens before the next call of a script, by its name
+        self.before: dict[str, Callable[[], None]] = {}
+        #: number of calls of scripts
+        self.calls = 0
         self.said: list[Said] = []
         self.on_reply: Callable[[Said], None] | None = None
-        world.processes.append(self)
-        self.quota = Quota(self, self, call_timeout, lambda _appid, _lane: world.count())  # type: ignore[arg-type]
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.world.redis, name)
 
     def time(self) -> tuple[int, int]:
         """As Redis does."""
         if self.away:
             raise redis.ConnectionError("refused")
         return divmod(self.world.wall, SECOND)
+
+    def register_script(self, text: str) -> Callable[..., Any]:
+        """As Redis does; what the takes say of lanes is noted."""
+        call = self.world.redis.register_script(text)
+        is_take = text == whole("store/places/take")
+
+        def run(keys: list[str], args: list[Any]) -> Any:
+            for name in [name for name in self.before if text == whole(f"store/places/{name}")]:
+                self.before.pop(name)()
+            self.calls += 1
+            if is_take:
+                return self._take(call, keys, args)
+            self.world.tell_redis()
+            return call(keys=keys, args=args)
+
+        return run
+
+    def _take(self, call: Callable[..., Any], keys: list[str], args: list[Any]) -> Any:
+        world, acting = self.world, self.world.acting
+        lanes = json.loads(args[0])["lanes"]
+        meanwhile = breaks = None
+        if lanes:
+            meanwhile, self.meanwhile = self.meanwhile, None
+            breaks, self.breaks = self.breaks, None
+        world.pass_time(self.out)
+        if meanwhile:
+            meanwhile()
+        world.acting = acting
+        if breaks == "before":
+            raise redis.ConnectionError("reset on the way there")
+        world.tell_redis()
+        lists = [SHARD.of_lane(lane["kind"], lane["appid"])[3] for lane in lanes]
+        settled = [[str(permit) for permit in world.redis.lrange(one, 0, -1)] for one in lists]
+        reply = call(keys=keys, args=args)
+        self._note(lanes, settled, reply)
+        if breaks == "after":
+            raise redis.ConnectionError("reset on the way back")
+        world.pass_time(self.back)
+        world.acting = acting
+        return reply
+
+    def _note(self, lanes: list[dict[str, Any]], settled: list[list[str]], reply: list[str]) -> None:
+        checks = [json.loads(text) for text in reply[3::3]]
+        for number, verb, *numbers in json.loads(reply[0])["lanes"] or ():
+            lane = lanes[int(number)]
+            told = [int(value) if at != 5 else value for at, value in enumerate(numbers)]
+            of_lane = [check for check in checks if (check["kind"], check["appid"]) == (lane["kind"], lane["appid"])]
+            ahead = [int(check["permit"]["ahead"]) for check in of_lane if "permit" in check]
+            said = Said(lane, settled[int(number)], [verb, *told], ahead)
+            self.said = [*self.said[-3:], said]
+            if self.on_reply:
+                self.on_reply(said)
+
+
+class Process:
+    """A worker process, which takes checks and deals with them as a run does."""
+
+    def __init__(
+        self,
+        world: World,
+        program: MiniProgram | None = None,
+        *,
+        offset: int = 0,
+        call_timeout: float = 10,
+        token_lease: float | None = None,
+    ) -> None:
+        self.world = world
+        self.program = program or mini_program()
+        self.offset = offset
+        self._call_timeout = call_timeout
+        #: overrides of the program's rate: calls a minute, version
+        self.rate: tuple[int, int] | None = None
+        self.alive = True
+        self.redis = Client(world)
+        #: the checks in hand
+        self._held: dict[Permit, Held] = {}
+        world.processes.append(self)
+        client: Any = self.redis
+        self.places = Places(client, SHARD, Watch(), call_timeout, token_lease, INBOX)
+        rates: Any = self
+        self.lanes = OpenLanes(self.places, {self.program.appid: self.program}, rates, call_timeout + START)
+        self.closings = Closings(client, SHARD)
+
+    @property
+    def pause(self) -> float:
+        """Seconds for which a lane sends nothing after its calls are forgotten."""
+        return WINDOW + LOOK_AHEAD + START + self._call_timeout
 
     def clock(self, true: int) -> float:
         return (true + self.offset) / SECOND
@@ -230,70 +360,103 @@ class Process:
         per_minute, version = self.rate or (program.text_per_minute, 0)
         return per_minute, program.text_per_day, version
 
-    def register_script(self, text: str) -> Callable[..., Any]:
-        """As Redis does; the script's replies are noted."""
-        call = self.world.redis.register_script(text)
+    def take(self, *, low: bool = False, lane: Lane = "text") -> Permit:
+        """The permit of a check that comes now, and waits for none.
 
-        def later(keys: list[str], args: list[Any]) -> Any:
-            world = self.world
-            meanwhile, self.meanwhile = self.meanwhile, None
-            world.pass_time(self.out)
-            if meanwhile:
-                meanwhile()
-            world.acting = self
-            breaks, self.breaks = self.breaks, None
-            if breaks == "before":
-                raise redis.ConnectionError("reset on the way there")
-            world.tell_redis()
-            reply = call(keys=keys, args=args)
-            # a reservation says more before what it asks of the lane, and a token before what it gets
-            asked, told = (args, reply) if args[0] == "look" else (args[5:], reply[1:] if len(args) > 5 else [])
-            if asked and asked[0] in ("take", "look") and told:
-                told = told if args[0] == "look" else told[0]
-                said = Said(asked[0], asked, told)
-                self.said = [*self.said[-3:], said]
-                if self.on_reply:
-                    self.on_reply(said)
-            if breaks == "after":
-                raise redis.ConnectionError("reset on the way back")
-            world.pass_time(self.back)
-            world.acting = self
-            return reply
-
-        return later
-
-    def take(self, *, low: bool = False, lane: Any = "text") -> Permit:
-        self.world.acting = self
-        permit = self.quota.reserve(self.program, lane, Run(uuid.uuid4().hex), low=low).permit
-        assert permit is not None
+        Raises:
+            NoPermit: there is none yet.
+            CheckRefused: the platform refuses the appId.
+        """
+        (permit,) = self.takes(1, low=low, lane=lane)
         return permit
 
-    def look(self) -> Snooze | None:
+    def takes(self, checks: int, *, low: bool = False, lane: Lane = "text") -> list[Permit]:
+        """Permits of so many checks that come now, as far as there are any; they wait for none."""
         self.world.acting = self
-        return self.quota.look(self.program, "text")
+        ids = [uuid.uuid4().hex for _ in range(checks)]
+        priority = BACKFILL_PRIORITY if low else 3
+        waiting = [Message(one, one, lane, self.program.appid, priority, one[:8]) for one in ids]
+        self.world.tell_redis()
+        assert self.places.file(waiting) == ["filed"] * checks
+        self.world.takes_under_way += 1
+        try:
+            return self._permits(checks, lane)
+        finally:
+            self.world.takes_under_way -= 1
+            if not self.world.takes_under_way:
+                self._withdraw(lane)
 
-    def counted_today(self) -> int:
-        self.world.acting = self
-        return self.quota.counted_today(self.program, "text")
+    def _permits(self, room: int, lane: Lane) -> list[Permit]:
+        self.redis.said = []
+        permits: list[Permit] = []
+        while len(permits) < room:
+            held, seconds, _ = self.lanes.take({lane: room - len(permits)}, [lane])
+            for one in held:
+                if one.refusal is not None:
+                    raise CheckRefused(*json.loads(one.refusal))
+                if one.is_first:
+                    self.lanes.found_out(lane, one.appid, self.world.count())
+                    self.places.give_back(one)
+                    continue
+                assert one.permit is not None
+                self._held[one.permit] = one
+                permits.append(one.permit)
+                if self.lanes.asks_for_count(lane, one.appid) and (used := self.world.count()) is not None:
+                    self.lanes.counted(lane, one.appid, used)
+            if not any(one.is_first for one in held):
+                break
+        if not permits and not self.redis.said:
+            # another process has taken what waited, or was told meanwhile that the lane is not open
+            raise NoPermit(seconds or 0.0, "others")
+        if not permits:
+            verb, wait, *told = self.redis.said[-1].reply
+            assert verb == "wait"
+            raise NoPermit(wait / SECOND, told[4])
+        return permits
 
-    def go_by(self, used: int) -> None:
-        self.world.acting = self
-        self.quota.go_by(self.program, "text", used)
+    def _withdraw(self, lane: Lane) -> None:
+        """Has the checks that wait in the lane not have come."""
+        client, waiting = self.world.redis, SHARD.of_lane(lane, self.program.appid)[0]
+        for one in [str(member) for member in client.zrange(waiting, 0, -1)]:
+            client.hdel(SHARD.key("checks"), one)
+            client.hdel(SHARD.key("messages"), one)
+        client.delete(waiting)
 
-    def snoozed(self, *, low: bool = False) -> Snooze:
-        """The Snooze that a take ends with."""
-        with pytest.raises(Snooze) as snooze:
+    def left(self) -> float:
+        """Seconds until there is a permit; if there is one, it is taken."""
+        try:
+            self.take()
+        except NoPermit as none:
+            return none.seconds
+        return 0.0
+
+    def snoozed(self, *, low: bool = False) -> NoPermit:
+        """What a take ends with that gets no permit."""
+        with pytest.raises(NoPermit) as none:
             self.take(low=low)
-        return snooze.value
+        return none.value
 
     def answered(self, permit: Permit) -> None:
-        self.world.acting = self
-        self.quota.answered(permit)
+        self._settle(permit, was_sent=True)
 
     def unused(self, permit: Permit) -> None:
-        self.world.acting = self
-        self.quota.unused(permit)
+        self._settle(permit, was_sent=False)
 
-    def close(self, what: Meaning) -> Snooze:
+    def _settle(self, permit: Permit, *, was_sent: bool) -> None:
         self.world.acting = self
-        return self.quota.close(APPID, "text", what, Answer(45011, "", {}))
+        held = self._held[permit]
+        assert self.places.finish(held, Ended("done"), Settled(permit, was_sent)) in ("ended", "lost")
+
+    def counted_today(self, told: int = -1) -> int:
+        self.world.tell_redis()
+        return self.closings.counted_today(self.program.appid, "text", told)
+
+    def close(self, what: Meaning) -> None:
+        self.world.acting = self
+        self.world.tell_redis()
+        self.closings.close(self.program.appid, "text", what, Answer(45011, "", {}))
+
+    def stop(self, answer: Answer) -> CheckRefused:
+        """Has the platform refuse the appId."""
+        self.world.tell_redis()
+        return self.closings.stop(self.program.appid, answer)

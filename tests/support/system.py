@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import redis
 import requests
 from celery import Celery
 
+from config.lanes import LANES, Lane
 from ops.local.redis_server import answers, embedded_redis
-from store.connection import vouch
 from store.keys import FAILURES
+from store.places.shard import SHARD
+from store.places.vouching import vouch
 from tests.support.ports import free_port
 from tests.support.processes import PATIENCE, Running, eventually
+from tests.support.queues import look_at_lanes
 from tests.support.topology import start_servers, store_of
 
 APPID = "wx0123456789abcdef"
@@ -175,17 +179,34 @@ class System:
 
         The permits stay: without them nothing would be sent for more than a minute.
         """
-        kept = ("wxcheck:server", "wxcheck:unacked", "wxcheck:quota:", "wxcheck:lanes")
+        kept = (
+            "wxcheck:server",
+            "wxcheck:kombu",
+            "wxcheck:unacked",
+            "wxcheck:{0}:quota:",
+            "wxcheck:{0}:ring:",
+            "wxcheck:{0}:known",
+        )
         keys = [key for key in self.redis.scan_iter("wxcheck:*") if not key.startswith(kept)]
         gone = [key for key in keys if key == FAILURES or (self.redis.type(key) != "list" and key not in QUEUES)]
         if gone:
             self.redis.delete(*gone)
         self.open_lanes()
 
+    def close_lane(self, kind: str, appid: str = APPID, seconds: float = 3600) -> None:
+        """As when WeChat has said that the quota of the day is used up."""
+        until = str(int((time.time() + seconds) * 1e6))
+        self.redis.hset(SHARD.of_lane(cast("Lane", kind), appid)[1], mapping={"closed_until": until, "why": "day"})
+
     def open_lanes(self) -> None:
         """Brings the time forward to when every lane is open."""
-        for key in self.redis.scan_iter("wxcheck:quota:*}"):
+        for key in self.redis.scan_iter("wxcheck:{0}:quota:*"):
             self.redis.hdel(key, "closed_until", "why", "cut", "cut_until", "stopped", "refusal")
+        look_at_lanes(self.redis)
+        for kind in LANES:
+            if appids := self.redis.zrange(SHARD.key(f"open:{kind}"), 0, -1):
+                self.redis.zadd(SHARD.key(f"open:{kind}"), dict.fromkeys(map(str, appids), 0))
+                self.redis.lpush(SHARD.key(f"wake:{kind}"), 1)
 
     def close(self) -> None:
         # while its servers run

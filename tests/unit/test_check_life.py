@@ -1,4 +1,4 @@
-"""``wxcheck show`` tells where a check stands, by what is known of it.
+"""``wxcheck show`` tells the place of a check and why it is there, by what is known of it.
 
 Tests: status.check_life, status.check_facts
 """
@@ -10,33 +10,43 @@ from typing import Any
 
 import pytest
 
-from status.check_facts import Facts, Message, failure_of
+from status.check_facts import Facts, LaneFacts, Message, failure_of
 from status.check_life import SHOWN, Life, life_of
 from store.dead_letters.dead_letters import DeadLetter
 from wxcheck import CheckRefused, PushTimeout
 
 NOW = 1_764_158_400.0
-MEMBER = "wx0123456789abcdef:trace"
 MESSAGE = Message("wxcheck.check_text", "wxcheck.text", NOW - 60)
 VERDICT = {"suggest": "pass", "label": 100, "kind": "image", "version": 2, "appid": "wx1", "trace_id": "trace"}
+REFUSED = failure_of(CheckRefused(40003, "", ""))
 
 
 def life(**known: Any) -> Life:
-    facts = dict.fromkeys(Facts._fields)
+    facts: dict[str, Any] = dict.fromkeys(Facts._fields)
     facts |= {
         "task_id": "id",
         "now": NOW,
-        "record": {},
         "check": {},
         "state": "PENDING",
+        "in_outbox": False,
         "processes": [],
         "follow_ups": [],
     }
     return life_of(Facts(**{**facts, **known}))
 
 
-def parked(**check: str) -> dict[str, Any]:
-    return {"record": {"state": "waiting", "member": MEMBER}, "member": MEMBER, "kind": "image", "check": check}
+def at(place: str, **check: Any) -> dict[str, Any]:
+    """A text in a place."""
+    return {"check": {"place": place, "kind": "text", "appid": "wx1", **check}, "message": MESSAGE}
+
+
+def lane(state: str = "open", before: int = 0, opens_at: float | None = NOW, why: str | None = None) -> dict[str, Any]:
+    """A text in a lane."""
+    return {**at("lane"), "lane": LaneFacts(before, state, why, opens_at)}
+
+
+def parked(**check: Any) -> dict[str, Any]:
+    return {"check": {"place": "parked", "kind": "media", "appid": "wx1", "trace": "t", "media": "image", **check}}
 
 
 def letter() -> DeadLetter:
@@ -48,28 +58,35 @@ def letter() -> DeadLetter:
     [
         ({}, "unknown", "26 hours"),
         ({"state": "WAITING"}, "unknown", "Redis may have lost it"),
-        ({"queued": MESSAGE._replace(before=1234)}, "queued", "in wxcheck.text, 1,234 before it"),
-        ({"in_hand": MESSAGE}, "taken", "permit"),
-        ({"shelved": MESSAGE, "shelved_until": NOW + 90}, "shelved", "in 1 min 30 s"),
-        ({"shelved": MESSAGE, "shelved_until": NOW - 9}, "shelved", "does a worker run?"),
-        ({"shelved": MESSAGE, "shelved_until": NOW + 9, "state": "RETRY"}, "shelved", "sent again"),
-        ({"record": {"state": "sending", "lease": str(NOW + 5)}}, "sending", "under way"),
-        ({"record": {"state": "sending", "lease": str(NOW + 5), "cancelled": "1"}}, "sending", "will be cancelled"),
-        ({"record": {"state": "sending", "lease": str(NOW - 5)}}, "sending", "not been heard of"),
-        ({"record": {"state": "sending", "lease": "0", "ending": "{}"}}, "finishing", "being stored"),
-        (parked(state="waiting") | {"due": NOW + 60}, "waiting", "PushTimeout in 1 min"),
-        (parked(state="finishing", outcome=json.dumps({"ended": "done"})), "finishing", "its push is here"),
-        (parked(state="finishing", outcome=json.dumps({"ended": "timeout"})), "finishing", "no push came"),
-        (parked(state="finishing", outcome="{}", claimed=str(NOW + 9)), "finishing", "ends it now"),
-        (parked(state="finishing", outcome="{}", tries="2"), "finishing", "published 3 times"),
-        ({"record": {"state": "done"}, "state": "SUCCESS", "verdict": VERDICT}, "done", "verdict"),
-        ({"record": {"state": "done"}}, "done", "not stored"),
+        ({"message": MESSAGE._replace(before=1234)}, "inbox", "1,234 before it"),
+        (lane(), "lane", "for a permit of the quota, the next one"),
+        (lane(before=1234, opens_at=NOW + 90), "lane", "1,234 before it; the next permit comes in 1 min 30 s"),
+        (lane(opens_at=NOW - 200), "lane", "now: does a worker run"),
+        (lane("slowed", why="less is sent"), "lane", "(less is sent)"),
+        (lane("closed", 3, NOW + 60, "WeChat said"), "lane", "the lane is closed: WeChat said; it opens in 1 min"),
+        (lane("spent", 3, NOW + 7200, "the day"), "lane", "the lane is spent: the day; it opens in 2 h"),
+        (lane("unknown"), "lane", "do not know its appId"),
+        (at("shelf") | {"due": NOW + 90}, "shelf", "it goes to its lane in 1 min 30 s"),
+        (at("shelf") | {"due": NOW - 9}, "shelf", "does a worker run?"),
+        (at("shelf") | {"due": NOW + 9, "state": "RETRY"}, "shelf", "sent again"),
+        (at("hand") | {"due": NOW + 5}, "in_hand", "a worker sends it"),
+        (at("hand") | {"due": NOW + 5, "cause": "timeout"}, "in_hand", "tells its end"),
+        (at("hand", cancelled=True) | {"due": NOW + 5}, "in_hand", "will be cancelled"),
+        (at("hand") | {"due": NOW - 5}, "in_hand", "not been heard of"),
+        (parked() | {"due": NOW + 60}, "parked", "PushTimeout in 1 min"),
+        (parked(place="ready") | {"cause": "done"}, "ready", "its push is here"),
+        (parked(place="ready") | {"cause": "timeout"}, "ready", "no push came"),
+        (at("ready") | {"cause": "cancelled"}, "ready", "it was cancelled"),
+        (at("ready") | {"cause": "stale"}, "ready", "away for too long"),
+        (at("ended", how="done") | {"state": "SUCCESS", "verdict": VERDICT}, "done", "verdict"),
+        (at("ended", how="done"), "done", "not stored"),
+        (at("ended", how="failed") | {"in_outbox": True}, "outbox", "it failed; its result, or what follows"),
         ({"state": "SUCCESS"}, "done", "no verdict of wxcheck's"),
-        ({"state": "FAILURE", "failure": failure_of(CheckRefused(40003, "", ""))}, "failed", "not passed"),
+        ({"state": "FAILURE", "failure": REFUSED}, "failed", "not passed"),
         ({"state": "FAILURE", "failure": failure_of(PushTimeout("t")), "letter": letter()}, "dead_letter", "replay id"),
     ],
 )
-def test_where_a_check_stands(known: dict[str, Any], state: str, said: str) -> None:
+def test_the_place_of_a_check_and_why_it_is_there(known: dict[str, Any], state: str, said: str) -> None:
     told = life(**known)
     assert (told.state, said in told.said) == (state, True), told.said
     assert told.state in SHOWN
@@ -78,27 +95,35 @@ def test_where_a_check_stands(known: dict[str, Any], state: str, said: str) -> N
 @pytest.mark.parametrize(
     ("known", "state"),
     [
-        ({"shelved": MESSAGE, "shelved_until": NOW}, "shelved"),
-        ({"queued": MESSAGE}, "queued"),
-        ({"in_hand": MESSAGE}, "taken"),
-        ({"record": {"state": "sending", "lease": str(NOW + 5)}}, "sending"),
+        (at("shelf") | {"due": NOW}, "shelf"),
+        ({"message": MESSAGE}, "inbox"),
+        (lane(), "lane"),
+        (at("hand") | {"due": NOW + 5}, "in_hand"),
+        (parked() | {"due": NOW + 5}, "parked"),
     ],
 )
 def test_a_check_that_is_replayed_has_no_end_though_its_first_is_stored(known: dict[str, Any], state: str) -> None:
-    first = {"record": {"run": "first"}, "state": "FAILURE", "failure": failure_of(PushTimeout("t")), "date_done": NOW}
+    first = {"state": "FAILURE", "failure": failure_of(PushTimeout("t")), "date_done": NOW}
     told = life(**{**first, **known})
     assert (told.state, told.failure, told.verdict) == (state, None, None)
     assert "ended" not in told.times
 
 
 def test_the_times_are_in_order_and_those_that_nobody_noted_are_left_out() -> None:
-    known = parked(state="waiting", since=str(NOW - 20)) | {"due": NOW + 40, "sent_at": NOW - 30}
-    known["record"] |= {"begun": str(NOW - 25)}
+    known = parked(since=(NOW - 20) * 1000) | {"due": NOW + 40, "message": MESSAGE._replace(sent_at=NOW - 30)}
     told = life(**known)
-    assert told.times == {"enqueued": NOW - 30, "begun": NOW - 25, "parked": NOW - 20, "times_out": NOW + 40}
+    assert told.times == {"enqueued": NOW - 30, "parked": NOW - 20, "times_out": NOW + 40}
     assert "for its push for 20 s" in told.said
-    assert (told.appid, told.trace_id, told.kind) == ("wx0123456789abcdef", "trace", "image")
-    assert life(**parked(state="waiting")).times == {}
+    assert (told.appid, told.trace_id, told.kind) == ("wx1", "t", "image")
+    assert life(**parked()).times == {}
+
+
+def test_a_check_in_its_lane_has_its_rank_the_time_of_the_next_permit_and_that_at_which_it_is_given_up() -> None:
+    known = lane("spent", before=7, opens_at=NOW + 50, why="…")
+    known["check"] |= {"due": (NOW + 30) * 1000, "why": "stale"}
+    told = life(**known)
+    assert told.before == 7
+    assert told.times == {"enqueued": NOW - 60, "opens": NOW + 50, "stale": NOW + 30}
 
 
 def test_a_failure_is_told_with_errcode_rid_and_remedy_and_a_foreign_one_by_its_class() -> None:

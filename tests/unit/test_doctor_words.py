@@ -2,7 +2,7 @@
 
 Tests: ops.doctor.settings, ops.doctor.redis, ops.doctor.queues, ops.doctor.side_by_side, ops.doctor.clock
 Tests: ops.doctor.platform, ops.doctor.push, ops.doctor.network, ops.doctor.finding, ops.doctor.examination
-Tests: config.places
+Tests: config.redis_url
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ from __future__ import annotations
 import socket
 import ssl
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ import requests
 import urllib3.exceptions
 from click.testing import CliRunner
 
-from config.places import place
+from config.redis_url import place
 from config.settings import Settings
 from ops.cli.exits import COULD_NOT, WELL
 from ops.cli.main import main
@@ -207,38 +208,29 @@ ALL = ["wxcheck.text", "wxcheck.media", "wxcheck.push"]
 EMPTY = dict.fromkeys(ALL, 0)
 
 
-def told_of_queues(*processes: Presence, lengths: dict[str, int], own: dict[str, str]) -> dict[str, Finding]:
-    return {finding.subject: finding for finding in queues.told(list(processes), lengths, own, {})}
+def told_of_queues(
+    *processes: Presence, lengths: dict[str, int], ready: Mapping[str, int] = MappingProxyType({})
+) -> dict[str, Finding]:
+    return {finding.subject: finding for finding in queues.told(list(processes), lengths, ready, {})}
 
 
 def test_each_queue_needs_a_worker_and_pushes_need_an_endpoint() -> None:
-    found = told_of_queues(process(queues=ALL[:2]), lengths={**EMPTY, "wxcheck.push": 1_234}, own={})
+    found = told_of_queues(process(queues=ALL[:2]), lengths={**EMPTY, "wxcheck.push": 1_234}, ready={"wxcheck.push": 5})
     assert [found[name].level for name in ALL] == ["ok", "ok", "bad"]
-    assert "1,234 messages wait" in found["wxcheck.push"].said
+    assert "1,234 messages wait in it; 5 checks wait for a run" in found["wxcheck.push"].said
     assert found["wxcheck.push"].remedy.endswith("-Q wxcheck.push")
     assert found["endpoint"].level == "bad"
-    found = told_of_queues(process(queues=ALL), process("host:1", kind="endpoint"), lengths=EMPTY, own={})
+    found = told_of_queues(process(queues=ALL), process("host:1", kind="endpoint"), lengths=EMPTY)
     assert {finding.level for finding in found.values()} == {"ok"}
 
 
 def test_a_board_is_no_worker() -> None:
-    found = told_of_queues(process("host:1", kind="board", queues=ALL), lengths=EMPTY, own={})
+    found = told_of_queues(process("host:1", kind="board", queues=ALL), lengths=EMPTY)
     assert {found[name].level for name in ALL} == {"bad"}
 
 
-def test_the_own_queue_of_an_appid_is_consumed_with_the_one_that_it_belongs_to() -> None:
-    own = {"wxcheck.text.wx1": "wxcheck.text", "wxcheck.media.wx1": "wxcheck.media", "wxcheck.text.wx2": "wxcheck.text"}
-    lengths = {**EMPTY, "wxcheck.text.wx1": 5, "wxcheck.media.wx1": 7, "wxcheck.text.wx2": 0}
-    found = told_of_queues(process(queues=["wxcheck.text"]), lengths=lengths, own=own)
-    assert found["wxcheck.text.wx1"].level == "ok"
-    assert "5 messages" in found["wxcheck.text.wx1"].said
-    assert found["wxcheck.media.wx1"].level == "bad"
-    assert found["wxcheck.media.wx1"].remedy.endswith("-Q wxcheck.media")
-    assert "wxcheck.text.wx2" not in found
-
-
 def test_processes_of_several_versions_are_a_doubt_that_names_them() -> None:
-    found = told_of_queues(process(queues=ALL), process("old@host", version="0.0.9"), lengths=EMPTY, own={})
+    found = told_of_queues(process(queues=ALL), process("old@host", version="0.0.9"), lengths=EMPTY)
     assert found["versions"].level == "warn"
     assert "0.0.9: old@host; 0.1.0: text@host" in found["versions"].said
 

@@ -12,9 +12,10 @@ import pytest
 import redis
 
 from store.places.forms import Message, Pushed
-from worker.intake.filing import Push, Unusable
+from worker.intake.filing import Push
 from worker.intake.inbox import Inbox
 from worker.intake.intake import Intake, Received
+from worker.intake.reading import Unreadable
 
 
 class World:
@@ -90,7 +91,7 @@ def test_a_check_that_the_store_refuses_stays_in_the_inbox_and_the_others_are_fi
 
 def test_a_store_that_is_away_is_asked_again_and_each_message_is_read_once(world: World) -> None:
     world.errors = [redis.ConnectionError("gone")] * 3
-    assert world.comes(a=text("a"), b=Unusable("body", "no push")) == (["b"], set())
+    assert world.comes(a=text("a"), b=Unreadable("body", "no push")) == (["b"], set())
     assert (world.filed, world.counted) == (["a"], ["body"])
 
 

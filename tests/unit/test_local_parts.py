@@ -14,13 +14,13 @@ from dataclasses import replace
 
 import pytest
 
+from config.redis_url import place
 from ops.local.cases import cases
 from ops.local.errors import NoFreePort
 from ops.local.interrupt import Interrupted, interruptible
 from ops.local.outcome import Outcome, Run
 from ops.local.platform_stats import PlatformStats
 from ops.local.ports import free_port, is_free
-from store.connection import without_password
 
 TEXT = cases()[0]
 PASSED = {"kind": "text", "suggest": "pass", "version": 1, "label": 100, "appid": "wx1", "trace_id": None, "detail": []}
@@ -66,7 +66,7 @@ def test_where_every_port_is_taken_that_is_told(monkeypatch: pytest.MonkeyPatch)
     ],
 )
 def test_a_url_is_told_without_its_password(url: str, told: str) -> None:
-    assert without_password(url) == told
+    assert place(url) == told
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

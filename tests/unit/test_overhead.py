@@ -23,7 +23,7 @@ from bench.overhead.outcome import Row, Target, at_least, at_most, percentile, r
 from bench.overhead.platform import Platform
 from bench.overhead.scale import FULL, QUICK
 from bench.overhead.side import ALLOCATOR, CHECKS_ONLY
-from bench.overhead.table import HEADINGS, as_text, cells, number
+from bench.overhead.table import HEADINGS, as_markdown, as_text, cells, number
 from bench.servers import APPID
 from tests.support.compose import SERVICES
 from wechat.push.envelope import decrypt, sign
@@ -173,6 +173,13 @@ def test_notes_are_read_once_and_whole(tmp_path: Path) -> None:
     assert isinstance(found[0], Note)
 
 
+def test_a_table_of_the_documentation_says_what_was_to_reach() -> None:
+    told = as_markdown([row(target=at_least(0.5)), row(target=at_least(2)), row(peers=[])], "a machine").splitlines()
+    assert told[2] == "| text checks [bare] | 80 1/s | 100 1/s | 0.80 (0.50–0.90) | ≥ 0.5 ✓ |"
+    assert told[3].endswith("| ≥ 2 **missed** |")
+    assert told[4:] == ["| text checks [bare] | 80 1/s |  |  |  |", "", "a machine."]
+
+
 def test_scripts_that_run_one_after_the_other_take_the_sum_of_their_medians() -> None:
     times = {"push": [10, 12, 50], "claim": [4, 4, 4], "fetch": [1] * 60}
     assert slowlog.together(times, ("push", "claim")) == 12 + 4
@@ -198,6 +205,14 @@ def results() -> dict[str, Any]:
                 "redis_microseconds": [300.0, 310.0],
             },
             "memory": {"checks": [0, 500], "mib": [80.0, 90.0], "seconds": [0.0, 4.0]},
+            "closed": {
+                "appids": [1, 10],
+                "clients": [20, 24],
+                "descriptors": [33, 37],
+                "threads": [12, 20],
+                "commands": [40.0, 40.0],
+                "cpu": [1.0, 1.0],
+            },
             "scaling": {"processes": [1, 2], "cores": 2, "wxcheck": [100.0, 150.0], "bare": [120.0, 170.0]},
         },
     }
@@ -260,7 +275,7 @@ def test_the_stand_in_pushes_a_picture_so_long_after_its_answer_or_not_at_all() 
     async def run() -> float:
         platform = Platform(Endpoint(), sealed=False)  # type: ignore[arg-type]
         platform.media()
-        platform.set_push_after((0.2, 0.4))
+        platform.set({"push_after": (0.2, 0.4)})
         began = asyncio.get_running_loop().time()
         for _ in range(20):
             platform.media()

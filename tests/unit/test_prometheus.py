@@ -73,16 +73,15 @@ def test_quotas_and_lanes_are_told_by_appid_and_lane() -> None:
 def test_queues_processes_and_what_waits_are_told() -> None:
     numbers = healthy()
     numbers["processes"][0].update(clock_offset_seconds=-30.0, age_seconds=9.0)
-    numbers["queues"].append({"name": f"wxcheck.text.{OTHER_APPID}", "messages": 5, "workers": 1})
     samples = told(numbers)
     assert value(samples, "wxcheck_queue_messages", queue="wxcheck.push") == 7
-    assert value(samples, "wxcheck_queue_workers", queue=f"wxcheck.text.{OTHER_APPID}") == 1
+    assert value(samples, "wxcheck_queue_workers", queue="wxcheck.push") == 2
     assert value(samples, "wxcheck_processes", kind="worker") == 2
     assert value(samples, "wxcheck_heartbeat_age_seconds", kind="worker") == 9.0
     assert value(samples, "wxcheck_clock_offset_seconds", kind="worker") == -30.0
-    assert value(samples, "wxcheck_waiting_checks") == 3
+    places = {place: value(samples, "wxcheck_place_checks", place=place) for place in healthy()["places"]}
+    assert places == healthy()["places"]
     assert value(samples, "wxcheck_waiting_oldest_seconds") == 12.5
-    assert value(samples, "wxcheck_shelved_checks") == 4
     assert value(samples, "wxcheck_dead_letters") == 0
 
 
@@ -149,10 +148,12 @@ def test_what_is_null_or_missing_is_left_out() -> None:
     numbers["lanes"][0].update(backlog=None, backlog_seconds=None)
     numbers["queues"][0].update(messages=None)
     numbers["waiting"].update(oldest_seconds=None)
+    numbers["places"].update(inbox=None)
     del numbers["dead"]
     samples = told(numbers)
     assert value(samples, "wxcheck_lane_backlog_checks", appid=APPID, lane="text") is None
     assert value(samples, "wxcheck_queue_messages", queue="wxcheck.text") is None
+    assert value(samples, "wxcheck_place_checks", place="inbox") is None
     assert value(samples, "wxcheck_waiting_oldest_seconds") == 0
     assert value(samples, "wxcheck_dead_letters") is None
     assert {name for name, _ in told({"troubles": []})} <= {name for name, _ in samples}
@@ -207,12 +208,13 @@ def test_labels_stay_within_bounds_whatever_is_counted() -> None:
     assert labels_of(samples, "queue") == {"wxcheck.text", "wxcheck.media", "wxcheck.push", "other"}
     assert labels_of(samples, "reason") == {*UNREADABLE}
     assert labels_of(samples, "state") == {"open", "slowed", "closed", "stopped", "paused", "spent"}
+    assert labels_of(samples, "place") == {"inbox", "lanes", "shelf", "in_hand", "parked", "ready", "outbox"}
     assert labels_of(samples, "level") == {"bad", "warn"}
     assert len(labels_of(samples, "trouble")) <= MAX_TROUBLES + 1
     assert len(labels_of(samples, "le")) <= MAX_BUCKETS
     assert {name for _, labels in samples for name, _ in labels} == {
         *("appid", "lane", "window", "state", "result", "kind", "suggest", "label", "failure", "errcode"),
-        *("outcome", "queue", "reason", "trouble", "level", "le"),
+        *("outcome", "queue", "reason", "trouble", "level", "le", "place"),
     }
     # nothing that failed is lost, only its name
     failed = sum(found for (name, _), found in samples.items() if name == "wxcheck_failures_total")

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-import store.quota.permits
+import store.places.places
 import worker.runtime
 from store.quota.clock import APART, DRIFT, GAP, LIFETIME, PROBATION, SLACK, Watch
 
@@ -166,13 +166,13 @@ def test_the_thread_that_reads_the_clock_goes_on_after_any_failure_and_says_so_o
 
     said = [OSError("away"), ValueError("nonsense"), None, OSError("away again"), SystemExit()]
 
-    class Quota:
+    class Places:
         def keep_time(self) -> None:
             if failure := said.pop(0):
                 raise failure
 
     with pytest.raises(SystemExit):
-        worker.runtime._keep_time(cast("store.quota.permits.Quota", Quota()))
+        worker.runtime._keep_time(cast("store.places.places.Places", Places()))
     assert [record.message for record in caplog.records] == [
         "clock_not_read: OSError: away; trying on",
         "clock_not_read: OSError: away again; trying on",

@@ -1,21 +1,21 @@
-"""A worker shows a message without its arguments, whoever sent it."""
+"""A worker shows a message without its arguments, whoever sent it, and tells how its check went on."""
 
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from billiard.einfo import ExceptionInfo
+from celery.worker.request import Request
 from kombu import Message
 
 import wxcheck
 from tasks.media import check_media
-from tasks.push import finish
 from tasks.text import check_text
 from worker.celery import app
-from worker.celery_parts.request import CheckRequest, FinishRequest, ParkedCheck, raised
-from worker.fetching.in_hand import InHand
+from worker.celery_parts.request import CheckRequest, ParkedCheck, raised
 
 CONTENT = "what a user wrote"
 
@@ -32,25 +32,21 @@ class Eventer:
         self.told.append((event, fields))
 
 
-def received(kind: type[CheckRequest] = CheckRequest, task: Any = check_text, **options: Any) -> CheckRequest:
-    """A check as a client sends it that knows nothing but its name."""
+def received(task: Any = check_text, queue: str = "text", **options: Any) -> CheckRequest:
+    """A check in hand, sent by a client that knows nothing but its name. ``queue``: the one that it was taken from."""
     message = app.amqp.create_task_message("task-1", "wxcheck.check_text", (CONTENT,), {"title": CONTENT})
     assert CONTENT in message.headers["argsrepr"]
-    return kind(
-        Message(
-            body=json.dumps(message.body),
-            headers=message.headers,
-            content_type="application/json",
-            content_encoding="utf-8",
-            delivery_tag="1",
-            delivery_info={"exchange": "", "routing_key": "wxcheck.text"},
-            properties=message.properties,
-        ),
-        app=app,
-        task=task,
-        hostname="here",
-        **options,
+    in_hand = Message(
+        body=json.dumps(message.body),
+        headers=message.headers,
+        content_type="application/json",
+        content_encoding="utf-8",
+        delivery_tag="1",
+        delivery_info={"exchange": "", "routing_key": "wxcheck.text"},
+        properties=message.properties,
     )
+    in_hand.in_hand = SimpleNamespace(held=SimpleNamespace(queue=queue, cause=None))
+    return CheckRequest(in_hand, app=app, task=task, hostname="here", **options)
 
 
 def test_events_show_no_arguments() -> None:
@@ -63,9 +59,9 @@ def test_inspect_and_flower_show_no_arguments() -> None:
     assert CONTENT not in repr(received().info(safe=False))
 
 
-def test_a_message_in_the_hands_of_a_flow_is_described_by_values_that_json_can_hold() -> None:
+def test_a_check_in_hand_is_described_by_values_that_json_can_hold_and_its_run_finds_it() -> None:
     request = received()
-    request.request_dict["delivery_info"].update(in_hand=InHand(), tag="1", process=1)
+    assert request.request_dict["delivery_info"]["in_hand"] is request.message.in_hand
     described = json.loads(json.dumps(request.info()))
     assert set(described["delivery_info"]) == {"exchange", "routing_key", "priority", "redelivered"}
 
@@ -76,6 +72,16 @@ def test_the_records_that_celery_logs_carry_no_arguments() -> None:
     assert CONTENT not in headers["argsrepr"] + headers["kwargsrepr"]
 
 
+@pytest.mark.parametrize(("queue", "is_dropped"), [("text", True), ("push", False)])
+def test_a_check_whose_wait_is_over_runs_though_it_was_revoked(
+    queue: str, is_dropped: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dropped it would leave its chain hanging."""
+    # Celery's own would store a result
+    monkeypatch.setattr(Request, "revoked", lambda _: True)
+    assert received(queue=queue).revoked() is is_dropped
+
+
 @pytest.mark.parametrize(
     ("failure", "event"),
     [(wxcheck.CheckCancelled(), "task-cancelled"), (wxcheck.PushTimeout("trace-1"), "task-failed")],
@@ -83,7 +89,7 @@ def test_the_records_that_celery_logs_carry_no_arguments() -> None:
 )
 def test_a_cancelled_check_tells_so_in_place_of_its_failure(failure: Exception, event: str) -> None:
     eventer = Eventer()
-    request = received(FinishRequest, finish, eventer=eventer, on_ack=lambda *_: None)
+    request = received(check_media, "push", eventer=eventer, on_ack=lambda *_: None)
     try:
         raise failure
     except type(failure):
@@ -94,7 +100,7 @@ def test_a_cancelled_check_tells_so_in_place_of_its_failure(failure: Exception, 
 def test_a_check_that_is_parked_tells_so_and_is_done_with() -> None:
     eventer = Eventer()
     acknowledged: list[object] = []
-    request = received(CheckRequest, check_media, eventer=eventer, on_ack=lambda *_: acknowledged.append(1))
+    request = received(check_media, "media", eventer=eventer, on_ack=lambda *_: acknowledged.append(1))
     request.on_failure(raised(ParkedCheck("trace-1", 10.0, 1870.0)), return_ok=True)
     assert eventer.told == [
         ("task-waiting", {"uuid": "task-1", "trace_id": "trace-1", "since": 10.0, "deadline": 1870.0})

@@ -90,4 +90,4 @@ def test_it_is_told_when_a_queue_has_room_again() -> None:
     slots.takes("push", 2)
     slots.room.let_go("push")
     assert slots.times_free == 1
-    assert slots.room.in_hand() == 1
+    assert sum(slots.room._in_hand.values()) == 1

@@ -19,7 +19,7 @@ def own_lines(name: str) -> str:
 
 
 def test_a_used_script_is_a_function_named_by_its_package_and_itself() -> None:
-    assert function_of("store/quota/take") == "quota_take"
+    assert function_of("store/quota/lane") == "quota_lane"
 
 
 @pytest.mark.parametrize("name", USES)

@@ -412,7 +412,6 @@ def test_what_kubernetes_says_of_a_service_is_no_misspelt_setting(
         ("RETRY_DELAY", "60"),
         ("PUSH_TIMEOUT", "2592000"),
         ("MAX_AGE", "2592000"),
-        ("VISIBILITY_TIMEOUT", "86400"),
         ("DEAD_LETTER_DAYS", "366"),
         ("CALLBACK_PORT", "65535"),
         ("BOARD_PORT", "65535"),

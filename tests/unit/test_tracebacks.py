@@ -11,6 +11,7 @@ from celery.exceptions import Ignore
 
 from worker.celery_parts.request import GivenBack, ParkedCheck, raised
 from worker.celery_parts.tracebacks import Outcome, use_brief_tracebacks
+from wxcheck import CheckCancelled, PushTimeout
 
 
 def outcome_of(error: Exception) -> Outcome:
@@ -20,8 +21,12 @@ def outcome_of(error: Exception) -> Outcome:
         return Outcome()
 
 
-@pytest.mark.parametrize("error", [Ignore(), GivenBack("minute", 1.0, "wx1"), ParkedCheck("t1", 1.0, 2.0)], ids=repr)
-def test_where_a_task_ended_on_purpose_is_not_looked_for(error: Ignore) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [Ignore(), GivenBack("minute", 1.0, "wx1"), ParkedCheck("t1", 1.0, 2.0), PushTimeout("t1"), CheckCancelled()],
+    ids=repr,
+)
+def test_where_a_task_ended_on_purpose_is_not_looked_for(error: Exception) -> None:
     for outcome in (outcome_of(error), raised(error)):
         assert (outcome.type, outcome.tb, outcome.traceback) == (type(error), None, "")
         assert outcome.exception.exc is error

@@ -17,6 +17,7 @@ from wechat.push.outcomes import Outcome, Refusal
 
 APPID = "wx0123456789abcdef"
 NOW = 1_800_000_000.0
+NONE_STUCK = {"count": 0, "oldest_seconds": None}
 
 
 def numbers() -> dict[str, Any]:
@@ -35,16 +36,19 @@ def numbers() -> dict[str, Any]:
     return {
         "at": NOW,
         "lanes": [{**lane, "lane": "text"}, {**lane, "lane": "media"}],
-        "queues": [{"name": f"wxcheck.{name}", "messages": 0, "workers": 1} for name in ("text", "media", "push")],
+        "queues": [
+            {"name": f"wxcheck.{name}", "messages": 0, "ready": 0, "workers": 1} for name in ("text", "media", "push")
+        ],
         "waiting": {"count": 0, "oldest_seconds": None, "hour": {"missing": 0}},
         "failures": {"newest": []},
         "follow_ups": [],
         "stuck": {
-            "finishing": {"count": 0, "oldest_seconds": None},
-            "shelved": {"count": 0, "oldest_seconds": None},
-            "due": {"count": 0, "oldest_seconds": None},
+            "inbox": {},
+            "lanes": {"text": NONE_STUCK, "media": NONE_STUCK},
+            "ready": {"text": NONE_STUCK, "media": NONE_STUCK, "push": NONE_STUCK},
+            "due": NONE_STUCK,
+            "outbox": NONE_STUCK,
             "ends": 0,
-            "queues": {},
         },
         "processes": [{**process, "name": "w@h", "kind": "worker"}, {**process, "name": "h:1", "kind": "endpoint"}],
     }
@@ -117,10 +121,10 @@ def test_a_platform_that_answers_nothing_usable_is_away_and_a_few_failing_calls_
 
 def test_a_queue_that_no_worker_consumes_is_named_with_the_command_that_starts_one() -> None:
     told = numbers()
-    told["queues"][2].update(workers=0, messages=7)
+    told["queues"][2].update(workers=0, messages=7, ready=2)
     (found,) = find_troubles(told, evidence())
     assert (found["key"], found["level"]) == ("no_worker", "bad")
-    assert "wxcheck.push; 7 messages" in found["said"]["en"]
+    assert "wxcheck.push; 9 messages" in found["said"]["en"]
     assert found["remedy"]["en"].endswith("celery -A worker worker -Q wxcheck.push")
 
 
@@ -203,11 +207,20 @@ def test_what_is_bad_comes_before_what_is_doubtful() -> None:
 @pytest.mark.parametrize(
     ("stuck", "key", "words"),
     [
-        ({"finishing": {"count": 3, "oldest_seconds": 200.0}}, "finishing_stuck", ("end: 3, ", "3 min")),
-        ({"shelved": {"count": 1, "oldest_seconds": 7200.0}}, "shelf_stuck", ("queue: 1, ", "2.0 h")),
-        ({"due": {"count": 5, "oldest_seconds": 200.0}}, "due_stuck", ("up: 5, ", "3 min")),
+        ({"inbox": {"wxcheck.push": 200.0}}, "inbox_stuck", ("wxcheck.push", "3 min")),
+        (
+            {"lanes": {"text": NONE_STUCK, "media": {"count": 2, "oldest_seconds": 7200.0}}},
+            "lane_stuck",
+            ("media lanes", "any: 2 lanes", "2.0 h"),
+        ),
+        (
+            {"ready": {"text": NONE_STUCK, "media": NONE_STUCK, "push": {"count": 3, "oldest_seconds": 200.0}}},
+            "ready_stuck",
+            ("it: 3 ready for the workers on wxcheck.push", "3 min"),
+        ),
+        ({"due": {"count": 5, "oldest_seconds": 200.0}}, "due_stuck", ("on: 5, ", "3 min")),
+        ({"outbox": {"count": 4, "oldest_seconds": 200.0}}, "outbox_stuck", ("outbox: 4, ", "3 min")),
         ({"ends": 3}, "ends_stuck", ("cannot be stored",)),
-        ({"queues": {"wxcheck.push": 200.0}}, "queue_stuck", ("wxcheck.push", "3 min")),
     ],
 )
 def test_what_is_stuck_is_told_unless_no_worker_runs(stuck: dict[str, Any], key: str, words: tuple[str, ...]) -> None:
@@ -219,6 +232,17 @@ def test_what_is_stuck_is_told_unless_no_worker_runs(stuck: dict[str, Any], key:
     for queue in told["queues"]:
         queue["workers"] = 0
     assert key not in dict(keys(find_troubles(told, evidence())))
+
+
+def test_what_stands_for_want_of_the_workers_of_its_queue_is_told_as_that() -> None:
+    told = numbers()
+    late = {"count": 1, "oldest_seconds": 200.0}
+    told["stuck"].update(lanes={"text": late, "media": NONE_STUCK}, ready={**told["stuck"]["ready"], "text": late})
+    told["queues"][0]["workers"] = 0
+    told["lanes"][0]["backlog"] = 11
+    (found,) = find_troubles(told, evidence())
+    assert found["key"] == "no_worker"
+    assert "wxcheck.text; 11 messages and checks wait" in found["said"]["en"]
 
 
 def test_an_end_that_could_not_be_stored_for_a_moment_is_no_trouble() -> None:

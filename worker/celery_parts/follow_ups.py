@@ -11,7 +11,7 @@ from worker.runtime import runtime
 
 
 def note_follow_ups() -> None:
-    """Make this worker and its child processes note the queues to which they publish."""
+    """Make this worker note the queues to which it publishes."""
     before_task_publish.connect(_note, weak=False)
 
 

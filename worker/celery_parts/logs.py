@@ -15,36 +15,20 @@ from typing import TYPE_CHECKING, Any
 
 import celery.apps.worker
 from celery import signals
-from celery._state import get_current_task
 from celery.app import trace
-from celery.utils.log import get_multiprocessing_logger
-from celery.worker.consumer import consumer
-from kombu.exceptions import DecodeError
 
 from config.log_lines import Lines, formatter, is_json
 from config.logs import Log
-from config.names import FINISH, RECEIVE_PUSH
-from store.outbox.outbox import current_run
+from worker.run import current_run
 
 if TYPE_CHECKING:
     from config.settings import Settings
 
 log = Log(__name__)
 
-#: pools of greenlets replace os.write by a function that a handler of signals must not call
-_write = os.write
-
 #: loggers that write every message with its content (at DEBUG) and URLs with their tokens (also in warnings); a fault
 #: that urllib3 warns of comes as an exception, too
 _TALKATIVE = {"celery.pool": logging.INFO, "urllib3": logging.CRITICAL}
-
-#: Celery's words for a message that it makes no task of; Celery adds the message's body and headers
-_UNREADABLE = (
-    consumer.UNKNOWN_FORMAT,
-    consumer.UNKNOWN_TASK_ERROR,
-    consumer.INVALID_TASK_ERROR,
-    consumer.MESSAGE_DECODE_ERROR,
-)
 
 #: event of each of Celery's records of a task, by Celery's words for it
 EVENTS = {
@@ -57,41 +41,18 @@ EVENTS = {
 }
 
 
-class HideBodies(logging.Filter):
-    """Reduces a record about an unreadable message to the kind of fault."""
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        if record.msg in _UNREADABLE:
-            # the first line, without headers: headers may quote the arguments
-            said = str(record.msg).splitlines()[0].split(" [type")[0]
-            record.msg = f"{said} (what it holds is not shown)"
-            if isinstance(record.args, tuple):
-                # a DecodeError may quote the body
-                kept = record.args[: said.count("%")]
-                record.args = tuple(type(arg).__name__ if isinstance(arg, DecodeError) else arg for arg in kept)
-            record.exc_info = None
-        return True
-
-
 def keep_quiet() -> None:
     """Set up the loggers of this process. Call this before Celery sets up its own loggers."""
     for name, level in _TALKATIVE.items():
         logging.getLogger(name).setLevel(level)
-    logging.getLogger(consumer.logger.name).addFilter(HideBodies())
 
 
 def work_at_hand() -> dict[str, str | None]:
-    """Return task_id, appid and trace_id of the task that this thread runs, as far as they are known."""
-    task, run = get_current_task(), current_run()
-    if task is None or not task.request.id:
-        return {"task_id": run.task_id, "appid": run.appid} if run is not None and run.task_id else {}
-    found = {"task_id": task.request.id, "appid": run.appid if run is not None else None}
-    kwargs = task.request.kwargs
-    if task.name in (FINISH, RECEIVE_PUSH) and isinstance(kwargs, dict):
-        about = kwargs.get("push") if task.name == RECEIVE_PUSH else kwargs
-        found["appid"] = kwargs.get("appid")
-        found["trace_id"] = about.get("trace_id") if isinstance(about, dict) else None
-    return found
+    """Return task_id, appid and trace_id of the check that this thread runs, as far as they are known."""
+    run = current_run()
+    if run is None or not run.task_id:
+        return {}
+    return {"task_id": run.task_id, "appid": run.appid, "trace_id": run.held.check.get("trace")}
 
 
 def use_lines(settings: Settings) -> None:
@@ -101,7 +62,6 @@ def use_lines(settings: Settings) -> None:
     signals.celeryd_after_setup.connect(lines.worker_starts)
     signals.after_setup_logger.connect(lines.logger_is_set_up)
     signals.after_setup_task_logger.connect(lines.logger_is_set_up)
-    signals.worker_process_init.connect(lines.child_begins)
     if "flower.command" in sys.modules:  # Celery's command has loaded Flower, whose log is Tornado's
         import tornado.log
 
@@ -135,18 +95,9 @@ class _LogLines:
         )
 
     def logger_is_set_up(self, logger: logging.Logger, logfile: object, colorize: bool | None, **_: Any) -> None:
-        of_pool = get_multiprocessing_logger()
         lines = self._lines(self._node, logfile, colours=colorize is not False)
-        for handler in [*logger.handlers, *(of_pool.handlers if of_pool is not None else [])]:
+        for handler in logger.handlers:
             handler.setFormatter(lines)
-
-    def child_begins(self, sender: str, **_: Any) -> None:
-        """Take the worker's name, which nothing else tells a child process that was not forked."""
-        self._node = sender
-        for logger in (logging.getLogger(), logging.getLogger("celery.task"), get_multiprocessing_logger()):
-            for handler in logger.handlers:
-                if isinstance(handler.formatter, Lines):
-                    handler.formatter.process = sender
 
     def of_flower(self, process: str, *_: Any, color: bool = True, **__: Any) -> Lines:
         """Return the formatter in place of Tornado's ``LogFormatter``. ``color``: False where the log is a file."""
@@ -161,4 +112,4 @@ class _LogLines:
         record = logging.LogRecord("celery", logging.INFO, "", 0, str(message), None, None)
         line = self._lines(self._node, None, colours=False).format(record)
         with contextlib.suppress(OSError):
-            _write(2, f"{line}\n".encode())
+            os.write(2, f"{line}\n".encode())

@@ -10,7 +10,6 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from config.lanes import QUEUES
-from wxcheck import MEDIA_QUEUE, TEXT_QUEUE
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -18,14 +17,25 @@ if TYPE_CHECKING:
 #: beginning of the names of wxcheck's own queues
 NAME_SPACE = "wxcheck."
 
-_PROCESSES = "start the worker with -P processes -c 4"
+#: the pools that can run checks, by the modules of Celery
+POOLS = ("thread", "solo")
+_GREENLETS = "a thread cuts each call at its deadline, for the quota's sake, and greenlets hold it up"
+#: why others cannot
+_REFUSED = {
+    "prefork": "a run moves its check in the process that has taken it, and a child process has taken none",
+    "gevent": _GREENLETS,
+    "eventlet": _GREENLETS,
+}
+_THREADS = "run several workers; -P threads -c 96 is the default"
+_NO_LIMIT = "leave it out: each call ends after API_TIMEOUT by itself"
+_NO_CHILD = "leave it out: threads have no processes of their own; restart the worker instead"
 #: options that only a pool of processes obeys: flag, and remedy
 _OF_PROCESSES = {
-    "time_limit": ("--time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
-    "soft_time_limit": ("--soft-time-limit", "leave it out: each call ends after API_TIMEOUT by itself"),
-    "max_tasks_per_child": ("--max-tasks-per-child", _PROCESSES),
-    "max_memory_per_child": ("--max-memory-per-child", _PROCESSES),
-    "pool_start_method": ("--pool-start-method", _PROCESSES),
+    "time_limit": ("--time-limit", _NO_LIMIT),
+    "soft_time_limit": ("--soft-time-limit", _NO_LIMIT),
+    "max_tasks_per_child": ("--max-tasks-per-child", _NO_CHILD),
+    "max_memory_per_child": ("--max-memory-per-child", _NO_CHILD),
+    "pool_start_method": ("--pool-start-method", _NO_CHILD),
 }
 
 
@@ -47,15 +57,13 @@ def faults(options: Mapping[str, Any], argv: Sequence[str], concurrency: int) ->
     pool = _name(options["pool"])
     if options.get("autoscale"):
         yield "--autoscale: lanes share a fixed number of slots; say how many with -c 96, or start more workers"
-    if pool in ("gevent", "eventlet"):
-        yield f"-P {pool}: nobody gives a lost worker's messages out again; use -P threads -c 96, or -P processes -c 4"
-    elif pool == "thread" and _says_prefork(argv):
-        yield f"-P prefork: Celery takes it for its default, and starts threads; {_PROCESSES}"
-    if pool in ("thread", "solo"):
-        shown = "threads" if pool == "thread" else pool
-        for option, (flag, remedy) in _OF_PROCESSES.items():
-            if options.get(option):
-                yield f"{flag}: does nothing with -P {shown}; {remedy}"
+    if pool == "thread" and _says_prefork(argv):
+        pool = "prefork"  # Celery takes it for its own default, and would start the pool of the configuration
+    if pool not in POOLS:
+        yield f"-P {pool}: {_REFUSED.get(pool, 'it is no pool of wxcheck')}; {_THREADS}"
+    for option, (flag, remedy) in _OF_PROCESSES.items():
+        if options.get(option):
+            yield f"{flag}: only a pool of processes obeys it; {remedy}"
     asked = options.get("concurrency")
     if pool == "solo" and isinstance(asked, int) and asked not in (1, concurrency):
         yield f"-c {asked}: -P solo runs one task at a time; use -P threads -c {asked}"
@@ -84,8 +92,5 @@ def _fault_of_queue(name: str) -> str | None:
     """Return the fault of a queue's name that begins as wxcheck's queues do, and is none of them; else None."""
     if not name.startswith(NAME_SPACE) or name in QUEUES:
         return None
-    for queue in (TEXT_QUEUE, MEDIA_QUEUE):
-        if name.startswith(f"{queue}."):
-            return f"the queue of one appId is served with {queue}; say -Q {queue}"
     nearest = difflib.get_close_matches(name, QUEUES, n=len(QUEUES), cutoff=0)
     return f"there is no such queue; the nearest is {nearest[0]}, of {', '.join(nearest)}"

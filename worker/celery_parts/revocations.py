@@ -1,28 +1,35 @@
-"""Celery's ``revoke`` and ``revoke_by_stamped_headers`` for checks that wait for their push.
+"""Celery's ``revoke`` and ``revoke_by_stamped_headers`` for checks that wait.
 
 Celery itself reaches only the messages in a worker's hands.
 """
 
 from __future__ import annotations
 
+import itertools
+import json
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from celery.worker import state
 from kombu.utils.functional import maybe_list
 
-from worker.messages import decode_kept
+from store.places.places import BATCH
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from store.parked.parked import Kept, Parked, Parking
+    from redis import Redis
 
-#: sweeps for which a revoked check is looked for: a run may be about to send it, and then it waits
+    from store.places.places import Places
+    from store.places.shard import Shard
+
+#: sweeps for which a revoked check is looked for: it may be in hand, and wait after that
 LOOKS = 10
-#: checks that are looked at for a stamp in one sweep
-SCANNED = 5000
-#: seconds until a second look at all checks: those that were about to be sent wait by then
+#: seconds after which a sweep leaves the other ones, and the other messages, to the next
+LONGEST = 0.5
+#: messages that are read at once to look for a stamp: a text may have 500 KB
+SCANNED = 100
+#: seconds until a second look at all checks: those that were in hand wait by then
 AGAIN = 15.0
 
 
@@ -41,29 +48,44 @@ class Revocations:
     def __init__(self) -> None:
         #: looks that are left for each task id
         self._looks: dict[str, int] = {}
+        #: task ids with looks left, in the order of their next one
+        self._asked: dict[str, None] = {}
         self._stamps = _Stamps()
 
-    def cancelled(self, parking: Parking, bound: int) -> list[Parked]:
-        """End the wait of revoked checks. Return those whose finishes are to be published.
-
-        ``bound``: checks that are looked at for a stamp.
-        """
+    def cancel(self, places: Places, redis: Redis, shard: Shard, bound: int) -> list[str]:
+        """Cancel revoked checks that wait, and return their ids. ``bound``: messages that are read at once."""
         revoked = set(state.revoked)
         for task_id in self._looks.keys() - revoked:
             del self._looks[task_id]  # Celery has forgotten the revocation by now
-        found = []
-        for task_id in revoked:
-            looks = self._looks.setdefault(task_id, LOOKS)
-            if looks:
-                parked = parking.cancel(task_id)
-                self._looks[task_id] = 0 if parked is not None else looks - 1
-                if parked is not None:
-                    found.append(parked)
-        return found + [parked for task_id in self._stamps.found(parking, bound) if (parked := parking.cancel(task_id))]
+        self._asked.update(dict.fromkeys(self._stamps.found(redis, shard, bound)))
+        for task_id in revoked - self._looks.keys():
+            self._looks[task_id] = LOOKS
+            self._asked[task_id] = None
+        cancelled: list[str] = []
+        until = time.monotonic() + LONGEST
+        # each once: those with looks left come again in the next sweep
+        for _ in range(0, len(self._asked), BATCH):
+            batch = list(itertools.islice(self._asked, BATCH))
+            cancelled += self._cancel(places, batch)
+            if time.monotonic() > until:
+                break
+        return cancelled
+
+    def _cancel(self, places: Places, batch: list[str]) -> list[str]:
+        cancelled = []
+        for task_id, place in zip(batch, places.cancel(batch, "revoked"), strict=True):
+            del self._asked[task_id]
+            is_over = place in ("lane", "shelf", "parked", "ready", "ended")
+            self._looks[task_id] = left = 0 if is_over else self._looks.get(task_id, 1) - 1
+            if left:
+                self._asked[task_id] = None
+            if place in ("lane", "shelf", "parked"):
+                cancelled.append(task_id)
+        return cancelled
 
 
 class _Stamps:
-    """Looks through all checks that wait when a stamp is revoked, a part of them in each sweep."""
+    """Looks through all messages that wait when a stamp is revoked, a part of them in each sweep."""
 
     def __init__(self) -> None:
         #: number of revoked stamps when the latest look began
@@ -73,23 +95,28 @@ class _Stamps:
         #: time of the second look at all checks
         self._again_at = float("inf")
 
-    def found(self, parking: Parking, bound: int) -> list[str]:
-        """The task ids of checks with a stamp that was revoked, among those looked at now."""
+    def found(self, redis: Redis, shard: Shard, bound: int) -> list[str]:
+        """Return the ids of checks with a stamp that was revoked, among those looked at now."""
         number = sum(len(maybe_list(stamps) or ()) for stamps in state.revoked_stamps.values())
         if number != self._known:
             self._known, self._cursor, self._again_at = number, 0, time.monotonic() + AGAIN
         elif self._cursor is None and time.monotonic() > self._again_at:
             self._cursor, self._again_at = 0, float("inf")
-        if self._cursor is None:
-            return []
-        self._cursor, every = parking.each_kept(self._cursor, bound)
-        return [task_id for kept in every if (task_id := _revoked(kept))]
+        found: list[str] = []
+        until = time.monotonic() + LONGEST
+        while self._cursor is not None and time.monotonic() < until:
+            cursor, messages = cast(
+                "tuple[int, dict[str, str]]", redis.hscan(shard.key("messages"), self._cursor, count=bound)
+            )
+            self._cursor = cursor or None
+            found += [task_id for task_id, text in messages.items() if _is_revoked(text)]
+        return found
 
 
-def _revoked(kept: Kept) -> str | None:
-    """Return the task id of a parked check if one of its stamps was revoked; else None."""
-    if "stamped_headers" not in kept.text:
-        return None  # most have none
-    rest = decode_kept(kept).rest
-    stamps = {header: rest.get(header) for header in rest.get("stamped_headers") or ()}
-    return str(rest["task_id"]) if is_stamp_revoked(stamps) else None
+def _is_revoked(text: str) -> bool:
+    if "stamped_headers" not in text:
+        return False  # most have none
+    headers = json.loads(text)["headers"]
+    stamps = headers.get("stamps") or {}
+    names = headers.get("stamped_headers") or ()
+    return is_stamp_revoked({name: stamps.get(name) or headers.get(name) for name in names})

@@ -82,6 +82,18 @@ class Client(redis.Redis):
 class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
     """A result backend in any Redis."""
 
+    #: beyond ``redis_max_connections`` a thread waits for another one's
+    ConnectionPool = redis.BlockingConnectionPool
+
+    def on_task_call(self, producer: Any, task_id: str) -> None:
+        """Subscribe to nothing: a worker waits for no result of what follows."""
+
+    def add_pending_result(self, result: Any, *args: Any, **kwargs: Any) -> Any:
+        """Subscribe to no result of what follows, as Celery does for an errback; but to those of a chord's parts."""
+        if kept_by() is not None and _relaying() is None:
+            return result
+        return super().add_pending_result(result, *args, **kwargs)
+
     def store_result(
         self, task_id: str, result: Any, state: str, traceback: Any = None, request: Any = None, **kwargs: Any
     ) -> Any:
@@ -95,9 +107,13 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
     def stored(self, task_id: str, encoded: Any, state: str, traceback: Any = None, request: Any = None) -> Result:
         """Return an encoded result in the form in which the backend stores it."""
         meta = self._get_result_meta(result=encoded, state=state, traceback=traceback, request=request)
-        key = self.get_key_for_task(task_id)
         text = self.encode({**meta, "task_id": task_id})
-        return Result(key.decode() if isinstance(key, bytes) else key, text, int(self.expires or 0))
+        return Result(self.key_of(task_id), text, int(self.expires or 0))
+
+    def key_of(self, task_id: str) -> str:
+        """Return the key of a task's result."""
+        key = self.get_key_for_task(task_id)
+        return key.decode() if isinstance(key, bytes) else str(key)
 
     def store_kept(self, results: list[Result]) -> None:
         """Store results that were kept, and tell those who wait for them."""
@@ -106,6 +122,16 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
                 pipe.set(key, value, ex=seconds or None)
                 pipe.publish(key, value)
             self.ensure(pipe.execute, ())
+
+    def mark_as_failure(
+        self, task_id: str, exc: Exception, traceback: Any = None, request: Any = None, **kwargs: Any
+    ) -> Any:
+        left = kept_by()
+        if left is not None and request is not None:
+            if left.is_failed:
+                return None  # its errbacks could not be published, and Celery takes that for its failure
+            left.fail()
+        return super().mark_as_failure(task_id, exc, traceback, request, **kwargs)
 
     def on_chord_part_return(self, request: Any, state: str, result: Any, *args: Any, **kwargs: Any) -> Any:
         left = kept_by()
@@ -157,15 +183,19 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 _UNCLAIM = "return redis.call('GET', KEYS[1]) == ARGV[1] and redis.call('DEL', KEYS[1])"
 
 
-def passes(error: BaseException | None) -> bool:
-    """True if an error of store, broker or result backend passes by itself."""
+def passes(error: BaseException | None, app: Celery | None = None) -> bool:
+    """True if an error of store, broker or result backend passes by itself. ``app``: whose broker it may be."""
     if isinstance(error, (BackendError, RuntimeError)):
         # Celery wraps the error of its last attempt in these
-        return passes(error.__cause__)
+        return passes(error.__cause__, app)
     if isinstance(error, OperationalError):
         # kombu raises this for a message that it cannot make, and for a refusal of a broker that is there, too
-        return passes(error.__cause__) or not isinstance(error.__cause__, _FOR_GOOD)
-    return isinstance(error, STORE_AWAY)
+        return passes(error.__cause__, app) or not isinstance(error.__cause__, _FOR_GOOD)
+    if isinstance(error, STORE_AWAY):
+        return True
+    if app is None or isinstance(error, _FOR_GOOD):
+        return False
+    return isinstance(error, app.connection_for_write().connection_errors)
 
 
 def use_backend(app: Celery) -> None:

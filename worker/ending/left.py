@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: number of the format in which a run's leavings are written
 FORMAT = 1
+#: fields of a task's request that its failure needs
+REQUEST = ("id", "root_id", "parent_id", "group", "group_index", "chord", "chain", "errbacks", "ignore_result")
 
 
 class ChordPart(NamedTuple):
@@ -45,6 +47,12 @@ class Left:
     #: publications (:mod:`worker.ending.publications`)
     publications: list[dict[str, Any]] = field(default_factory=list)
     chord_parts: list[ChordPart] = field(default_factory=list)
+    #: fields of the task's request (REQUEST), by which the check fails if the rest cannot go out
+    request: dict[str, Any] = field(default_factory=dict)
+    #: what follows from a failure is kept
+    is_failed: bool = False
+    #: times that it was refused
+    tries: int = 0
 
     def __bool__(self) -> bool:
         return bool(self.results or self.publications or self.chord_parts)
@@ -55,9 +63,22 @@ class Left:
         self.publications.extend(other.publications)
         self.chord_parts.extend(other.chord_parts)
 
+    def fail(self) -> None:
+        """Forget what was to follow a success, since the check fails."""
+        self.is_failed = True
+        for kept in (self.results, self.publications, self.chord_parts):
+            kept.clear()
+
     def text(self) -> str:
         """Return the JSON in which it is kept in the store's outbox."""
-        said = {"v": FORMAT, "results": self.results, "publications": self.publications, "chords": self.chord_parts}
+        said = {
+            "v": FORMAT,
+            "results": self.results,
+            "publications": self.publications,
+            "chords": self.chord_parts,
+            "request": self.request,
+            "tries": self.tries,
+        }
         return str(json.dumps(said, separators=(",", ":")))
 
 
@@ -74,6 +95,8 @@ def read_left(text: str) -> Left:
         [Result(*result) for result in said["results"]],
         said["publications"],
         [ChordPart(*part) for part in said["chords"]],
+        said["request"],
+        tries=said["tries"],
     )
 
 
@@ -84,11 +107,16 @@ _local = threading.local()
 def keeping(left: Left) -> Iterator[None]:
     """Have ``left`` keep what this thread leaves meanwhile, instead of letting it go out."""
     before = kept_by()
-    _local.left = left
+    keep_by(left)
     try:
         yield
     finally:
-        _local.left = before
+        keep_by(before)
+
+
+def keep_by(left: Left | None) -> None:
+    """Have ``left`` keep what this thread leaves from now on; None: it goes out."""
+    _local.left = left
 
 
 def kept_by() -> Left | None:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Any
 from celery.app.amqp import AMQP
 from kombu import Exchange, Queue
 from kombu import serialization as serializers
+from kombu.compression import get_encoder
 
+from store.outbox.outbox import set_aside
 from worker.ending.left import kept_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from celery import Celery
     from kombu import Producer
 
 #: arguments of kombu's ``publish`` that are about trying again, and do not outlive the run
@@ -71,7 +74,10 @@ def publication(
 
     Raises:
         kombu.exceptions.EncodeError: the body cannot be written by ``serializer``.
+        KeyError: there is no such ``compression``.
     """
+    if compression:
+        get_encoder(compression)
     content_type, content_encoding, data = serializers.dumps(body, serializer=serializer)
     told = {
         "content_type": content_type,
@@ -111,6 +117,16 @@ def publish(producer: Producer, kept: dict[str, Any], **options: Any) -> None:
         **kept.get("properties", {}),
         **options,
     )
+
+
+def rendered(app: Celery, publications: list[dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return list and message of each publication, as kombu puts them into the broker's Redis."""
+    if not publications:
+        return []
+    with set_aside() as pairs, app.producer_or_acquire() as producer:
+        for one in publications:
+            publish(producer, one)
+    return list(zip(pairs[::2], pairs[1::2], strict=True))
 
 
 def _described(entity: Any) -> dict[str, Any]:

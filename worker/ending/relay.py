@@ -1,90 +1,242 @@
-"""The relay: brings what a run left, and what the store's outbox keeps, where it belongs.
+"""The relay: brings out what an entry of the store's outbox keeps, a part at a time.
 
-An entry is removed from the outbox when all of it is out, so it goes out again only if a relay dies before. Then a
-result is stored again, a message published again, and a chord counts each part once.
+What goes to the store's Redis goes out in the step that takes it off the outbox: once. What goes elsewhere goes out
+before that step, and again if the relay dies in between. A chord counts each part once in any case.
+
+What is refused for good is tried :data:`REFUSALS` times. Then the check fails with what was wrong, as if its run had
+failed; if its part of a chord is counted already, the chord's body fails.
 """
 
 from __future__ import annotations
 
+import time
+from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery.app.task import Context
+from celery.canvas import maybe_signature
+from celery.exceptions import ChordError
 from celery.states import EXCEPTION_STATES
+from redis.exceptions import ResponseError
 
-from worker.ending.backend import relaying
-from worker.ending.left import Left, keeping
-from worker.ending.publications import publish
+from config.logs import Log
+from store.connection import STORE_AWAY
+from store.places.places import RELAY_LEASE
+from store.quota.permits import STORE_PAUSE
+from worker.ending.backend import ChordClaimed, passes, relaying
+from worker.ending.left import Left, NewerFormat, keeping, read_left
+from worker.ending.publications import publish, rendered
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from celery import Celery
+
+    from store.places.forms import Result
+    from store.places.places import Places
+
+log = Log(__name__)
+
+#: attempts, about a second apart, at what is refused for good
+REFUSALS = 10
+#: attempts, about a second apart, to take off the outbox what is out: a later relay would publish it again
+ATTEMPTS = 10
 
 
 class Superseded(Exception):
     """Another relay has brought the entry out."""
 
 
-class Relay:
-    """Brings out what runs left. Safe to share between threads.
+def bring_out_left(app: Celery, places: Places, *, sends_directly: bool, stores_directly: bool) -> int:
+    """Bring out what the outbox holds and no relay has in hand.
 
-    ``options``: of kombu's ``publish``, about trying again where the broker is away.
+    Returns:
+        the number of entries; or 0 if broker or results are away: each further try would only wait for them.
+    """
+    entries = places.relay()
+    for entry, text in entries:
+        try:
+            left = read_left(text)
+        except NewerFormat as error:
+            log.warning("newer_format", str(error), task_id=_task_id(entry))
+        except (ValueError, LookupError, TypeError) as error:
+            # it holds up no other
+            log.error("not_brought_out", f"{type(error).__name__}; it stays", task_id=_task_id(entry))  # noqa: TRY400
+        else:
+            relay = Relay(app, places, entry, left, sends_directly=sends_directly, stores_directly=stores_directly)
+            if not relay.bring_out() and relay.is_away:
+                return 0
+    return len(entries)
+
+
+class Relay:
+    """Brings one entry of the outbox out. For one thread.
+
+    ``sends_directly``: broker and results are the store's Redis. ``stores_directly``: the results are.
     """
 
-    def __init__(self, app: Celery, **options: Any) -> None:
+    def __init__(
+        self, app: Celery, places: Places, entry: str, left: Left, *, sends_directly: bool, stores_directly: bool
+    ) -> None:
         self._app = app
-        self._options = options
+        self._places = places
+        self._entry = entry
+        self._left = left
+        self._sends_directly = sends_directly
+        self._stores_directly = stores_directly
+        #: broker, results or store were away
+        self.is_away = False
+        #: some of what the entry holds is out already
+        self._is_begun = False
 
-    def bring_out(self, left: Left, amend: Callable[[Left], bool]) -> None:
-        """Publish and store what a run left.
+    def bring_out(self) -> bool:
+        """Publish and store all of it. Return False if some of it stays for a later try."""
+        try:
+            while self._left.chord_parts:
+                if self._left.publications or self._left.results:
+                    self._advance(replace(self._left, publications=[], results=[]), self._left)
+                self._count()
+            self._advance(Left(), self._left)
+        except Superseded:
+            return True
+        except Exception as error:  # noqa: BLE001 - each backend and broker has errors of its own
+            try:
+                self._put_off(error)
+            except Exception as more:  # noqa: BLE001 - as above
+                log.warning("not_brought_out", f"{type(more).__name__}; tried again", task_id=_task_id(self._entry))
+            return False
+        return True
 
-        ``amend`` writes what is still to be brought out into the outbox, and tells if the entry was still there.
+    def _advance(self, rest: Left, goes_out: Left | None = None, lease: float = RELAY_LEASE) -> None:
+        """Let a part of the entry out, and keep the rest."""
+        results: Sequence[Result] = ()
+        messages: Sequence[tuple[str, str]] = ()
+        if goes_out is not None:
+            if self._stores_directly:
+                results = goes_out.results
+            if self._sends_directly:
+                messages = rendered(self._app, goes_out.publications)
+            else:
+                before = len(goes_out.publications)
+                try:
+                    send(self._app, goes_out, stores=not self._stores_directly)
+                finally:
+                    self._is_begun = len(goes_out.publications) < before
+        step = partial(self._places.advance, self._entry, rest.text() if rest else "", results, messages, lease)
+        entry = self._insist(step) if self._is_begun else step()
+        if entry is None:
+            raise Superseded
+        self._entry, self._left = entry, rest
 
-        Raises:
-            Superseded: another relay has brought the rest out.
-            ChordClaimed: another process has begun to send the body of the run's chord; to be tried again.
-            Exception: an error of broker or result backend; to be tried again.
-        """
-        self._store(left)
-        while left.chord_parts:
-            # what follows from the last part is brought out with the rest
-            self._count(left, amend)
-        if left.publications:
-            with self._app.producer_or_acquire() as producer:
-                for one in left.publications:
-                    publish(producer, one, **self._options)
-        self._store(left)
+    def _insist(self, step: Callable[[], str | None]) -> str | None:
+        for _ in range(1, ATTEMPTS):
+            try:
+                return step()
+            except STORE_AWAY:
+                time.sleep(STORE_PAUSE)
+        return step()
 
-    def _store(self, left: Left) -> None:
-        if left.results:
-            self._app.backend.store_kept(left.results)
-            left.results.clear()
-
-    def _count(self, left: Left, amend: Callable[[Left], bool]) -> None:
+    def _count(self) -> None:
         """Count the first part of a chord. What follows from it joins the rest."""
-        part, follows = left.chord_parts[0], Left()
+        part, follows = self._left.chord_parts[0], Left()
         backend, result = self._app.backend, part.result
         if part.state in EXCEPTION_STATES:
             result = backend.exception_to_python(result)
-        is_amended = False
+        is_kept = False
 
         def persist() -> None:
-            nonlocal is_amended
-            if not is_amended:
-                is_amended = True
-                left.chord_parts.pop(0)
-                left.add(follows)
-                if not amend(left):
-                    raise Superseded
+            nonlocal is_kept
+            if not is_kept:
+                is_kept = True
+                self._advance(self._counted(follows))
 
         with keeping(follows), relaying(persist) as under_way:
             backend.on_chord_part_return(Context(part.request), part.state, result)
         if under_way.broken_by is not None:
             raise under_way.broken_by
-        if is_amended:
+        if is_kept:
             return
         # it was no last part, and nothing follows; or the chord has gone since
-        left.chord_parts.pop(0)
-        left.add(follows)
-        if follows and not amend(left):
-            raise Superseded
+        if follows:
+            self._advance(self._counted(follows))
+        else:
+            self._left = self._counted(follows)
+
+    def _counted(self, follows: Left) -> Left:
+        rest = replace(self._left, results=[], publications=[], chord_parts=self._left.chord_parts[1:])
+        rest.add(follows)
+        return rest
+
+    def _put_off(self, error: Exception) -> None:
+        """Keep what could not go out for a later try. What is refused for the last time lets the check fail."""
+        self.is_away = passes(error, self._app)
+        if self.is_away or isinstance(error, ChordClaimed):
+            log.warning("not_brought_out", f"{type(error).__name__}; tried again", task_id=_task_id(self._entry))
+            if self._is_begun:
+                self._advance(self._left)
+            return
+        # the text of a script's error may name the queue to mend; other texts may quote content
+        said = f"{type(error).__name__}: {error}" if isinstance(error, ResponseError) else type(error).__name__
+        rest = replace(self._left, tries=self._left.tries + 1)
+        attempt = f"{said}; attempt {rest.tries} of {REFUSALS}, then the check fails"
+        log.error("not_brought_out", attempt, task_id=_task_id(self._entry))
+        if rest.tries >= REFUSALS:
+            log.error("end_refused", f"{said}; the check fails", task_id=_task_id(self._entry))
+            rest = failed(self._app, self._left, error)
+        self._advance(rest, lease=STORE_PAUSE)
+
+
+def _task_id(entry: str) -> str:
+    return entry.rsplit(":", 2)[0]
+
+
+def send(app: Celery, left: Left, *, stores: bool = True) -> None:
+    """Publish and store what a run left; first the messages: who sees a result may rely on what follows.
+
+    ``stores``: False if the results go another way.
+
+    Raises:
+        Exception: an error of broker or result backend; ``left`` has what is not out yet.
+    """
+    sent = 0
+    if left.publications:
+        try:
+            with app.producer_or_acquire() as producer:
+                for one in left.publications:
+                    publish(producer, one, retry=False)
+                    sent += 1
+        finally:
+            del left.publications[:sent]
+    if stores and left.results:
+        app.backend.store_kept(left.results)
+
+
+def failed(app: Celery, left: Left, error: Exception) -> Left:
+    """Return what a check leaves instead if ``left`` cannot go out for ``error``; nothing, the second time."""
+    follows, backend = Left(), app.backend
+    if not left.request:
+        return follows
+    context = Context({"delivery_info": {}, **left.request})
+    # the chord may have counted this part already, and the refused message may be the chord's body
+    body, context.chord = maybe_signature(context.chord, app=app), None
+    try:
+        with keeping(follows):
+            if body is None or left.chord_parts:
+                backend.mark_as_failure(context.id, error, request=context, store_result=not context.ignore_result)
+            if body is not None:
+                _fail_chord(backend, body, context, error)
+    except Exception as more:  # noqa: BLE001 - each backend has errors of its own
+        said = f"{type(more).__name__}; not all could be told that it failed"
+        log.error("end_refused", said, task_id=context.id)  # noqa: TRY400 - the text could quote content
+    return follows
+
+
+def _fail_chord(backend: Any, body: Any, context: Context, error: Exception) -> None:
+    try:
+        # Celery takes the error from the stack
+        raise ChordError(f"{context.id}: {type(error).__name__}: {error}")  # noqa: TRY301
+    except ChordError as its:
+        backend.chord_error_from_stack(body, its)
+    # a later part would complete the chord
+    backend.client.delete(backend.get_key_for_group(context.group, ".s"))

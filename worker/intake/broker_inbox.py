@@ -33,15 +33,12 @@ class BrokerInbox(Inbox):
     def __init__(self, app: Celery, intake: Intake) -> None:
         super().__init__(intake)
         self._app = app
-        self._errors: tuple[type[Exception], ...] = (OSError,)
+        self._errors = (OSError,)
 
     def _read_on(self) -> None:
         with self._app.connection_for_read(heartbeat=self._app.conf.broker_heartbeat) as connection:
             self._errors = (OSError, *connection.connection_errors, *connection.channel_errors)
             self._read_all(connection)
-
-    def _passes(self, error: Exception) -> bool:
-        return isinstance(error, self._errors)
 
     def _read_all(self, connection: Connection) -> None:
         taken: list[BrokerMessage] = []
@@ -50,6 +47,8 @@ class BrokerInbox(Inbox):
             queues=[],
             accept=self._app.conf.accept_content,
             on_message=taken.append,
+            # without it kombu raises the error, with all that came before in nobody's hands
+            on_decode_error=lambda message, _: taken.append(message),
             prefetch_count=BATCH,
         )
         read: list[str] = []

@@ -6,14 +6,12 @@ import json
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from kombu.utils.json import dumps
-
 from config.lanes import LANE_OF_TASK
 from config.names import RECEIVE_PUSH
 from store.places.forms import Message
 from wechat.checks import media_check, text_check
-from worker.fetching.reading import read
-from worker.messages import appid_of, digest_in, raw_message, time_in
+from worker.intake.reading import Unreadable, read
+from worker.messages import appid_of, digest_in, keep, time_in
 from wxcheck import CHECK_MEDIA, CHECK_TEXT, SENT_AT_HEADER, TEXT_QUEUE, InvalidCheck
 
 if TYPE_CHECKING:
@@ -44,22 +42,13 @@ class Push(NamedTuple):
     received_at: float
 
 
-class Unusable(Exception):
-    """A message that is neither a check nor a push, and that nobody waits for. ``why``: kind, for the counters."""
-
-    def __init__(self, why: str, said: str) -> None:
-        super().__init__(why, said)
-        self.why = why
-        self.said = said
-
-
 def entry_of(message: Received, queue: str, settings: Settings, now: float) -> Message | Push | None:
     """Return what a message of ``queue`` is to be filed as; None if it is dropped, since it has no id.
 
     ``now``: seconds since the epoch.
 
     Raises:
-        Unusable: it is dropped for another reason.
+        Unreadable: it is a push that is none, and is dropped.
     """
     if not read(message, queue):
         return None
@@ -69,13 +58,17 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
         return _push(args, kwargs)
     if name not in _READERS:
         return _no_check(message, queue, settings)
-    appid, cause = appid_of(message, settings.default_appid) or "", None
+    cause = None
     due = time_in(message, "expires")
     why = None if due is None else EXPIRED
     try:
         check = _READERS[name](args, kwargs, settings)
     except InvalidCheck as error:
         cause = {"ended": INVALID, "said": str(error)}
+        appid = appid_of(message, settings.default_appid) or ""
+        if appid not in settings.programs:
+            # it may be anything, as a user's text in the wrong place, and is logged
+            appid = ""
     else:
         appid = check.appid
         if check.version != 1 and settings.max_age:
@@ -84,7 +77,7 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
                 due, why = stale_at, STALE
     return Message(
         id=message.headers["id"],
-        text=_text(message, queue),
+        text=keep(message, queue),
         kind=LANE_OF_TASK[name],
         appid=appid,
         priority=_priority(message),
@@ -100,7 +93,7 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
 def _no_check(message: Received, queue: str, settings: Settings) -> Message:
     return Message(
         id=message.headers["id"],
-        text=_text(message, queue),
+        text=keep(message, queue),
         kind="text" if queue == TEXT_QUEUE else "media",
         appid=settings.default_appid or "",
         priority=_priority(message),
@@ -115,16 +108,12 @@ def _push(args: Any, kwargs: Any) -> Push:
         appid, push, received_at = (kwargs[name] for name in ("appid", "push", "received_at"))
         trace_id = push["trace_id"]
     except (KeyError, TypeError):
-        raise Unusable(
+        raise Unreadable(
             "body", f"a push with {len(args)} positional arguments, and not as the endpoint sends it"
         ) from None
     if not (isinstance(appid, str) and isinstance(trace_id, str) and trace_id and isinstance(received_at, int | float)):
-        raise Unusable("body", "a push whose appId, trace_id or time is none")
+        raise Unreadable("body", "a push whose appId, trace_id or time is none")
     return Push(appid, trace_id, json.dumps(push, separators=(",", ":")), float(received_at))
-
-
-def _text(message: Received, queue: str) -> str:
-    return str(dumps(raw_message(message, queue), separators=(",", ":")))
 
 
 def _spare(message: Received) -> str:

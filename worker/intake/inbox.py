@@ -36,6 +36,8 @@ class Inbox:
         #: the queues that are read; a dict, for its order
         self._queues: dict[str, None] = {}
         self._stopped = threading.Event()
+        #: those that say that the broker is away
+        self._errors: tuple[type[Exception], ...] = STORE_AWAY
         self._is_away = False
         self._thread = threading.Thread(target=self._run, name="inbox", daemon=True)
 
@@ -71,10 +73,6 @@ class Inbox:
         """
         raise NotImplementedError
 
-    def _passes(self, error: Exception) -> bool:
-        """Return True if ``error`` says that the broker is away."""
-        raise NotImplementedError
-
     def _take_in(self, received: Sequence[Received]) -> Outcome | None:
         """Take in messages, however long the store is away. Return None if the inbox is stopped meanwhile."""
         batch = self._intake.read(received)
@@ -98,7 +96,7 @@ class Inbox:
             except Exception as error:  # noqa: BLE001 - the thread goes on: without it no check would come in any more
                 # the text of the error may quote a message
                 kind = type(error).__name__
-                if self._passes(error):
+                if isinstance(error, self._errors):
                     self._tell_away(f"the broker: {kind}")
                 else:
                     log.error("intake_failed", f"{kind}; trying on")  # noqa: TRY400

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, TypeVar
 
 from redis.exceptions import ResponseError
 
+from config.lanes import QUEUE_OF
 from config.logs import Log
 from config.names import PUSH_QUEUE
 from store.connection import STORE_AWAY
 from store.places.forms import Message
-from worker.intake.filing import Push, Unusable, entry_of
+from worker.intake.filing import Push, entry_of
+from worker.intake.reading import Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from kombu import Message as BrokerMessage
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
     from store.watch.statistics import Statistics
 
 log = Log(__name__)
+
+W = TypeVar("W", Push, Message)
 
 
 class Received(NamedTuple):
@@ -34,18 +38,11 @@ class Received(NamedTuple):
     tag: str
 
 
-class Entry(NamedTuple):
-    """A message that was read."""
-
-    what: Message | Push
-    tag: str
-
-
 class Batch(NamedTuple):
-    """Messages that were read: what is to be filed, and the tags of the others."""
+    """Messages that were read: what is to be filed, each with its tag, and the tags of the others."""
 
-    pushes: list[Entry]
-    checks: list[Entry]
+    pushes: list[tuple[Push, str]]
+    checks: list[tuple[Message, str]]
     #: nobody waits for them
     dropped: list[str]
     #: they cannot be read, or filed, here and now, and stay in the inbox
@@ -70,9 +67,9 @@ class Intake:
         for message, queue, tag in received:
             try:
                 what = entry_of(message, queue, self._settings, time.time())
-            except Unusable as unusable:
-                log.error("message_dropped", unusable.said, queue=queue)  # noqa: TRY400 - a trace would say no more
-                self._statistics.unreadable(queue, unusable.why)
+            except Unreadable as unreadable:
+                log.error("message_dropped", unreadable.said, queue=queue)  # noqa: TRY400 - a trace would say no more
+                self._statistics.unreadable(queue, unreadable.why)
                 what = None
             except Exception as error:  # noqa: BLE001 - a message that nobody has thought of holds up no other
                 # the text of the error could quote the message
@@ -81,8 +78,10 @@ class Intake:
                 continue
             if what is None:
                 batch.dropped.append(tag)
+            elif isinstance(what, Push):
+                batch.pushes.append((what, tag))
             else:
-                (batch.pushes if isinstance(what, Push) else batch.checks).append(Entry(what, tag))
+                batch.checks.append((what, tag))
         return batch
 
     def file(self, batch: Batch) -> list[str]:
@@ -95,29 +94,31 @@ class Intake:
             one of STORE_AWAY: the store does not answer; the messages may be filed or not.
         """
         # first the pushes: their checks have waited for longer
-        return [*batch.kept, *self._file(batch.pushes), *self._file(batch.checks)]
+        return [*batch.kept, *self._file(batch.pushes, self._push), *self._file(batch.checks, self._check)]
 
-    def _file(self, entries: Sequence[Entry]) -> list[str]:
+    def _file(self, entries: list[tuple[W, str]], step: Callable[[list[W], list[str]], list[str]]) -> list[str]:
         """File entries of one kind. Return the tags of those that the store does not take."""
         if not entries:
             return []
         try:
-            return self._push(entries) if isinstance(entries[0].what, Push) else self._check(entries)
+            return step([what for what, _ in entries], [tag for _, tag in entries])
         except STORE_AWAY:
             raise
         except ResponseError as error:
             if len(entries) > 1:
                 # one of them may be at fault, and holds up no other
-                return [tag for entry in entries for tag in self._file([entry])]
-            (what, tag) = entries[0]
+                return [tag for entry in entries for tag in self._file([entry], step)]
+            ((what, tag),) = entries
             said = f"{type(error).__name__}: {error}; it stays in its inbox, and is tried again"
             log.error("not_filed", said, **_identity(what))  # noqa: TRY400 - the text is the script's, and the trace says no more
             return [tag]
 
-    def _check(self, entries: Sequence[Entry]) -> list[str]:
-        messages = [entry.what for entry in entries if isinstance(entry.what, Message)]
+    def _check(self, messages: list[Message], tags: list[str]) -> list[str]:
         kept = []
-        for (what, tag), said in zip(entries, self._places.file(messages, self._tags(entries)), strict=True):
+        filed = self._places.file(messages, tags if self.in_one_step else [])
+        for what, tag, said in zip(messages, tags, filed, strict=True):
+            if said != "newer":
+                self._statistics.moved(QUEUE_OF[what.kind])
             match said:
                 case "repeated":
                     log.info("check_repeated", "it is here already, or has ended", **_identity(what))
@@ -130,11 +131,10 @@ class Intake:
                     kept.append(tag)
         return kept
 
-    def _push(self, entries: Sequence[Entry]) -> list[str]:
-        pushes = [entry.what for entry in entries if isinstance(entry.what, Push)]
+    def _push(self, pushes: list[Push], tags: list[str]) -> list[str]:
         asked = [(push.appid, push.trace_id, push.text) for push in pushes]
         now = time.time()
-        for push, pushed in zip(pushes, self._places.push(asked, self._tags(entries)), strict=True):
+        for push, pushed in zip(pushes, self._places.push(asked, tags if self.in_one_step else []), strict=True):
             what = "early" if pushed.what == "newer" else pushed.what
             self._statistics.push(what)
             self._statistics.moved(PUSH_QUEUE)
@@ -143,9 +143,6 @@ class Intake:
             said = f"{now - push.received_at:.3f} s in the queue"
             log.info(f"push_{what}", said, task_id=pushed.id, trace_id=push.trace_id, appid=push.appid)
         return []
-
-    def _tags(self, entries: Sequence[Entry]) -> list[str]:
-        return [entry.tag for entry in entries] if self.in_one_step else []
 
 
 def _identity(what: Message | Push) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """The inbox of a Redis broker: the lists of its queues, in which a message is never lost.
 
-One script takes a message and records it as unacknowledged (``worker/fetching/fetch.lua``), and if the broker is the
+One script takes a message and records it as unacknowledged (``worker/intake/fetch.lua``), and if the broker is the
 store, the step that files it strikes it off. A worker that dies in between leaves it there, and after LEFT seconds any
 worker gives it out again.
 
@@ -11,25 +11,26 @@ BLMOVE from a list to itself, which moves nothing.
 from __future__ import annotations
 
 import json
+import sys
 import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
 from kombu.transport.virtual import Base64
+from kombu.transport.virtual import Message as VirtualMessage
 from redis.exceptions import RedisError
 
+from config.broker_lists import PRIORITIES, list_of
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
 from config.names import UNACKED, UNACKED_INDEX
-from store.connection import STORE_AWAY, connect
+from store.connection import connect
 from store.places.places import BATCH
 from store.scripts import script
-from worker.fetching.broker_lists import PRIORITIES, list_of
-from worker.fetching.raw_message import Message
-from worker.fetching.reading import count_no_message
 from worker.intake.inbox import Inbox
 from worker.intake.intake import Received
+from worker.intake.reading import count_no_message
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -56,8 +57,8 @@ class RedisInbox(Inbox):
         self._url = url
         # without text: anything may lie in a list
         self._redis = connect(url, SOCKET_TIMEOUT, retries=0, text=False)
-        self._fetch = script(self._redis, "worker/fetching/fetch")
-        self._redeliver = script(self._redis, "worker/fetching/redeliver")
+        self._fetch = script(self._redis, "worker/intake/fetch")
+        self._redeliver = script(self._redis, "worker/intake/redeliver")
         self._waiting: dict[str, _Waiting] = {}
         self._work = threading.Event()
         self._left_at = 0.0
@@ -88,9 +89,6 @@ class RedisInbox(Inbox):
             self._is_away = False
             if not found:
                 self._sleep()
-
-    def _passes(self, error: Exception) -> bool:
-        return isinstance(error, STORE_AWAY)
 
     def _sleep(self) -> None:
         """Sleep until something may have come."""
@@ -157,9 +155,34 @@ class RedisInbox(Inbox):
                 count_no_message(queue)
                 self._strike_off([tag])
                 continue
-            message = Message(raw, _CHANNEL)
+            message = RawMessage(raw, _CHANNEL)
             message.accept = {"application/json"}
             yield Received(message, queue, tag)
+
+
+class RawMessage(VirtualMessage):  # type: ignore[misc]  # kombu ships no types
+    """kombu's message, whose making does not fail: an error would end each worker that takes the message.
+
+    ``errors`` holds the fault, as it does in kombu for a compression that cannot be undone.
+    """
+
+    #: kind of the fault, and text of the failure (:mod:`worker.intake.reading`); None for a sound message
+    fault: tuple[str, str] | None = None
+
+    def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
+        if not isinstance(payload["properties"].get("delivery_info"), dict):
+            payload["properties"]["delivery_info"] = {}
+        try:
+            super().__init__(payload, channel, **kwargs)
+        except Exception:  # noqa: BLE001 - anything may lie in a list
+            headers = payload.get("headers")
+            sound = {**payload, "body": None, "headers": headers if isinstance(headers, dict) else {}}
+            super().__init__(sound, channel, **kwargs)
+            said = (
+                "its body is not encoded as its properties say, of which base64 and none are read; send it with Celery"
+            )
+            self.fault = ("encoding", said)
+            self.errors.append(sys.exc_info())
 
 
 class _Waiting:

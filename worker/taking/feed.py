@@ -35,6 +35,8 @@ LONGEST = 5.0
 WAIT = 1.0
 #: seconds from a slot that becomes free to the take that fills it: others become free with it
 GATHER = 0.005
+#: seconds until a check that could not be handed on is taken again
+NOT_RUN = 30.0
 #: seconds until the next try where the store is away
 AWAY = 1.0
 
@@ -87,10 +89,6 @@ class Feed:
         for thread in self._threads:
             thread.join(seconds)
 
-    def look(self) -> None:
-        """Take now: something was filed, or a rate was set."""
-        self._look_at(time.monotonic())
-
     def _look_at(self, at: float) -> None:
         with self._changed:
             self._due_at = min(self._due_at, at)
@@ -129,16 +127,13 @@ class Feed:
 
     def _hand_on(self, held: Held) -> None:
         self.room.take(held.queue)
-        in_hand = InHand(held, self._places, self._gone)
+        in_hand = InHand(held, self._places, lambda gone: self.room.let_go(gone.queue))
         try:
             self._run(in_hand)
         except Exception as error:  # noqa: BLE001 - the others in hand are run
             # the text of the error may quote the message
-            log.error("not_run", f"{type(error).__name__}; it goes back", task_id=held.id)  # noqa: TRY400
-            in_hand.leave(back=True)
-
-    def _gone(self, held: Held) -> None:
-        self.room.let_go(held.queue)
+            log.error("not_run", f"{type(error).__name__}; tried again in {NOT_RUN:.0f} s", task_id=held.id)  # noqa: TRY400
+            in_hand.leave(back=True, at=time.time() + NOT_RUN)
 
     def _wait_all(self) -> None:
         while (wakes := self._wakes_awaited()) is not None:
@@ -147,7 +142,7 @@ class Feed:
                 if found is not None and self._is_stopped:
                     # another worker is to hear it
                     self._redis.lpush(found[0], 1)
-            except STORE_AWAY as error:
+            except Exception as error:  # noqa: BLE001 - the thread goes on: without it what is filed would wait for LONGEST
                 if not self._is_stopped:
                     self._tell_away(error)
                 time.sleep(AWAY)
@@ -155,7 +150,7 @@ class Feed:
                 if found is not None and not self._is_stopped:
                     with self._changed:
                         self._is_woken = True
-                    self.look()
+                    self._look_at(time.monotonic())
 
     def _wakes_awaited(self) -> list[str] | None:
         """Wait until there is room; return the lists that tell of something in those queues, or None at the end."""

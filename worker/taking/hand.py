@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import json
 import threading
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from kombu import Message
+from redis.exceptions import RedisError, ResponseError
 
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
-from store.places.forms import Ended
+from store.places.forms import Ended, Settled
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from store.places.forms import Held, Settled
+    from store.places.forms import Held
     from store.places.places import Places
 
 log = Log(__name__)
+
+#: times that a check comes back whose end no script takes, before it is forgotten
+MOST_RETURNS = 3
+#: a time that is over
+EXPIRED = "2000-01-01T00:00:00+00:00"
 
 
 class InHand:
@@ -32,9 +39,16 @@ class InHand:
         self._places = places
         self._let_go = let_go
         self._lock = threading.Lock()
+        #: a run has begun
+        self.is_run = False
         #: its run has moved it, or lost it
         self.is_moved = False
         self._is_gone = False
+
+    @property
+    def task_id(self) -> str:
+        """Return the task id of its message, which differs from its id in the store if that id was taken."""
+        return str(json.loads(self.held.text)["headers"]["id"])
 
     def finish(self, ended: Ended, settled: Settled | None = None) -> str:
         """End it, as :meth:`store.places.places.Places.finish` says."""
@@ -49,21 +63,23 @@ class InHand:
         """Give it back, as :meth:`store.places.places.Places.give_back` says."""
         return self._moved(self._places.give_back(self.held, *args, **kwargs))
 
-    def gone(self) -> None:
-        """Count it as gone from this worker's hands: nothing runs it here any more."""
-        with self._lock:
-            is_gone, self._is_gone = self._is_gone, True
-        if not is_gone:
-            self._let_go(self.held)
+    def forget(self) -> None:
+        """Forget it, as :meth:`store.places.places.Places.forget` says."""
+        self._places.forget(self.held)
+        self.is_moved = True
 
     def message(self) -> Message:
         """Return its message, as Celery expects one of a broker's; acknowledged, or rejected, it is gone.
 
         Celery acknowledges a message without a run if it was revoked, or has expired: its check then ends here, after
-        Celery has told so. A message that is rejected unmoved goes back to its place.
+        Celery has told so. A message that is rejected, or was run and is unmoved, goes back to its place.
         """
         kept = json.loads(self.held.text)
         queue = kept["queue"]
+        headers = kept["headers"]
+        if (self.held.cause or {}).get("ended") == "expired":
+            # by Redis' clock, which counts; Celery goes by this machine's
+            headers["expires"] = EXPIRED
         message = Message(
             body=kept["body"],
             delivery_tag=self.held.run,
@@ -71,25 +87,40 @@ class InHand:
             content_encoding=kept["content_encoding"],
             delivery_info={"exchange": queue, "routing_key": queue},
             properties=kept["properties"],
-            headers=kept["headers"],
+            headers=headers,
             channel=_Channel(self),
             accept={kept["content_type"]},
         )
         message.in_hand = self
         return message
 
-    def leave(self, *, back: bool) -> None:
-        """Let it leave the hand, moved or not; ``back``: it is not done with."""
+    def leave(self, *, back: bool, at: float | None = None) -> None:
+        """Let it leave the hand, moved or not; ``back``: it is not done with. ``at``: it waits until then.
+
+        Without a run its call was not sent, and its permit is free again.
+        """
         try:
             if not self.is_moved:
-                if back:
-                    self.give_back()
+                if back or self.is_run:
+                    permit = None if self.is_run else self.held.permit
+                    self.give_back(Settled(permit, was_sent=False) if permit else None, at=at)
                 else:
                     self.finish(Ended("cancelled"))
         except STORE_AWAY as error:
             log.info("not_released", f"{reason(error)}; its lease ends", task_id=self.held.id, appid=self.held.appid)
+        except ResponseError as error:
+            # Celery has told the end of a message that it drops
+            is_last = not back and not self.is_run and self.held.check.get("returns", 0) >= MOST_RETURNS
+            said = f"{type(error).__name__}: {error}; {'it is forgotten' if is_last else 'its lease ends'}"
+            log.error("not_released", said, task_id=self.held.id, appid=self.held.appid)  # noqa: TRY400 - a script's error
+            if is_last:
+                with suppress(RedisError):
+                    self.forget()
         finally:
-            self.gone()
+            with self._lock:
+                is_gone, self._is_gone = self._is_gone, True
+            if not is_gone:
+                self._let_go(self.held)
 
     def _moved(self, said: str) -> str:
         self.is_moved = True

@@ -64,11 +64,6 @@ class Room:
         free = self.free()
         return any(free[queue] > 0 for queue in self._crowded)
 
-    def in_hand(self) -> int:
-        """Return the number of checks in hand."""
-        with self._lock:
-            return sum(self._in_hand.values())
-
     def take(self, queue: Queue) -> None:
         """Count a check that has come into hand."""
         with self._lock:

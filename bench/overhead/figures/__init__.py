@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NamedTuple
-
+from bench.overhead.command import Figure
 from bench.overhead.figures import (
     endpoint,
     finish,
@@ -18,16 +16,6 @@ from bench.overhead.figures import (
     text,
     trips,
 )
-from bench.overhead.outcome import Measured
-from bench.overhead.scale import Scale
-from bench.overhead.side import Options
-
-
-class Figure(NamedTuple):
-    run: Callable[[Scale, Options], Measured]
-    #: further figures that its run brings rows of
-    brings: tuple[str, ...] = ()
-
 
 FIGURES: dict[str, Figure] = {
     "text": Figure(text.run, ("cpu",)),

@@ -27,7 +27,7 @@ from bench.overhead.side import LIFTED, Options, Side
 from ops.local.redis_server import HOST
 
 #: what runs in Redis to finish one
-SCRIPTS = ("store/parked/match_push", "store/parked/claim_finish", "store/parked/end_parked")
+SCRIPTS = ("store/places/push", "store/places/take", "store/places/finish")
 #: pushes to each before the first one that counts
 WARM_UP = 10
 #: seconds that nothing of the copies is due in

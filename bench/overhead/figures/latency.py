@@ -29,9 +29,10 @@ from bench.overhead.side import EACH, LIFTED, Options, Side
 from bench.servers import RunFailed
 from config.names import PUSH_QUEUE
 from ops.local.redis_server import HOST
-from store import keys
+from store.places.shard import SHARD
 
 PEER = "three bare hops"
+PARKED = SHARD.key("parked")
 #: seconds in which a follow-up has to start
 _LONGEST = 60.0
 #: seconds that a system has to come to its steady state once a backlog is there
@@ -77,9 +78,9 @@ class Probes:
         self._session = requests.Session()
         self._session.trust_env = False
         side.tell_platform("set", push_after=None)
-        before = side.redis.zcard(keys.DUE)
+        before = side.redis.zcard(PARKED)
         side.put(side.media, count)
-        side.await_count("parked checks", lambda: int(side.redis.zcard(keys.DUE) - before), count, 180)
+        side.await_count("parked checks", lambda: int(side.redis.zcard(PARKED) - before), count, 180)
 
     def __enter__(self) -> Probes:
         return self

@@ -1,4 +1,4 @@
-"""``sweep``: one sweep of a worker (``worker.sweeper.bring_on``) with a million parked checks of which none is due.
+"""``sweep``: one sweep of a worker (``Places.bring_on``) with a million parked checks of which none is due.
 
 Median and worst, called in a process of its own beside an idle worker.
 """

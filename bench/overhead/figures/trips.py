@@ -12,28 +12,32 @@ import sys
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 import requests
 from redis import Redis
 from redis.client import Monitor
 
+from bench.machine import ports_of
 from bench.overhead import names
 from bench.overhead.outcome import Measured, Row
 from bench.overhead.pushes import request
 from bench.overhead.scale import Scale
 from bench.overhead.side import LIFTED, Kind, Options, Side
 from bench.redis_load import connect
+from bench.servers import RunFailed
 from config.names import PUSH_QUEUE
 from ops.local.redis_server import HOST
-from store import keys
+from store.places.shard import SHARD
 
 #: seconds for which the processes are watched while nothing is to do
 IDLE = 10.0
 #: number of a push that belongs to no check
 _NOBODY = 50_000_000
-_END = "bench:monitor-ends"
+_END, _MARK = "bench:monitor-ends", "bench:monitor-mark"
+#: seconds in which the monitor reads what was sent
+_READ = 120.0
 
 PATHS = ("check text", "check media", "push", "finish", "sweep")
 
@@ -72,7 +76,7 @@ def _paths(kind: Kind, scale: Scale, options: Options) -> dict[str, float]:
             side.put(side.media, 1)
             side.await_count("pictures", lambda: side.counts()["media"] - done, 1, 10)
             if kind == "wxcheck":
-                side.wait("parked", lambda: side.redis.zcard(keys.DUE) > 0)
+                side.wait("parked", lambda: side.redis.zcard(SHARD.key("parked")) > 0)
 
         def push(number: int, *, alone: bool = True) -> None:
             made = request(_NOBODY + number if alone else number, sealed=kind == "wxcheck", alone=alone)
@@ -114,13 +118,20 @@ def _paths(kind: Kind, scale: Scale, options: Options) -> dict[str, float]:
 
 
 class Watch:
-    """Counts the commands of all clients but the bench's own, as a context."""
+    """Counts the commands of all clients but the bench's own, as a context; a script counts by its hash.
 
-    def __init__(self, side: Side) -> None:
+    ``of``: the processes whose clients count, unless all do.
+    """
+
+    def __init__(self, side: Side, of: Sequence[str] = ()) -> None:
+        self._side = side
+        self._of = of
         self._own = side.redis
         self._url = side.url
         self._seen: Counter[str] = Counter()
+        self._known: dict[str, bool] = {}
         self._ended = threading.Event()
+        self._reached = threading.Event()
 
     def __enter__(self) -> Watch:
         self._client: Redis = connect(self._url)
@@ -138,8 +149,16 @@ class Watch:
         self._client.close()
 
     def fresh(self) -> Counter[str]:
-        """What was sent since the last time, by the command's name."""
+        """What was sent since the last time, by the command's name.
+
+        Raises:
+            RunFailed: the monitor has not come so far.
+        """
         time.sleep(0.2)  # the last ones are on their way
+        self._reached.clear()
+        self._own.get(_MARK)
+        if not self._reached.wait(_READ):
+            raise RunFailed(f"monitor: it has not read all within {_READ:.0f} s")
         found, self._seen = self._seen, Counter()
         return found
 
@@ -149,6 +168,19 @@ class Watch:
             for told in monitor.listen():
                 if self._ended.is_set():
                     return
+                if told["command"] == f"GET {_MARK}":
+                    self._reached.set()
                 address = f"{told['client_address']}:{told['client_port']}"
                 if told["client_type"] == "tcp" and address != self._ignored:
-                    self._seen[str(told["command"]).partition(" ")[0].upper()] += 1
+                    words = str(told["command"]).split(" ", 2)
+                    name = words[1] if words[0].upper() == "EVALSHA" else words[0].upper()
+                    if self._counts(told["client_port"]):
+                        self._seen[name] += 1
+
+    def _counts(self, port: str) -> bool:
+        """True if a client counts; who it belongs to is looked up once."""
+        if not self._of:
+            return True
+        if port not in self._known:
+            self._known[port] = any(int(port) in ports_of(self._side.pid(name)) for name in self._of)
+        return self._known[port]

@@ -2,7 +2,7 @@
 
 import { attr, byId, text } from "./dom.js";
 import { clock, iso } from "./format.js";
-import { showAge, showHeadline, showTiles } from "./headline.js";
+import { showAge, showHeadline, showPlaces, showTiles } from "./headline.js";
 import { showLanes, tickLanes, watchLaneTools } from "./lanes.js";
 import { showFailures, showPushes, showVerdicts } from "./outcomes.js";
 import { showProcesses, showQueues } from "./processes.js";
@@ -64,6 +64,7 @@ function show(isNew) {
   text(byId("foot"), word("foot", { version: numbers.version }));
   showTiles(numbers);
   if (!numbers.lanes) return; // the store was away from the start
+  showPlaces(numbers.places);
   showLanes(numbers, now());
   showPushes(numbers.waiting);
   showVerdicts(numbers.verdicts ?? []);

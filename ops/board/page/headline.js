@@ -58,15 +58,27 @@ function well(numbers) {
   return word("all_well_more", { processes: plural("processes", processes, number(processes)), sent: number(sent) });
 }
 
+/** The places of a check, in the order of its life. */
+const PLACES = ["inbox", "lanes", "shelf", "in_hand", "parked", "ready", "outbox"];
+
+export function showPlaces(places) {
+  keyed(byId("place-counts"), PLACES, (name) => name, (name) => {
+    const node = clone("t-tile");
+    attr(node, "data-place", name);
+    return node;
+  }, (node, name) => {
+    text(node.querySelector("dt"), word(`place_${name}`));
+    text(node.querySelector("dd"), number(places?.[name]));
+    text(node.querySelector("p"), word(`place_${name}_hint`));
+  });
+}
+
 export function showTiles(numbers) {
   const lanes = numbers.lanes ?? [];
   const sum = (values) => values.reduce((all, n) => all + (n ?? 0), 0);
   const known = numbers.lanes !== undefined;
   const tiles = [
     ["sent", sum(lanes.map((lane) => lane.minute.used))],
-    ["backlog", sum((numbers.queues ?? []).map((queue) => queue.messages))],
-    ["shelved", numbers.shelved],
-    ["waiting", numbers.waiting?.count],
     ["failed", sum((numbers.failures?.classes ?? []).map((each) => each.hour))],
     ["dead", numbers.dead],
   ];

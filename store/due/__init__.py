@@ -1,1 +1,0 @@
-"""A look at all checks that are due."""

@@ -1,1 +1,0 @@
-"""The shelf: checks that come back at a time, and their messages."""

@@ -1,1 +1,0 @@
-"""The fetching of messages from their queues, as permits come."""
