@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
+import redis
 
+from tests.support.places_world import PlacesWorld
+from tests.support.quota_world import embedded
 from tests.support.system import System, working
 
 
@@ -37,3 +40,18 @@ def system(running_system: System) -> System:
     running_system.forget()
     running_system.redis.delete("application:runs")
     return running_system
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[redis.Redis]:
+    """A client of a Redis of the module's own."""
+    with embedded() as client:
+        yield client
+
+
+@pytest.fixture
+def store(server: redis.Redis) -> Iterator[PlacesWorld]:
+    """A store with the places of the checks, whose clock is the test's."""
+    found = PlacesWorld(server)
+    yield found
+    found.close()

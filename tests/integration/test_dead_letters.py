@@ -7,11 +7,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
-import redis
 from celery import chain, chord
 
 import wxcheck
@@ -25,7 +23,6 @@ from tests.support.places_world import PlacesWorld
 from tests.support.places_world import picture as picture_in_lane
 from tests.support.places_world import text as text_in_lane
 from tests.support.processes import eventually
-from tests.support.quota_world import embedded
 from tests.support.system import APPID, System
 from wechat.checks import TEXT_PATH
 from wxcheck import CheckRefused, InvalidCheck, MediaUnavailable, PlatformUnavailable, PushTimeout, StaleCheck
@@ -158,19 +155,6 @@ def test_the_list_and_the_replay_say_what_they_do(system: System) -> None:
 
 
 # -- the store ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
-
-
-@pytest.fixture
-def store(server: redis.Redis) -> Iterator[PlacesWorld]:
-    found = PlacesWorld(server)
-    yield found
-    found.close()
 
 
 def of(store: PlacesWorld, *, with_content: bool = True) -> DeadLetters:

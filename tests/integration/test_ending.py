@@ -21,7 +21,6 @@ from kombu.exceptions import OperationalError
 import wxcheck
 from store.places.forms import Result
 from tests.support.processes import PATIENCE, eventually
-from tests.support.quota_world import embedded
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
 from tests.support.system import PlainClient
 from worker.ending.backend import use_backend
@@ -117,12 +116,6 @@ class World:
 
 def _nothing(*_: Any) -> None:
     """Is never run."""
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")

@@ -24,7 +24,7 @@ from store.quota.clock import Watch
 from store.quota.permits import START
 from store.quota.rates import Rates
 from tests.support.processes import PATIENCE, eventually
-from tests.support.quota_world import embedded, mini_program
+from tests.support.quota_world import mini_program
 from worker.taking.feed import Feed
 from worker.taking.hand import InHand
 
@@ -93,12 +93,6 @@ def text(task_id: str, appid: str = APPID, **fields: Any) -> Message:
 
 def picture(task_id: str, appid: str = APPID, **fields: Any) -> Message:
     return text(task_id, appid, **fields)._replace(kind="media")
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 Starts = Callable[..., Worker]

@@ -6,7 +6,6 @@ Tests: worker.taking.hand
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 
 import pytest
 import redis
@@ -15,7 +14,6 @@ from store.places.forms import Ended, Held
 from store.places.shard import SHARD
 from tasks.text import check_text
 from tests.support.places_world import PlacesWorld, text
-from tests.support.quota_world import embedded
 from worker.celery import app
 from worker.celery_parts.request import CheckRequest, GivenBack, raised
 from worker.taking.hand import MOST_RETURNS, InHand
@@ -30,19 +28,6 @@ MESSAGE = json.dumps(
         "content_encoding": "utf-8",
     }
 )
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
-
-
-@pytest.fixture
-def store(server: redis.Redis) -> Iterator[PlacesWorld]:
-    found = PlacesWorld(server)
-    yield found
-    found.close()
 
 
 @pytest.fixture

@@ -6,11 +6,9 @@ Tests: store.places.open_lanes
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any, cast
 
 import pytest
-import redis
 
 from config.settings import MiniProgram
 from store.places.forms import Ended, Held, Queue
@@ -19,22 +17,9 @@ from store.places.places import LANES_AT_ONCE
 from store.quota.permits import START
 from store.quota.rates import Rates
 from tests.support.places_world import PlacesWorld, settled, text
-from tests.support.quota_world import SECOND, SHARD, embedded, mini_program
+from tests.support.quota_world import SECOND, SHARD, mini_program
 
 ROOM: dict[Queue, int] = {"text": 32, "media": 0, "push": 0}
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
-
-
-@pytest.fixture
-def store(server: redis.Redis) -> Iterator[PlacesWorld]:
-    found = PlacesWorld(server)
-    yield found
-    found.close()
 
 
 class Worker:

@@ -19,20 +19,7 @@ from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS
 from store.places.forms import KEEP_ENDED, Ended, Held, LaneLimits, Result
 from store.places.places import BATCH, KEEP_EARLY, RELAY_LEASE
 from tests.support.places_world import KINDS, LEASE, PlacesWorld, picture, settled, text
-from tests.support.quota_world import INBOX, SECOND, SHARD, embedded
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
-
-
-@pytest.fixture
-def store(server: redis.Redis) -> Iterator[PlacesWorld]:
-    found = PlacesWorld(server)
-    yield found
-    found.close()
+from tests.support.quota_world import INBOX, SECOND, SHARD
 
 
 @pytest.fixture

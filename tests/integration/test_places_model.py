@@ -10,7 +10,6 @@ from __future__ import annotations
 import itertools
 import json
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, cast
 
@@ -31,7 +30,7 @@ from store.places.forms import KEEP_ENDED, Ended, Held, LaneLimits, Message, Set
 from store.places.places import KEEP_EARLY, RELAY_LEASE
 from store.places.shard import OWN
 from tests.support.places_world import KINDS, LEASE, PlacesWorld
-from tests.support.quota_world import SECOND, SHARD, embedded
+from tests.support.quota_world import SECOND, SHARD
 
 #: how many examples to try, in place of the few that are always the same
 EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "40"))
@@ -494,12 +493,6 @@ class ChecksMove(RuleBasedStateMachine):
         self.world.pass_time(RELAY_LEASE * SECOND)
         self.a_sweeper_brings_on()
         assert self.client.exists(SHARD.key("outbox"), SHARD.key("outbox_due")) == 0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 def test_a_check_is_in_one_place_and_ends_once(server: redis.Redis) -> None:

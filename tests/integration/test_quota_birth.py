@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -22,16 +22,10 @@ from store.places.vouching import vouch
 from store.quota.clock import Watch
 from store.quota.permit import Permit
 from store.quota.rates import Rates
-from tests.support.quota_world import SHARD, embedded, known_key, mini_program
+from tests.support.quota_world import SHARD, known_key, mini_program
 
 #: seconds for one step of a thread: generous
 STEP = 30.0
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 class Asker(threading.Thread):

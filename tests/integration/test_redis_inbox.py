@@ -19,7 +19,6 @@ from config.broker_lists import list_of
 from store.places.places import BATCH
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import queued, unacknowledged
-from tests.support.quota_world import embedded
 from worker.intake.intake import Batch, Intake, Received
 from worker.intake.redis_inbox import LEFT, LOOK, RedisInbox
 
@@ -83,12 +82,6 @@ def message(task_id: str) -> dict[str, Any]:
         "headers": {"id": task_id, "task": "wxcheck.check_text"},
         "properties": {"delivery_info": {}, "delivery_tag": uuid.uuid4().hex},
     }
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 @pytest.fixture

@@ -14,14 +14,7 @@ from kombu import Connection, Exchange, Producer, Queue
 
 from config.broker_lists import list_of
 from store.outbox.outbox import kept_messages, set_aside
-from tests.support.quota_world import embedded
 from worker.celery_parts.transport import Transport
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[redis.Redis]:
-    with embedded() as client:
-        yield client
 
 
 @pytest.fixture
