@@ -137,7 +137,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             # the result under its task id is that of the check which has the id
             own = self.backend.key_of(run.task_id)
             run.left.results = [result for result in run.left.results if result.key != own]
-        letter = self.runtime.dead_letters.letter_of(run.held.text, run.held.appid, ended)
+        letter = self.runtime.dead_letters.letter_of(self.name, run.held.text, run.held.appid, ended)
         try:
             said, outbox = self.insist(run, partial(self._finish, run, Ended(how_of(ended), letter=letter)))
         except STORE_AWAY as error:

@@ -6,8 +6,7 @@ On an opaque light ground, so that pages in light and in dark show them alike; t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -59,12 +58,10 @@ def draw(results: dict[str, Any], directory: Path) -> list[Path]:
             if not series:
                 continue
             path = directory / f"{name}.svg"
-            with _canvas(path, machine) as axes:
-                drawn = plot(axes, series)
-            if not drawn:
-                path.unlink()
-                continue
-            written.append(path)
+            canvas = Figure(figsize=(7.2, 4.2), layout="constrained")
+            if plot(canvas.subplots(), series):
+                _write(canvas, path, machine)
+                written.append(path)
     return written
 
 
@@ -224,14 +221,10 @@ def _legend(axes: Axes) -> None:
     axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), ncols=2, fontsize=9)
 
 
-@contextmanager
-def _canvas(path: Path, machine: str) -> Iterator[Axes]:
-    figure = Figure(figsize=(7.2, 4.2), layout="constrained")
-    axes = figure.subplots()
-    yield axes
-    figure.supxlabel(machine, fontsize=7, color=GRAY)
+def _write(canvas: Figure, path: Path, machine: str) -> None:
+    canvas.supxlabel(machine, fontsize=7, color=GRAY)
     # without a date the same results make the same file
-    figure.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
+    canvas.savefig(path, format="svg", metadata={"Date": None, "Creator": None})
     text = path.read_text()
     path.write_text("\n".join(line.rstrip() for line in text.splitlines()) + "\n")
 

@@ -65,13 +65,16 @@ class DeadLetters:
         self._decay = script(redis, "store/dead_letters/decay")
         self._drop = script(redis, "store/dead_letters/drop")
 
-    def letter_of(self, message: str, appid: str, failure: object) -> str:
-        """Return the letter to keep of a check with this kept message that ends with ``failure``; '' for none."""
+    def letter_of(self, task: str, message: str, appid: str, failure: object) -> str:
+        """Return the letter of a check, as it is kept: its task's name and its message; '' for none.
+
+        It ends with ``failure``.
+        """
         if self._seconds <= 0 or not can_be_mended(failure):
             return ""
         assert isinstance(failure, BaseException)  # noqa: S101
         letter: dict[str, Any] = {
-            "task": json.loads(message)["headers"]["task"],
+            "task": task,
             "failure": type(failure).__name__,
             "said": list(failure.args),
             "appid": appid,

@@ -165,7 +165,7 @@ def bury(store: PlacesWorld, task_id: str, *, size: int = 0, letters: DeadLetter
     """A check whose push never came."""
     message = json.dumps({"headers": {"task": wxcheck.CHECK_MEDIA}, "body": "x" * size})
     (held,) = store.held(picture_in_lane(task_id)._replace(text=message))
-    letter = (letters or of(store)).letter_of(message, held.appid, PushTimeout("t"))
+    letter = (letters or of(store)).letter_of(wxcheck.CHECK_MEDIA, message, held.appid, PushTimeout("t"))
     assert store.places.finish(held, Ended("timeout", letter=letter)) == "ended"
     return held
 
@@ -182,10 +182,10 @@ def test_what_can_be_mended_is_kept_and_nothing_else(store: PlacesWorld) -> None
         MediaUnavailable(-1008, ""),
         CheckRefused(48001, "", ""),
     ):
-        assert of(store).letter_of(message, "wx1", failure)
+        assert of(store).letter_of(wxcheck.CHECK_TEXT, message, "wx1", failure)
     for end in (InvalidCheck("x"), StaleCheck(1, 2), CheckRefused(87014, "", ""), ValueError(), {"a": "verdict"}):
-        assert not of(store).letter_of(message, "wx1", end)
-    assert not DeadLetters(store.redis, 0, with_content=True).letter_of(message, "wx1", PushTimeout("t"))
+        assert not of(store).letter_of(wxcheck.CHECK_TEXT, message, "wx1", end)
+    assert not DeadLetters(store.redis, 0, with_content=True).letter_of(wxcheck.CHECK_TEXT, message, "wx1", PushTimeout("t"))
 
 
 def test_a_run_that_did_not_end_the_check_keeps_nothing(store: PlacesWorld) -> None:

@@ -244,6 +244,14 @@ def test_what_was_not_measured_is_not_drawn(tmp_path: Path, plots: ModuleType) -
     assert [path.name for path in tmp_path.iterdir()] == [path.name for path in written] == ["memory.svg"]
 
 
+def test_the_plot_of_what_is_not_measured_this_time_stays(tmp_path: Path, plots: ModuleType) -> None:
+    given = results()
+    before = plots.draw(given, tmp_path)
+    other = {**given["rows"][0], "figure": "trips"}
+    assert plots.draw({**given, "rows": [other], "series": {}}, tmp_path) == []
+    assert [path for path in before if not path.exists()] == []
+
+
 def test_a_quick_look_is_smaller_in_everything() -> None:
     for name in ("rounds", "warm_up", "texts", "chains", "pushes", "probes", "backlog", "finishes", "sweeps", "trips"):
         assert getattr(QUICK, name) < getattr(FULL, name), name

@@ -12,6 +12,8 @@ from worker.messages import HIDDEN
 from wxcheck import CheckCancelled
 
 if TYPE_CHECKING:
+    from kombu import Message
+
     from worker.taking.hand import InHand
 
 #: fields of a message's delivery that are shown: plain values, which JSON can hold
@@ -54,8 +56,9 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
 
     _is_cancelled = False
 
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
+    def __init__(self, message: Message, *args: Any, body: Any = None, decoded: bool = False, **kwargs: Any) -> None:
+        # decoded here once: Celery decodes a body that is not for its events, and again for its task
+        super().__init__(message, *args, body=body if decoded else message.payload, decoded=True, **kwargs)
         # Celery writes the content into these for a client that enqueues by name alone
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
