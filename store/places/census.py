@@ -126,9 +126,9 @@ class Census:
         return None if found is None else int(cast("int", found))
 
     def opens_at(self, kind: Lane, appid: str) -> float | None:
-        """Return the time from which on a lane with waiting checks may get a permit."""
+        """Return the time from which on a lane with waiting checks may get a permit; None: none waits, or it is next."""
         score = self._redis.zscore(self._shard.key(f"open:{kind}"), appid)
-        return None if score is None else float(score) / 1000
+        return float(score) / 1000 if score else None
 
     def is_in_outbox(self, task_id: str, run: str) -> bool:
         """True if something of what a run left at the end of a check is still to be published or stored."""

@@ -28,7 +28,8 @@ if question.at and not check.cause then
   end
   shard.keep(id, check, 'shelf')
 else
-  shard.wait(id, check)
+  -- without a permit its run has looked for the lane's token, or its count, which is there now
+  shard.wait(id, check, not question.permit)
 end
 -- in the end: an ACL may stop the script, and it is repeated
 redis.call('ZREM', shard.hand, id)

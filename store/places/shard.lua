@@ -95,7 +95,8 @@ end
 
 -- Lets a check wait: for a run alone if its end is known, else in its lane. Its caller takes it out of the set of its old
 -- place afterwards: an ACL may stop the script in between, and what a set holds too much is dropped as it comes up.
-function shard.wait(id, check)
+-- keeps_turn: its lane comes before those that have been open for longer
+function shard.wait(id, check, keeps_turn)
   if check.cause then
     local queue, rank = check.trace and 'push' or check.kind, 1
     if check.cause.ended == 'done' then
@@ -116,7 +117,7 @@ function shard.wait(id, check)
   redis.call('ZADD', waiting, check.priority * RANK + check.number, id)
   -- the first one may get a permit though those behind it get none: a check of low priority leaves the day's reserve
   if redis.call('ZRANGE', waiting, 0, 0)[1] == id then
-    redis.call('ZADD', shard.open[check.kind], 'LT', shard.now, check.appid)
+    redis.call('ZADD', shard.open[check.kind], 'LT', keeps_turn and 0 or shard.now, check.appid)
     shard.wakes(check.kind)
   end
   if check.due then

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 #: ``outbox``     hash: ``id:run`` -> what is to be published and stored elsewhere, since the check has ended (JSON)
 #: ``outbox_due`` sorted set: the same, by the time from which on a relay may take it up
 #: ``open:…``     sorted set: appId of each lane with waiting checks, by the time at which its next permit may come
+#:                (0: the check that has had its token renewed is next)
 #: ``ready:…``    sorted set: ids of checks whose end is known and which wait for a run, by rank and time
 #:                (:data:`RANK`)
 #: ``wake:…``     list: one entry while there is something for a worker that waits

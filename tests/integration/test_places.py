@@ -275,6 +275,23 @@ def test_one_run_renews_the_token_and_gives_its_check_back_to_its_place(store_wi
     ]
 
 
+def test_a_lane_whose_token_was_renewed_comes_before_those_that_have_been_open_for_longer(
+    store_with_tokens: PlacesWorld,
+) -> None:
+    store = store_with_tokens
+    appids = [f"wx{number}" for number in range(9)]
+    renewing = store.held(text("a", "wx0"))
+    for appid in appids[1:]:
+        store.file(text(f"of {appid}", appid))
+    store.later(1)
+    in_an_hour = store.now + 3600
+    for appid in appids:
+        token = SHARD.of_lane("text", appid)[4]
+        store.redis.hset(token, mapping={"value": "TOKEN", "expires_at": in_an_hour, "refresh_at": in_an_hour})
+    assert store.places.give_back(renewing[0]) == "lane"
+    assert [held.id for held in store.take(1, *appids).held] == ["a"]
+
+
 def test_a_token_that_grows_old_is_renewed_by_one_run_while_the_others_use_it(store_with_tokens: PlacesWorld) -> None:
     store = store_with_tokens
     store.file(text("a"), text("b"))
