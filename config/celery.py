@@ -18,7 +18,7 @@ SOCKET_TIMEOUT = 5
 CONNECT_TIMEOUT = 3
 
 #: connections of a process: its threads use one core together, which is busy with fewer answers
-RESULT_CONNECTIONS = 8
+RESULT_CONNECTIONS = 6
 #: the same to the broker, for what a worker publishes, in place of ten. Other processes need more: each question of
 #: Flower's to the workers has two, and those without one would wait for each other for ever
 BROKER_CONNECTIONS = 4
