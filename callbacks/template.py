@@ -51,10 +51,10 @@ class Template:
     def __init__(self, app: Celery, producer: Producer) -> None:
         with set_aside() as caught:
             app.send_task(RECEIVE_PUSH, kwargs={}, task_id=_ID, producer=producer, **OPTIONS)
-        if len(caught) != 2:
+        if len(caught) != 1:
             raise RuntimeError("kombu does not put a message on a queue of Redis with one LPUSH any more")
         #: the list of the queue
-        self.key, made = caught
+        self.key, made = caught[0]
         message = loads(made)
         self._embedded = _encode(_embedded_in(message))
         message["body"] = _BODY

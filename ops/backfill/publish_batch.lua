@@ -1,8 +1,8 @@
 -- Publishes a batch of a backfill, and marks it as published.
 -- Uses: store/outbox/can_publish
--- KEYS: 1 backfill
+-- KEYS: 1 backfill  2… the list of each message
 -- ARGV: 1 owner  2 number of the batch before  3 number of this batch  4 seconds to keep the mark
---       5… pairs of a broker's list and a message
+--       5… the messages
 -- Returns: 'published'
 --        | 'taken' (another process goes on with this backfill)
 --        | 'lost' (published batches may be gone: the store was emptied, or went back to an earlier state)
@@ -21,17 +21,12 @@ end
 if batch ~= ARGV[2] then
   return 'lost'
 end
--- Lua's own unpack fails on some thousands of values
-local messages = {}
-for i = 5, #ARGV do
-  messages[#messages + 1] = ARGV[i]
-end
-local refused = outbox_can_publish({}, messages)
+local refused = outbox_can_publish(KEYS, {2})
 if refused then
   return refused
 end
-for i = 1, #messages, 2 do
-  redis.call('LPUSH', messages[i], messages[i + 1])
+for i = 2, #KEYS do
+  redis.call('LPUSH', KEYS[i], ARGV[i + 3])
 end
 redis.call('HSET', KEYS[1], 'batch', ARGV[3])
 redis.call('EXPIRE', KEYS[1], ARGV[4])

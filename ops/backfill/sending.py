@@ -155,15 +155,17 @@ class OneRedis(_Marked):
         self._submit = script(store, "ops/backfill/publish_batch")
 
     def send(self, number: int, tasks: list[Task]) -> None:
-        said = self._submit(keys=[self._key], args=[self._owner, self._number, number, KEEP, *self._messages(tasks)])
+        messages = self._messages(tasks)
+        lists, texts = [name for name, _ in messages], [text for _, text in messages]
+        said = self._submit(keys=[self._key, *lists], args=[self._owner, self._number, number, KEEP, *texts])
         if said == "taken":
             raise Taken
         if said == "lost":
             raise Lost
         self._number = number
 
-    def _messages(self, tasks: list[Task]) -> list[str]:
-        """Return pairs of a broker's list and a message for it."""
+    def _messages(self, tasks: list[Task]) -> list[tuple[str, str]]:
+        """Return a broker's list and a message for it, of each check."""
         try:
             self._connect()
             with set_aside() as messages:

@@ -1,9 +1,10 @@
 -- Checks that messages can be published to lists.
--- ARGV: pairs of a broker's list and a message
+-- KEYS: the lists are among them
+-- ARGV: 1 number of the first list; all later keys are lists, too
 -- Returns: nothing, or the error that one of the lists is something else
-for i = 1, #ARGV, 2 do
-  local kind = redis.call('TYPE', ARGV[i]).ok
+for i = ARGV[1], #KEYS do
+  local kind = redis.call('TYPE', KEYS[i]).ok
   if kind ~= 'list' and kind ~= 'none' then
-    return redis.error_reply('WRONGTYPE ' .. ARGV[i] .. ' is a ' .. kind .. ', where a queue should be')
+    return redis.error_reply('WRONGTYPE ' .. KEYS[i] .. ' is a ' .. kind .. ', where a queue should be')
   end
 end

@@ -2,31 +2,26 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_local = threading.local()
+#: the broker's lists, and a message for each, that this thread keeps; None: its messages go to the broker
+kept_messages: ContextVar[list[tuple[str, str]] | None] = ContextVar("kept_messages", default=None)
 
 
 @contextmanager
-def set_aside() -> Iterator[list[str]]:
-    """Keep the messages that this thread publishes meanwhile, as pairs of a broker's list and a message for it.
+def set_aside() -> Iterator[list[tuple[str, str]]]:
+    """Keep the messages that this thread publishes meanwhile, each with the broker's list that it is for.
 
     If the broker is not a Redis, nothing is kept, and all messages go out.
     """
-    kept: list[str] = []
-    _local.aside = kept
+    kept: list[tuple[str, str]] = []
+    before = kept_messages.set(kept)
     try:
         yield kept
     finally:
-        _local.aside = None
-
-
-def kept_messages() -> list[str] | None:
-    """Return the list that takes the messages of this thread; None if they go to the broker."""
-    aside: list[str] | None = getattr(_local, "aside", None)
-    return aside
+        kept_messages.reset(before)

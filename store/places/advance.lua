@@ -6,24 +6,20 @@
 --       relay  5 results (their number)  6… of each result: JSON, seconds to keep it; then each message
 -- Returns: 1, or 0 if the entry is there no more; or the error that a list is something else: then nothing was done
 -- Always: each part goes out once, however many relays have read the entry.
-local results, messages = tonumber(ARGV[5]), {}
+local results = tonumber(ARGV[5])
 local lists, first = 3 + results, 6 + 2 * results
 if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then
   return 0
 end
-for i = first, #ARGV do
-  messages[#messages + 1] = KEYS[lists + i - first]
-  messages[#messages + 1] = ARGV[i]
-end
-local refused = outbox_can_publish({}, messages)
+local refused = outbox_can_publish(KEYS, {lists})
 if refused then
   return refused
 end
 for i = 0, results - 1 do
   outbox_store_result({KEYS[3 + i]}, {ARGV[6 + 2 * i], ARGV[7 + 2 * i]})
 end
-for i = 1, #messages, 2 do
-  redis.call('LPUSH', messages[i], messages[i + 1])
+for i = first, #ARGV do
+  redis.call('LPUSH', KEYS[lists + i - first], ARGV[i])
 end
 redis.call('HDEL', KEYS[1], ARGV[1])
 redis.call('ZREM', KEYS[2], ARGV[1])

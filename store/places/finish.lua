@@ -18,12 +18,7 @@ if not check then
 end
 local dead, results = shard.after, shard.after + 3
 local lists, first = results + question.results, 4 + 2 * question.results
-local messages = {}
-for i = first, #ARGV do
-  messages[#messages + 1] = KEYS[lists + i - first]
-  messages[#messages + 1] = ARGV[i]
-end
-local refused = outbox_can_publish({}, messages)
+local refused = outbox_can_publish(KEYS, {lists})
 if refused then
   return refused
 end
@@ -36,8 +31,8 @@ if ARGV[3] ~= '' then
   local of_letters = {KEYS[dead], KEYS[dead + 1], KEYS[dead + 2], KEYS[23]}
   dead_letters_keep(of_letters, {id, ARGV[3], question.letters, question.bytes})
 end
-for i = 1, #messages, 2 do
-  redis.call('LPUSH', messages[i], messages[i + 1])
+for i = first, #ARGV do
+  redis.call('LPUSH', KEYS[lists + i - first], ARGV[i])
 end
 if ARGV[2] ~= '' then
   local entry = id .. ':' .. question.run

@@ -30,14 +30,14 @@ class Channel(RedisChannel):  # type: ignore[misc]  # kombu ships no types
         return published(int(super()._get_message_priority(message, reverse=reverse)))
 
     def _put(self, queue: str, message: dict[str, Any], **kwargs: Any) -> None:
-        kept, commands = kept_messages(), _Commands()
+        kept, commands = kept_messages.get(), _Commands()
         if kept is not None:
             super()._put(queue, message, _publish_batch=commands)
         if kept is None or [name for name, *_ in commands] != ["lpush"]:
             # a queue that expires is told so with each message
             super()._put(queue, message, **kwargs)
         else:
-            kept += commands[0][1:]
+            kept.append(commands[0][1:])
 
 
 class _Commands(list[tuple[Any, ...]]):

@@ -123,10 +123,10 @@ def rendered(app: Celery, publications: list[dict[str, Any]]) -> list[tuple[str,
     """Return list and message of each publication, as kombu puts them into the broker's Redis."""
     if not publications:
         return []
-    with set_aside() as pairs, app.producer_or_acquire() as producer:
+    with set_aside() as kept, app.producer_or_acquire() as producer:
         for one in publications:
             publish(producer, one)
-    return list(zip(pairs[::2], pairs[1::2], strict=True))
+    return kept
 
 
 def _described(entity: Any) -> dict[str, Any]:
