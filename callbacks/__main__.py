@@ -23,7 +23,7 @@ from callbacks.protocol import Protocol
 from config.log_lines import LogFormat, announce, use_lines
 from config.logs import Log
 from config.settings import load_settings
-from store.connection import connect_store
+from store.connection import connect
 from store.redis_check import check_redis
 
 log = Log("callbacks.main")
@@ -72,7 +72,7 @@ def main(log_level: str) -> None:
     from store.watch.statistics import Statistics
     from worker.celery import app as celery_app  # after the settings, whose faults the endpoint reports
 
-    store = connect_store(settings, PROBE_SECONDS, retries=0)
+    store = connect(settings.redis_url, PROBE_SECONDS, retries=0)
     name = own_name()
     reporter = Reporter(
         Statistics(store), partial(beat, store, name, "endpoint", Servers(settings)), partial(leave, store, name)

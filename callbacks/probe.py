@@ -11,7 +11,7 @@ from celery import Celery
 
 from callbacks.broker import BrokerLink, describe
 from config.settings import Settings
-from store.connection import connect_store
+from store.connection import connect
 
 #: seconds that an answer may take
 PROBE_SECONDS = 2
@@ -76,7 +76,7 @@ def broker_probe(app: Celery) -> Probe[None]:
 
 def store_probe(settings: Settings) -> Probe[None]:
     """Return a probe that pings the store."""
-    client = connect_store(settings, PROBE_SECONDS, retries=0)
+    client = connect(settings.redis_url, PROBE_SECONDS, retries=0)
 
     def ping() -> None:
         client.ping()

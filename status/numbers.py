@@ -30,7 +30,7 @@ from status.remedies import remedy
 from status.stuck import Standing, StuckReader
 from status.troubles import Evidence, find_troubles
 from store import keys
-from store.connection import connect, connect_store, run_id
+from store.connection import connect, run_id
 from store.places.census import Census, Counts
 from store.places.shard import SHARD
 from store.quota.rates import Rates
@@ -59,7 +59,7 @@ class Numbers:
 
     def __init__(self, settings: Settings, celery_app: Celery, *, waits: bool = True) -> None:
         self._settings = settings
-        self._redis = connect_store(settings, SOCKET_TIMEOUT)
+        self._redis = connect(settings.redis_url, SOCKET_TIMEOUT)
         # the ring of a lane is no text
         self._bytes = connect(settings.redis_url, SOCKET_TIMEOUT, retries=1, text=False)
         self._rings = Rings(self._redis)

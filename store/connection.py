@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import redis.exceptions
 from redis import BlockingConnectionPool, Redis
@@ -52,17 +52,26 @@ STORE_AWAY = (
 #: most connections of a client. The threads of a process use one core together, which is busy with fewer answers
 CONNECTIONS = 4
 
-if TYPE_CHECKING:
-    from config.settings import Settings
 
+def connect(url: str, timeout: float, retries: int = 1, *, text: bool = True) -> Redis:
+    """Return a client of a Redis that gives up: redis-py alone waits without bound, and repeats ten times.
 
-def connect_store(settings: Settings, timeout: float, retries: int = 1) -> Redis:
-    """Return a client of the store that gives up: redis-py alone waits without bound, and repeats ten times.
-
-    ``timeout``: seconds for connecting, and for each answer. A retry serves a connection that was closed while idle;
-    every script may be repeated.
+    ``timeout``: seconds for connecting, for each answer, and for which a thread waits beyond :data:`CONNECTIONS` until
+    another one has its answer. A retry serves a connection that was closed while idle; every script may be repeated.
+    Without ``text``, answers are bytes.
     """
-    return connect(settings.redis_url, timeout, retries)
+    pool: Any = BlockingConnectionPool.from_url(
+        url,
+        max_connections=CONNECTIONS,
+        timeout=timeout,
+        decode_responses=text,
+        socket_timeout=timeout,
+        socket_connect_timeout=timeout,
+        socket_keepalive=True,
+        health_check_interval=30,
+        retry=Retry(NoBackoff(), retries),
+    )
+    return Redis.from_pool(pool)
 
 
 def run_id(client: Redis) -> str | None:
@@ -85,22 +94,3 @@ def reason(error: BaseException | None) -> str:
         return kind
     # redis-py quotes the command with its arguments before these words
     return f"{kind}: {str(error).rpartition(' of pipeline caused error: ')[2]}"
-
-
-def connect(url: str, timeout: float, retries: int, *, text: bool = True) -> Redis:
-    """Return a client of any Redis that gives up as :func:`connect_store` does; without ``text``, answers are bytes.
-
-    Beyond :data:`CONNECTIONS` a thread waits until another one has its answer, for ``timeout`` seconds at most.
-    """
-    pool: Any = BlockingConnectionPool.from_url(
-        url,
-        max_connections=CONNECTIONS,
-        timeout=timeout,
-        decode_responses=text,
-        socket_timeout=timeout,
-        socket_connect_timeout=timeout,
-        socket_keepalive=True,
-        health_check_interval=30,
-        retry=Retry(NoBackoff(), retries),
-    )
-    return Redis.from_pool(pool)

@@ -14,7 +14,7 @@ from config.logs import Log
 from config.names import UNACKED, UNACKED_INDEX
 from config.redis_url import is_redis
 from config.settings import Settings, load_settings
-from store.connection import connect, connect_store
+from store.connection import connect
 from store.dead_letters.dead_letters import DeadLetters
 from store.places.closings import Closings
 from store.places.open_lanes import OpenLanes
@@ -74,7 +74,7 @@ class Runtime:
     def redises(self) -> list[tuple[str, Redis]]:
         """Return role and client of each Redis that holds checks or results: store, broker, result backend."""
         settings = self.settings
-        found = [("the store", connect_store(settings, SOCKET_TIMEOUT))]
+        found = [("the store", connect(settings.redis_url, SOCKET_TIMEOUT))]
         urls = {settings.redis_url}
         for role, url in (("the broker", settings.broker), ("the result backend", settings.backend)):
             if url not in urls and is_redis(url):
@@ -87,11 +87,11 @@ class Runtime:
 def runtime() -> Runtime:
     """Return the runtime of this process."""
     settings = load_settings()
-    redis = connect_store(settings, SOCKET_TIMEOUT)
+    redis = connect(settings.redis_url, SOCKET_TIMEOUT)
     rates = Rates(redis)
     http = Http(settings.api_base, settings.api_timeout)
     closings = Closings(redis, SHARD)
-    statistics = Statistics(connect_store(settings, SOCKET_TIMEOUT, retries=0))
+    statistics = Statistics(connect(settings.redis_url, SOCKET_TIMEOUT, retries=0))
     follow_ups = FollowUps(redis)
     reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
@@ -100,7 +100,7 @@ def runtime() -> Runtime:
     credential = Credential(settings, tokens)
     places = Places(
         # it must not repeat a script by itself, since a permit must never be taken twice
-        connect_store(settings, SOCKET_TIMEOUT, retries=0),
+        connect(settings.redis_url, SOCKET_TIMEOUT, retries=0),
         SHARD,
         Watch(),
         settings.api_timeout,

@@ -141,11 +141,11 @@ def count_calls(directory: Path) -> None:
 def vouch_for_all() -> None:
     """Says that nothing was sent yet, and prints that it has."""
     from config.settings import load_settings
-    from store.connection import connect_store
+    from store.connection import connect
     from store.places.vouching import vouch
 
     settings = load_settings("worker")
-    with connect_store(settings, _STORE_TIMEOUT) as store:
+    with connect(settings.redis_url, _STORE_TIMEOUT) as store:
         for appid in settings.programs:
             vouch(store, appid)
     print("vouched", flush=True)

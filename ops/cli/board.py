@@ -32,14 +32,14 @@ def board(host: str | None, port: int | None) -> None:
     check_redis(settings, "board")
     from ops.board.server import serve
     from status.numbers import Numbers
-    from store.connection import connect_store
+    from store.connection import connect
     from store.watch.presence import beat, leave, own_name
     from store.watch.reporter import Reporter
     from store.watch.servers import Servers
     from store.watch.statistics import Statistics
     from worker.celery import app
 
-    store, name = connect_store(settings, STORE_SECONDS, retries=0), own_name()
+    store, name = connect(settings.redis_url, STORE_SECONDS, retries=0), own_name()
     reporter = Reporter(
         Statistics(store), partial(beat, store, name, "board", Servers(settings)), partial(leave, store, name)
     )

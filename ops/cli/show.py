@@ -51,10 +51,10 @@ def show(task_id: str, as_json: bool) -> None:
     from config.settings import load_settings
     from status.check_facts import gather
     from status.check_life import life_of
-    from store.connection import connect_store
+    from store.connection import connect
     from worker.runtime import runtime
 
-    with broker_answers(), connect_store(load_settings(), timeout=5) as store:
+    with broker_answers(), connect(load_settings().redis_url, timeout=5) as store:
         life = life_of(gather(task_id, runtime(), celery_app(), store))
     if as_json:
         print_json(life._asdict())

@@ -193,7 +193,7 @@ def _run(
     from ops.backfill.run import Backfill, restored
     from ops.backfill.state import State
     from ops.backfill.survey import digest
-    from store.connection import connect_store
+    from store.connection import connect
     from store.dead_letters.dead_letters import DeadLetters
 
     if paths.output is not None and paths.output.exists() and not paths.journal.exists():
@@ -209,7 +209,7 @@ def _run(
         if state.last_number:
             _ask(state, found, program, told, yes=yes)
         progress = Progress(found.lines, sum(state.counts().values()) - _open_again(state, told))
-        store = stack.enter_context(connect_store(settings, SOCKET_TIMEOUT, retries=0))
+        store = stack.enter_context(connect(settings.redis_url, SOCKET_TIMEOUT, retries=0))
         letters = DeadLetters(store, settings.dead_letter_days, with_content=settings.dead_letter_content)
         app = celery_app()
         run = Backfill(file, paths.form, header, journal, output, settings, app, store, letters, told, progress)

@@ -17,7 +17,7 @@ from celery import Celery, chain
 from config.celery import celery_configuration
 from config.settings import Settings, SettingsError, load_settings
 from ops.local.redis_server import answers
-from store.connection import connect_store
+from store.connection import connect
 from tests.support.checks import picture, runs, words
 from tests.support.forked import WXCHECK, run
 from tests.support.ports import free_port
@@ -97,7 +97,7 @@ def test_each_spelling_of_ssl_cert_reqs_is_read_alike_by_every_client(secured: t
     settings = Settings(_env_file=None, redis_url=url, broker_url=url, result_backend=url)
     assert answers(settings.redis_url)
     assert settings.is_one_redis
-    with connect_store(settings, 5) as store:
+    with connect(settings.redis_url, 5) as store:
         assert store.ping()
     app = Celery(set_as_current=False)
     app.config_from_object(celery_configuration(settings))

@@ -32,7 +32,7 @@ from ops.cli.main import main
 from sandbox.messages import sealed, url_check, verdict
 from sandbox.scenarios import Scenario
 from store import keys
-from store.connection import connect_store
+from store.connection import connect
 from store.dead_letters.dead_letters import DeadLetters
 from store.places.forms import Message
 from store.places.places import Places
@@ -81,7 +81,7 @@ def run(system: System, monkeypatch: pytest.MonkeyPatch) -> Iterator[Run]:
             for name, value in environment_of(system, **changes).items():
                 monkeypatch.setenv(name, value)
             settings = load_settings.__wrapped__()
-            store = closing.enter_context(connect_store(settings, 5))
+            store = closing.enter_context(connect(settings.redis_url, 5))
             app = system.app
             if changes:
                 app = closing.enter_context(plain_client(settings.redis_url))

@@ -9,7 +9,7 @@ import threading
 
 from config.lanes import QUEUES
 from config.names import UNACKED, UNACKED_INDEX
-from store.connection import connect_store
+from store.connection import connect
 from store.places.places import Places
 from store.places.shard import Shard
 from store.quota.clock import Watch
@@ -30,7 +30,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopped.set())
     app.loader.import_default_modules()
     keys = (UNACKED, UNACKED_INDEX) if settings.broker == settings.redis_url else None
-    places = Places(connect_store(settings, 5.0), Shard("wxcheck", 0), Watch(), settings.api_timeout, inbox=keys)
+    places = Places(connect(settings.redis_url, 5.0), Shard("wxcheck", 0), Watch(), settings.api_timeout, inbox=keys)
     inbox = inbox_of(app, settings, places, runtime().statistics)
     for queue in sys.argv[1:] or QUEUES:
         inbox.read(queue)

@@ -12,7 +12,7 @@ from config.celery import SOCKET_TIMEOUT
 from config.lanes import QUEUE_OF
 from config.names import PUSH_QUEUE
 from config.redis_url import is_redis
-from store.connection import connect_store
+from store.connection import connect
 from worker.ending.publications import KeepingAMQP
 from worker.intake.broker_inbox import BrokerInbox
 from worker.intake.intake import Intake
@@ -110,7 +110,7 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
             shared.lanes,
             shared.places,
             shared.shard,
-            connect_store(shared.settings, SOCKET_TIMEOUT, retries=0),
+            connect(shared.settings.redis_url, SOCKET_TIMEOUT, retries=0),
             consumer.controller.concurrency,
             self._run,
         )
