@@ -129,7 +129,7 @@ def _sweeper() -> None:
 
 def _early() -> None:
     """A push that comes before its check is parked is not kept."""
-    _in_script("store/places/push", "redis.call('HSETNX', shard.early, trace, ARGV[i + 1]) == 0", "true")
+    _in_script("store/places/push", "redis.call('HEXISTS', shard.early, trace) == 1", "true")
 
 
 def _answer() -> None:

@@ -185,7 +185,9 @@ def test_what_can_be_mended_is_kept_and_nothing_else(store: PlacesWorld) -> None
         assert of(store).letter_of(wxcheck.CHECK_TEXT, message, "wx1", failure)
     for end in (InvalidCheck("x"), StaleCheck(1, 2), CheckRefused(87014, "", ""), ValueError(), {"a": "verdict"}):
         assert not of(store).letter_of(wxcheck.CHECK_TEXT, message, "wx1", end)
-    assert not DeadLetters(store.redis, 0, with_content=True).letter_of(wxcheck.CHECK_TEXT, message, "wx1", PushTimeout("t"))
+    assert not DeadLetters(store.redis, 0, with_content=True).letter_of(
+        wxcheck.CHECK_TEXT, message, "wx1", PushTimeout("t")
+    )
 
 
 def test_a_run_that_did_not_end_the_check_keeps_nothing(store: PlacesWorld) -> None:
