@@ -74,8 +74,8 @@ def faults_of(url: str, setting: str, access: Access) -> list[str]:
         return [f"{where}: {refused}"] if refused else []
 
 
-def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
-    """Return the part of ``access`` that the user of ``client`` lacks, and the commands that this Redis lacks.
+def ask(client: redis.Redis, access: Access) -> tuple[list[str], list[str]]:
+    """Return the rules of ``access`` that the user of ``client`` lacks, and the commands that this Redis lacks.
 
     Raises as redis-py does.
     """
@@ -84,7 +84,7 @@ def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
     try:
         refused = _answer(connection, "MULTI")
         if refused is not None:
-            return (access, []) if _is_of_command(refused) else (Access(), ["multi"])
+            return (access.rules(), []) if _is_of_command(refused) else ([], ["multi"])
         if "exec" in access.commands:
             # an EXEC without a command does nothing
             answers = [("+exec", _answer(connection, "EXEC"))]
@@ -96,12 +96,9 @@ def ask(client: redis.Redis, access: Access) -> tuple[Access, list[str]]:
         # disconnecting ends the transaction
         connection.disconnect()
         client.connection_pool.release(connection)
-    refused_rules = {rule for rule, answer in answers if _is_of_command(answer) or (answer and rule[0] in "~&")}
+    lacking = [rule for rule, answer in answers if _is_of_command(answer) or (answer and rule[0] in "~&")]
     unknown = [rule[1:] for rule, answer in answers if rule[0] == "+" and "unknown" in (answer or "").lower()]
-    commands = frozenset(rule[1:] for rule in refused_rules if rule[0] == "+")
-    keys = tuple(key for key in access.keys if f"~{key}" in refused_rules)
-    channels = tuple(channel for channel in access.channels if f"&{channel}" in refused_rules)
-    return Access(commands, keys, channels), unknown
+    return lacking, unknown
 
 
 def certificate_fault(error: BaseException | None) -> str | None:
@@ -158,24 +155,24 @@ _SAMPLES: dict[str, tuple[str, ...]] = {
         ("{key}", "0", "1"),
     ),
 }
-#: not asked one by one: the commands of the transaction itself, and one that only an application needs
-_UNASKED = {"multi", "exec", "watch", "unwatch", "zrevrangebyscore"}
+#: not asked one by one: the commands of the transaction itself
+_UNASKED = {"multi", "exec"}
 
 
 def _questions(access: Access) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each rule of an ACL with the command that asks for it."""
     key = _like(access.keys[0]) if access.keys else "wxcheck:probe"
     channel = access.channels[0] if access.channels else "wxcheck:probe"
-    for command in sorted(access.commands - _UNASKED):
-        sample = _SAMPLES.get(command, ("{key}",))
-        words = (word.format(key=key, channel=channel) for word in sample)
-        yield f"+{command}", (*command.upper().split("|"), *words)
     for pattern in access.keys:
         yield f"~{pattern}", ("EXISTS" if "exists" in access.commands else "LLEN", _like(pattern))
     for pattern in access.channels:
         # Redis compares patterns of subscriptions letter by letter
         asked = ("PSUBSCRIBE",) if "/" in pattern else ("SUBSCRIBE",)
         yield f"&{pattern}", (*asked, pattern) if "psubscribe" in access.commands else ("PUBLISH", pattern, "")
+    for command in sorted(access.commands - _UNASKED):
+        sample = _SAMPLES.get(command, ("{key}",))
+        words = (word.format(key=key, channel=channel) for word in sample)
+        yield f"+{command}", (*command.upper().split("|"), *words)
 
 
 def _like(pattern: str) -> str:
@@ -202,15 +199,15 @@ def _is_of_command(answer: str | None) -> bool:
     return answer is not None and "permissions to run" in answer
 
 
-def _refusals(where: str, url: str, lacking: Access, unknown: list[str]) -> Iterator[str]:
+def _refusals(where: str, url: str, lacking: list[str], unknown: list[str]) -> Iterator[str]:
     if unknown:
         yield (
             f"{where} has no {', '.join(name.upper() for name in unknown)}, which is needed: rename-command, or a "
             "proxy, has taken it away"
         )
-    if lacking != Access():
+    if lacking:
         user = unquote(urlsplit(url).username or "") or "default"
         yield (
             f"{where} does not let its user {user!r} do what is needed. Say there: ACL SETUSER {user} "
-            f"{lacking.rules()} (and ACL SAVE, or CONFIG REWRITE, so that it stays)"
+            f"{' '.join(lacking)} (and ACL SAVE, or CONFIG REWRITE, so that it stays)"
         )

@@ -12,7 +12,7 @@ from config.settings import PREFIX
 if TYPE_CHECKING:
     from config.settings import Settings
 
-Asking = Literal["worker", "endpoint", "board", "application"]
+Asking = Literal["worker", "endpoint", "board"]
 
 
 @dataclass(frozen=True)
@@ -30,19 +30,20 @@ class Access:
             tuple(dict.fromkeys(self.channels + other.channels)),
         )
 
-    def rules(self) -> str:
+    def rules(self) -> list[str]:
         """Return the rules of an ACL that grant these rights."""
         rules = [f"~{key}" for key in self.keys] + [f"&{channel}" for channel in self.channels]
-        return " ".join(rules + [f"+{command}" for command in sorted(self.commands)])
+        return rules + [f"+{command}" for command in sorted(self.commands)]
 
 
 #: commands of every process, to reach Redis and to try its rights there
 _ALL = "eval multi ping select"
-#: Celery and kombu: queues with their bindings, commands to workers and their answers, events
+#: Celery and kombu: queues with their bindings, commands to workers and their answers, events; hscan and zcard: the
+#: command line looks for a message, and counts those that are not filed yet
 _CONSUMES = (
-    "blmove brpop del evalsha exec exists expire get hdel hexists hget hset llen lpush lrange lrem pexpire "
+    "blmove brpop del evalsha exec exists expire get hdel hexists hget hscan hset llen lpush lrange lrem pexpire "
     "psubscribe publish punsubscribe rpop rpush sadd script|exists script|load set smembers srem subscribe time "
-    "type unsubscribe zadd zrange zrangebyscore zrem"
+    "type unsubscribe zadd zcard zrange zrangebyscore zrem"
 )
 #: Celery: results, and the parts of chords
 _RESULTS = (
@@ -65,72 +66,35 @@ _ASKS = (
     "blmove del evalsha hdel hset lindex llen publish rpop sadd script|exists script|load set smembers srem time zadd "
     "zcard zrem"
 )
-#: kombu in an application: gives back the messages of a lost worker, in transactions
-_KOMBU = "unwatch watch zrevrangebyscore"
-
-_QUEUES = ("_kombu.binding*", "*.celery.pidbox*", "celeryev.*")
-_RESULT_KEYS = ("celery-task-meta-*", "celery-taskset-meta-*")
+_QUEUES = ("wxcheck*", "_kombu.binding*", "*.celery.pidbox*", "celeryev.*")
 
 
-def _access(commands: str, keys: tuple[str, ...] = (), channels: tuple[str, ...] = ()) -> Access:
+def _access(commands: str, keys: tuple[str, ...], channels: tuple[str, ...] = ()) -> Access:
     return Access(frozenset(f"{_ALL} {commands}".split()), keys, channels)
 
 
-def _events(database: str) -> tuple[str, ...]:
-    """Return kombu's channels on a database. Subscribing to a pattern needs the right to that very pattern."""
-    return (f"/{database}.celery.pidbox", f"/{database}.celeryev/*", f"/{database}.celeryev/worker.*")
-
-
-def store_access(process: Asking) -> Access:
-    """Return the rights on the store that ``process`` needs."""
-    match process:
-        case "worker":
-            return _access(_WORKS, ("wxcheck*",))
-        case "application":
-            return Access()
-        case _:
-            return _access(_COUNTS, ("wxcheck*",))
-
-
-def broker_access(process: Asking, database: str) -> Access:
-    """Return the rights on a Redis broker that ``process`` needs.
+def needs(settings: Settings, process: Asking) -> dict[str, tuple[str, Access]]:
+    """Return the rights that ``process`` needs: URL of a Redis -> the setting that names it, and the rights.
 
     A worker also needs the application's queues of follow-ups, whose names are not known here.
     """
-    match process:
-        case "worker":
-            # the last two: the command line looks for a message, and counts those that are not filed yet
-            return _access(f"{_CONSUMES} hscan zcard", ("wxcheck*", *_QUEUES), _events(database))
-        case "endpoint":
-            return _access(f"{_ASKS} lpush", ("wxcheck*", *_QUEUES), _events(database)[:1])
-        case "board":
-            return _access(_ASKS, ("wxcheck*", *_QUEUES), _events(database)[:1])
-        case "application":
-            keys = ("wxcheck.text*", "wxcheck.media*", "unacked*", *_QUEUES)
-            return _access(f"{_CONSUMES} {_KOMBU}", keys, _events(database))
-
-
-def results_access(process: Asking) -> Access:
-    """Return the rights on a Redis result backend that ``process`` needs."""
-    if process in ("worker", "application"):
-        return _access(_RESULTS, _RESULT_KEYS, ("celery-task-meta-*",))
-    return Access()
-
-
-def needs(settings: Settings, process: Asking) -> dict[str, tuple[str, Access]]:
-    """Return the rights that ``process`` needs: URL of a Redis -> the setting that names it, and the rights."""
+    database = urlsplit(settings.broker).path.strip("/") or "0"
+    pidbox = f"/{database}.celery.pidbox"
+    if process == "worker":
+        # subscribing to a pattern needs the right to that very pattern
+        events = (pidbox, f"/{database}.celeryev/*", f"/{database}.celeryev/worker.*")
+        store, broker = _access(_WORKS, ("wxcheck*",)), _access(_CONSUMES, _QUEUES, events)
+        results = _access(_RESULTS, ("celery-task-meta-*", "celery-taskset-meta-*"), ("celery-task-meta-*",))
+    else:
+        asks = f"{_ASKS} lpush" if process == "endpoint" else _ASKS
+        store, broker, results = _access(_COUNTS, ("wxcheck*",)), _access(asks, _QUEUES, (pidbox,)), Access()
     found: dict[str, tuple[str, Access]] = {}
-    asked = (
-        ("REDIS_URL", settings.redis_url, store_access(process)),
-        ("BROKER_URL", settings.broker, broker_access(process, _database(settings.broker))),
-        ("RESULT_BACKEND", settings.backend, results_access(process)),
-    )
-    for name, url, access in asked:
+    for name, url, access in (
+        ("REDIS_URL", settings.redis_url, store),
+        ("BROKER_URL", settings.broker, broker),
+        ("RESULT_BACKEND", settings.backend, results),
+    ):
         if access.commands and is_redis(url):
             setting, before = found.get(url, (PREFIX + name, Access()))
             found[url] = setting, before | access
     return found
-
-
-def _database(url: str) -> str:
-    return urlsplit(url).path.strip("/") or "0"

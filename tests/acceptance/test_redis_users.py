@@ -252,14 +252,14 @@ def test_the_endpoint_takes_no_push_that_it_may_not_queue(system: System, users:
 
 
 def test_the_documented_rights_are_what_the_processes_ask_for() -> None:
-    for process in ("worker", "endpoint", "board", "application"):
+    for process in ("worker", "endpoint", "board"):
         ((_, access),) = needs(Settings(_env_file=None), process).values()
         assert set(DOCUMENTED[process].split()) == {
             "resetkeys",
             "resetchannels",
             "-@all",
             "~application*",
-            *access.rules().split(),
+            *access.rules(),
         }
 
 
