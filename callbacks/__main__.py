@@ -65,7 +65,7 @@ def main(log_level: str) -> None:
     connections = allowed_connections()
     from status.cluster_metrics import cluster_metrics
     from status.numbers import Numbers
-    from store.watch.counters import Counters
+    from store.watch.counters import counted
     from store.watch.presence import beat, leave, own_name
     from store.watch.reporter import Reporter
     from store.watch.servers import Servers
@@ -79,7 +79,7 @@ def main(log_level: str) -> None:
     )
     numbers = Numbers(settings, celery_app, waits=False)
     config = uvicorn.Config(
-        create_app(settings, celery_app, partial(cluster_metrics, Counters(store).read, numbers), reporter),
+        create_app(settings, celery_app, partial(cluster_metrics, partial(counted, store), numbers), reporter),
         host=settings.callback_host,
         port=settings.callback_port,
         log_config=None,

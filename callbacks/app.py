@@ -191,7 +191,7 @@ class _Endpoint:
     def _count(self, outcome: Outcome) -> None:
         self._metrics.count(outcome)
         if self._reporter is not None:
-            self._reporter.statistics.request(outcome)
+            self._reporter.statistics.count("request", outcome)
 
     def _program(self, appid: str | None) -> MiniProgram:
         program = self._programs.get(appid) if appid is not None else None

@@ -144,7 +144,7 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             run.in_hand.is_moved = True
             said = f"{reason(error)}; its lease ends, and another run ends it"
             log.error("end_not_stored", said, task_id=run.task_id, appid=run.appid)  # noqa: TRY400
-            self.runtime.statistics.refused_end()
+            self.runtime.statistics.count("refused_end")
             return False
         except ResponseError as error:
             self._give_up(run, error)

@@ -22,6 +22,7 @@ from celery.states import RETRY
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
 from store.places.forms import Settled
+from store.watch.counters import count
 from tasks.base import WxcheckTask
 from wechat.answers import Answer, TokenRefused, Unanswered
 from wechat.errcodes import OK, Meaning, meaning
@@ -135,7 +136,7 @@ class CheckTask(WxcheckTask):
             if meaning(refused.answer.errcode) is not Meaning.RENEW:
                 return refused.answer
             # as the answer to a call for a token, the errcode means a wrong AppSecret, which gives no new token either
-            self.runtime.statistics.call(check.appid, check.lane, "refused")
+            self.runtime.statistics.count("calls", check.appid, check.lane, "refused")
             raise self.runtime.closings.stop(check.appid, refused.answer) from None
         except Unanswered as unanswered:
             self.try_again(run, check, unanswered.reason, taken=unanswered.taken)
@@ -162,12 +163,12 @@ class CheckTask(WxcheckTask):
         if said is Meaning.VERDICT and (answer.errcode == OK or check.lane == "text"):
             return
         if said not in (Meaning.RETRY, Meaning.RENEW):
-            self.runtime.statistics.call(check.appid, check.lane, "refused")
+            self.runtime.statistics.count("calls", check.appid, check.lane, "refused")
         match said:
             case Meaning.SNOOZE_SECOND | Meaning.SNOOZE_MINUTE | Meaning.SNOOZE_DAY:
-                self.runtime.counters.count(f"closed_{check.lane}")
+                count(self.runtime.store, f"closed_{check.lane}")
                 self.runtime.closings.close(check.appid, check.lane, said, answer)
-                self.runtime.statistics.call(check.appid, check.lane, "given_back")
+                self.runtime.statistics.count("calls", check.appid, check.lane, "given_back")
                 self.give_back(run, "closed")
             case Meaning.RETRY:
                 self.try_again(run, check, answer.errcode, taken=False)
@@ -186,7 +187,7 @@ class CheckTask(WxcheckTask):
             PlatformUnavailable: no retry is left.
             CheckCancelled, Ignore: as :meth:`give_back`.
         """
-        self.runtime.statistics.call(check.appid, check.lane, "retried")
+        self.runtime.statistics.count("calls", check.appid, check.lane, "retried")
         settings = self.runtime.settings
         retries = settings.api_retries
         if taken and check.lane == "media":

@@ -48,7 +48,7 @@ class Calls:
         Raises:
             Unanswered: no usable answer came. ``taken``: the platform may have taken the call all the same.
         """
-        self._statistics.call(check.appid, check.lane, "sent")
+        self._statistics.count("calls", check.appid, check.lane, "sent")
         try:
             answer = self._http.post(check.path, self._signature(check, token), check.body, deadline=permit.over_by)
         except Unanswered as unanswered:

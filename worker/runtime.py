@@ -24,7 +24,6 @@ from store.quota.clock import Watch
 from store.quota.permits import START
 from store.quota.rates import Rates
 from store.tokens.tokens import Tokens
-from store.watch.counters import Counters
 from store.watch.follow_ups import FollowUps
 from store.watch.reporter import Reporter
 from store.watch.statistics import Statistics
@@ -50,7 +49,6 @@ class Runtime:
     settings: Settings
     store: Redis
     shard: Shard
-    counters: Counters
     statistics: Statistics
     rates: Rates
     places: Places
@@ -96,7 +94,7 @@ def runtime() -> Runtime:
     reporter = Reporter(statistics, beat=follow_ups.write, leave=follow_ups.write)
     reporter.start()
     atexit.register(reporter.stop)
-    tokens = Tokens(redis, SHARD, TokenCalls(http, settings), closings.raise_refusal, settings.api_timeout)
+    tokens = Tokens(redis, SHARD, TokenCalls(http, settings).fetch, closings.raise_refusal, settings.api_timeout)
     credential = Credential(settings, tokens)
     places = Places(
         # it must not repeat a script by itself, since a permit must never be taken twice
@@ -112,7 +110,6 @@ def runtime() -> Runtime:
         settings=settings,
         store=redis,
         shard=SHARD,
-        counters=Counters(redis),
         statistics=statistics,
         rates=rates,
         places=places,

@@ -78,11 +78,11 @@ def bring_on_due(sweep: Sweep, bound: int) -> None:
     while more and not sweep.stopped.is_set():
         moved = shared.places.bring_on()
         for place, number in moved.items():
-            shared.statistics.moved(place)
+            shared.statistics.count("moved", place)
             if place == "parked":
                 log.warning("check_overdue", f"{number} without a push; each fails with PushTimeout", count=number)
             for _ in range(number if place in WITHOUT else 0):
-                shared.statistics.push(WITHOUT[place])
+                shared.statistics.count("push", WITHOUT[place])
         more = any(number >= bound for number in moved.values())
         if heartbeat is not None:
             heartbeat.touch()

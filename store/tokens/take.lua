@@ -15,10 +15,7 @@ if alive and now < tonumber(refresh_at) then
   return {'use', value}
 end
 if renewing_until and tonumber(renewing_until) > now then
-  if alive then
-    return {'use', value}
-  end
-  return {'wait'}
+  return alive and {'use', value} or {'wait'}
 end
 redis.call('HSET', KEYS[1], 'renewing_until', now + ARGV[1])
 return {'renew', redis.call('HINCRBY', KEYS[1], 'fence', 1), alive and value or ''}

@@ -1,14 +1,10 @@
-"""The access token of each appId, shared by every process through Redis.
-
-A single process renews the token while the others use the old one, or wait if there is none. Each renewal carries a
-number, and the higher number wins, so a late renewal never overwrites a newer token.
-"""
+"""The access token of each appId, shared by every process through Redis (``store/tokens/take.lua``)."""
 
 from __future__ import annotations
 
 import random
 import time
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from config.logs import Log
 from store.scripts import script
@@ -36,39 +32,29 @@ POLL = 0.05
 SHORTEST_LIFE = 1
 
 
-class TokenSource(Protocol):
-    """The source of a new token."""
-
-    def fetch(self, appid: str) -> tuple[str, int]:
-        """Return a token and the seconds of its life. Raises as the call for the token does."""
-        ...
-
-
 class Tokens:
-    """Hands out the shared token, and takes back a token that the platform refused."""
+    """Hands out the shared token, and takes back a token that the platform refused.
+
+    ``fetch``: asks the platform for a new token of an appId; returns it and the seconds of its life. ``look``: raises
+    the news of other processes about an appId, that the platform refuses it.
+    """
 
     def __init__(
         self,
         redis: Redis,
         shard: Shard,
-        source: TokenSource,
+        fetch: Callable[[str], tuple[str, int]],
         look: Callable[[str, Lane], object],
         call_timeout: float,
     ) -> None:
         self._shard = shard
-        self._source = source
-        #: raises the news of other processes about an appId: the platform refuses it
+        self._fetch = fetch
         self._look = look
         #: seconds for a renewal, which is one call; afterwards another process may try
-        self._lease = call_timeout + 5
+        self.lease = call_timeout + 5
         self._take = script(redis, "store/tokens/take")
         self._put = script(redis, "store/tokens/put")
         self._reject = script(redis, "store/tokens/reject")
-
-    @property
-    def lease(self) -> float:
-        """Seconds that a renewal may take before another process tries."""
-        return self._lease
 
     def get(self, appid: str, lane: Lane, said: list[Any] | None = None) -> str:
         """Return the current token of ``appid``; renew it first if that is due.
@@ -81,9 +67,9 @@ class Tokens:
             TokenRefused: the platform refused the call for a new token.
             CheckRefused: other processes have learnt that the platform refuses the appId.
         """
-        deadline = time.monotonic() + self._lease
+        deadline = time.monotonic() + self.lease
         while time.monotonic() < deadline:
-            verb, *rest = said or self._take(keys=[self._key(appid)], args=[self._lease])
+            verb, *rest = said or self._take(keys=[self._key(appid)], args=[self.lease])
             said = None
             if verb == "use":
                 return str(rest[0])
@@ -93,7 +79,7 @@ class Tokens:
             # the renewing process may just have learnt that the platform refuses this appId
             self._look(appid, lane)
             time.sleep(POLL * random.uniform(0.5, 1.5))  # noqa: S311 - spreads the processes, protects nothing
-        raise Unanswered(f"access token: none within {self._lease:.0f} s", taken=False)
+        raise Unanswered(f"access token: none within {self.lease:.0f} s", taken=False)
 
     def reject(self, appid: str, token: str) -> None:
         """Mark ``token`` as refused by the platform; the next :meth:`get` renews it, unless that was done already."""
@@ -104,7 +90,7 @@ class Tokens:
         try:
             # a refused appId is not called again for each check
             self._look(appid, lane)
-            value, lives = self._source.fetch(appid)
+            value, lives = self._fetch(appid)
         except BaseException as error:
             pause = FAILURE_PAUSE_ALIVE if old else FAILURE_PAUSE
             self._put(keys=[self._key(appid)], args=[fence, "", 0, pause, CONFIRMED])

@@ -10,16 +10,12 @@ if TYPE_CHECKING:
     from redis import Redis
 
 
-class Counters:
-    """Counts events by name; ``docs/counters.md`` tells the meaning of each."""
+def count(redis: Redis, event: str) -> None:
+    """Count an event by its name; ``docs/counters.md`` tells the meaning of each."""
+    redis.hincrby(keys.COUNTERS, event, 1)
 
-    def __init__(self, redis: Redis) -> None:
-        self._redis = redis
 
-    def count(self, event: str) -> None:
-        self._redis.hincrby(keys.COUNTERS, event, 1)
-
-    def read(self) -> dict[str, int]:
-        """Return the count of every event, by name."""
-        counted: dict[str, str] = self._redis.hgetall(keys.COUNTERS)  # type: ignore[assignment]
-        return {event: int(number) for event, number in sorted(counted.items())}
+def counted(redis: Redis) -> dict[str, int]:
+    """Return the count of every event, by name."""
+    found: dict[str, str] = redis.hgetall(keys.COUNTERS)  # type: ignore[assignment]
+    return {event: int(number) for event, number in sorted(found.items())}

@@ -13,8 +13,6 @@ if TYPE_CHECKING:
 
 #: most queues that are remembered: the latest used
 MOST = 100
-#: seconds for which a written queue is not written again
-WRITTEN = 60.0
 #: prefix of the project's own queues and tasks, which :mod:`status.queues` watches
 OWN = "wxcheck."
 
@@ -26,14 +24,11 @@ class FollowUps:
         self._redis = redis
         self._lock = threading.Lock()
         self._new: set[str] = set()
-        self._written: dict[str, float] = {}
 
     def note(self, queue: str) -> None:
         """Note that a follow-up goes to ``queue``; costs no round trip."""
-        if time.monotonic() - self._written.get(queue, -WRITTEN) < WRITTEN or queue.startswith(OWN):
-            return
         with self._lock:
-            if len(self._new) < MOST:
+            if len(self._new) < MOST and not queue.startswith(OWN):
                 self._new.add(queue)
 
     def write(self) -> None:
@@ -52,9 +47,6 @@ class FollowUps:
             pipe.execute()
         with self._lock:
             self._new -= new
-            now = time.monotonic()
-            self._written = {name: at for name, at in self._written.items() if now - at < WRITTEN}
-            self._written.update(dict.fromkeys(new, now))
 
 
 def queues_of_follow_ups(redis: Redis) -> list[str]:

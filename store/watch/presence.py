@@ -97,7 +97,7 @@ def known(redis: Redis) -> list[Presence]:
         told = json.loads(text)
         told["age"] = now - told["at"]
         # a negative age: Redis' clock was put back
-        if told["age"] > FORGOTTEN or told["age"] < -FORGOTTEN:
+        if abs(told["age"]) > FORGOTTEN:
             gone.append(name)
         else:
             told["servers"] = {role: Server(*server) for role, server in told["servers"].items()}

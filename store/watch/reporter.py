@@ -27,12 +27,7 @@ class Reporter:
     :meth:`stop` writes the remaining statistics and calls ``leave``.
     """
 
-    def __init__(
-        self,
-        statistics: Statistics,
-        beat: Callable[[], None] | None = None,
-        leave: Callable[[], None] | None = None,
-    ) -> None:
+    def __init__(self, statistics: Statistics, beat: Callable[[], None], leave: Callable[[], None]) -> None:
         self.statistics = statistics
         self._beat = beat
         self._leave = leave
@@ -45,7 +40,7 @@ class Reporter:
 
     def stop(self) -> None:
         self._stopped.set()
-        if self._thread.is_alive() and self._thread is not threading.current_thread():
+        if self._thread.is_alive():
             self._thread.join(STOP_SECONDS)
 
     def _run(self) -> None:
@@ -55,10 +50,10 @@ class Reporter:
             stopped = self._stopped.wait(INTERVAL)
             try:
                 self.statistics.write()
-                if self._beat is not None and not stopped and time.monotonic() >= beat_at:
+                if not stopped and time.monotonic() >= beat_at:
                     beat_at = time.monotonic() + BEAT_INTERVAL
                     self._beat()
-                if self._leave is not None and stopped:
+                if stopped:
                     self._leave()
                 self._away = False
             except Exception as error:  # noqa: BLE001 - the thread must go on when the store is back; each fault is told

@@ -27,7 +27,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 from config.lanes import QUEUES
 from config.names import UNREADABLE
@@ -40,8 +40,6 @@ from wxcheck import CheckError, CheckRefused, MediaUnavailable, PlatformUnavaila
 if TYPE_CHECKING:
     from redis import Redis
 
-    from config.lanes import Lane
-    from wxcheck import Verdict
 
 #: seconds between two writes
 INTERVAL = 1.0
@@ -52,7 +50,6 @@ NEWEST = 100
 #: upper bounds of the push delays, in seconds
 DELAYS = (0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800)
 
-Call = Literal["sent", "given_back", "refused", "retried"]
 OTHER = "other"
 
 
@@ -66,34 +63,19 @@ class Statistics:
         self._counted: Counter[str] = Counter()
         self._failures: deque[str] = deque(maxlen=NEWEST)
 
-    def call(self, appid: str, lane: Lane, what: Call) -> None:
-        self._add(f"calls|{appid}|{lane}|{what}")
-
-    def push(self, what: str) -> None:
-        self._add(f"push|{what}")
-
-    def request(self, outcome: str) -> None:
-        self._add(f"request|{outcome}")
-
-    def moved(self, place: str) -> None:
-        self._add(f"moved|{place}")
-
-    def refused_end(self) -> None:
-        self._add("refused_end")
+    def count(self, *parts: str, number: int = 1) -> None:
+        """Add to the field of these parts."""
+        with self._lock:
+            self._counted["|".join(parts)] += number
 
     def unreadable(self, queue: str, why: str) -> None:
         """Count a message of ``queue`` that could not be run."""
-        self._add(f"unreadable|{queue if queue in QUEUES else OTHER}|{why if why in UNREADABLE else OTHER}")
+        self.count("unreadable", queue if queue in QUEUES else OTHER, why if why in UNREADABLE else OTHER)
 
     def delay(self, seconds: float) -> None:
         """Count a push that came ``seconds`` after the platform's answer."""
-        bound = next((bound for bound in DELAYS if seconds <= bound), "+Inf")
-        self._add(f"delay|{bound}")
-        self._add("delay_sum", max(0, round(seconds * 1000)))
-
-    def verdict(self, verdict: Verdict) -> None:
-        label = verdict["label"] if verdict["label"] in LABELS else OTHER
-        self._add(f"verdict|{verdict['kind']}|{verdict['suggest']}|{label}")
+        self.count("delay", str(next((bound for bound in DELAYS if seconds <= bound), "+Inf")))
+        self.count("delay_sum", number=max(0, round(seconds * 1000)))
 
     def failure(self, failure: object, task_id: str, appid: str | None) -> None:
         """Count a failed check, and keep its failure without any of its content."""
@@ -110,7 +92,8 @@ class Statistics:
         if isinstance(ended, BaseException):
             self.failure(ended, task_id, appid)
         elif isinstance(ended, dict) and "suggest" in ended:
-            self.verdict(ended)  # type: ignore[arg-type]
+            label = str(ended["label"]) if ended["label"] in LABELS else OTHER
+            self.count("verdict", ended["kind"], ended["suggest"], label)
 
     def write(self) -> None:
         """Add the counts to the store.
@@ -134,10 +117,6 @@ class Statistics:
                 self._counted.update(counted)
                 self._failures.extendleft(reversed(failures[: NEWEST - len(self._failures)]))
             raise
-
-    def _add(self, field: str, number: int = 1) -> None:
-        with self._lock:
-            self._counted[field] += number
 
 
 def _said(failure: object) -> tuple[int | None, str | None]:

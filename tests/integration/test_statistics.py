@@ -37,7 +37,7 @@ def test_counts_of_several_processes_add_up(store: redis.Redis) -> None:
     for _ in range(2):
         statistics = Statistics(store)
         for _ in range(3):
-            statistics.call("wx1", "text", "sent")
+            statistics.count("calls", "wx1", "text", "sent")
         statistics.write()
     counted = Rings(store).read(now(store))
     assert counted.hour["calls|wx1|text|sent"] == 6
@@ -48,7 +48,7 @@ def test_counts_of_several_processes_add_up(store: redis.Redis) -> None:
 
 def test_what_was_written_is_not_written_again(store: redis.Redis) -> None:
     statistics = Statistics(store)
-    statistics.push("matched")
+    statistics.count("push", "matched")
     statistics.write()
     statistics.write()
     assert Rings(store).totals() == {"push|matched": 1}
@@ -57,11 +57,11 @@ def test_what_was_written_is_not_written_again(store: redis.Redis) -> None:
 def test_what_a_store_that_is_away_did_not_take_is_written_when_it_is_back(store: redis.Redis) -> None:
     with redis.Redis(port=free_port(), decode_responses=True) as nobody:
         statistics = Statistics(nobody)
-        statistics.push("early")
+        statistics.count("push", "early")
         statistics.failure(InvalidCheck("empty"), "task-1", None)
         with pytest.raises(StoreAway):
             statistics.write()
-        statistics.push("early")
+        statistics.count("push", "early")
         # as if it were back under its address
         nobody.connection_pool = store.connection_pool
         statistics.write()
@@ -71,7 +71,7 @@ def test_what_a_store_that_is_away_did_not_take_is_written_when_it_is_back(store
 
 def test_minutes_and_hours_expire(store: redis.Redis) -> None:
     statistics = Statistics(store)
-    statistics.push("matched")
+    statistics.count("push", "matched")
     statistics.write()
     rings = list(store.scan_iter(f"{keys.STATISTICS}:[mh]:*"))
     assert len(rings) == 2

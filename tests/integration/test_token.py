@@ -66,7 +66,7 @@ def nothing_known(appid: str, lane: str) -> None:
 
 
 def tokens(system: System, source: Source) -> Tokens:
-    return Tokens(system.redis, SHARD, source, nothing_known, call_timeout=3)
+    return Tokens(system.redis, SHARD, source.fetch, nothing_known, call_timeout=3)
 
 
 def in_thread(call: Callable[[], Any]) -> Callable[[], Any]:
@@ -189,7 +189,7 @@ def test_who_waits_for_a_token_stops_waiting_when_its_appid_is_known_to_be_refus
     renewing = in_thread(lambda: tokens(system, source).get(FAKE, "text"))
     eventually(lambda: source.calls, "another process renews it")
     with pytest.raises(wxcheck.CheckRefused) as failure:
-        Tokens(system.redis, SHARD, source, look, call_timeout=3).get(FAKE, "media")
+        Tokens(system.redis, SHARD, source.fetch, look, call_timeout=3).get(FAKE, "media")
     assert failure.value is known
     assert looks == [(FAKE, "media")] * 3
     source.answers.put(("one", 7200))
@@ -268,7 +268,7 @@ def recorder() -> Iterator[Recorder]:
 def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Calls, Settings]:
     settings = Settings(_env_file=None, api_base=recorder.url, appid=FAKE, secret=SECRET, **more)
     http = Http(settings.api_base, 3)
-    shared = Tokens(system.redis, SHARD, TokenCalls(http, settings), nothing_known, 3)
+    shared = Tokens(system.redis, SHARD, TokenCalls(http, settings).fetch, nothing_known, 3)
     return Calls(http, Credential(settings, shared), settings, Statistics(system.redis)), settings
 
 

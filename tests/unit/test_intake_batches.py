@@ -31,8 +31,7 @@ class World:
         places = SimpleNamespace(file=self._file, push=self._push)
         statistics = SimpleNamespace(
             unreadable=lambda _queue, why: self.counted.append(why),
-            push=self.counted.append,
-            moved=lambda _: None,
+            count=lambda *_: None,
             delay=lambda _: None,
         )
         self.intake = Intake(cast("Any", places), cast("Any", None), cast("Any", statistics), in_one_step=True)

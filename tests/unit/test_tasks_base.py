@@ -57,8 +57,8 @@ class Statistics:
     def ended(self, *_: Any) -> None:
         self.counted.append("ended")
 
-    def refused_end(self) -> None:
-        self.counted.append("refused_end")
+    def count(self, *parts: str) -> None:
+        self.counted.append("|".join(parts))
 
 
 class Task(WxcheckTask):

@@ -118,7 +118,7 @@ class Intake:
         filed = self._places.file(messages, tags if self.in_one_step else [])
         for what, tag, said in zip(messages, tags, filed, strict=True):
             if said != "newer":
-                self._statistics.moved(QUEUE_OF[what.kind])
+                self._statistics.count("moved", QUEUE_OF[what.kind])
             match said:
                 case "repeated":
                     log.info("check_repeated", "it is here already, or has ended", **_identity(what))
@@ -136,8 +136,8 @@ class Intake:
         now = time.time()
         for push, pushed in zip(pushes, self._places.push(asked, tags if self.in_one_step else []), strict=True):
             what = "early" if pushed.what == "newer" else pushed.what
-            self._statistics.push(what)
-            self._statistics.moved(PUSH_QUEUE)
+            self._statistics.count("push", what)
+            self._statistics.count("moved", PUSH_QUEUE)
             if pushed.seconds is not None:
                 self._statistics.delay(pushed.seconds)
             said = f"{now - push.received_at:.3f} s in the queue"
