@@ -157,14 +157,16 @@ def gather(task_id: str, runtime: Runtime, app: Celery, store: Redis) -> Facts:
 
 def _lane(runtime: Runtime, store: Redis, kind: Lane, appid: str, task_id: str, now: float) -> LaneFacts:
     census, program = Census(store, runtime.shard), runtime.settings.programs.get(appid)
-    before, opens_at = census.rank(kind, appid, task_id) or 0, census.opens_at(kind, appid)
+    before = census.rank(kind, appid, task_id) or 0
     if program is None:
         return LaneFacts(before, "unknown", None, None)
     values = cast("list[str | None]", store.hmget(runtime.shard.of_lane(kind, appid)[1], QUOTA))
     quota = {field: value for field, value in zip(QUOTA, values, strict=True) if value is not None}
     per_minute, per_day, _ = runtime.rates.of(program, kind)
     told = lane_numbers(Stored(quota, b"", run_id(store) or ""), per_minute, per_day, now)
-    return LaneFacts(before, told["state"], (told["why"] or {}).get("en"), told["opens_at"] or opens_at)
+    # 0: the lane is next
+    opens_at = told["opens_at"] or census.due_at(f"open:{kind}", appid) or None
+    return LaneFacts(before, told["state"], (told["why"] or {}).get("en"), opens_at)
 
 
 def failure_of(error: Any) -> dict[str, Any]:

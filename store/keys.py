@@ -1,11 +1,9 @@
-"""Every key that wxcheck keeps in Redis, but for those of a shard (:mod:`store.places.shard`).
+"""Every key that wxcheck keeps in Redis, but for those of a shard (:mod:`store.places.shard`) and of the inbox.
 
 Celery's own keys (queues, results) belong to Celery.
 """
 
 from __future__ import annotations
-
-from config import names
 
 #: hash: counts of events over the whole cluster, a field each (:mod:`store.watch.counters`)
 COUNTERS = "wxcheck:counters"
@@ -19,14 +17,6 @@ DEAD = "wxcheck:dead"
 #: hash: task id -> letter (JSON), with everything needed for a replay; string: bytes of the letters
 DEAD_LETTERS = "wxcheck:dead:letters"
 DEAD_BYTES = "wxcheck:dead:bytes"
-
-#: hash: delivery tag -> message that was taken and not acknowledged; sorted set: the tags, by the time of the taking
-#: (:mod:`worker.intake.redis_inbox`)
-UNACKED = names.UNACKED
-UNACKED_INDEX = names.UNACKED_INDEX
-
-#: key that nobody writes to, for a script's KEYS where a step has no result to store
-NEVER = "wxcheck:never"
 
 #: STATISTICS, hash: counts of the processes (:mod:`store.watch.statistics`). LATEST, hash: time of each field's last
 #: count. FAILURES, list: the newest failures (JSON), never with content

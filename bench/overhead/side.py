@@ -21,9 +21,9 @@ from bench.overhead.clones import Template, put
 from bench.overhead.notes import Notes
 from bench.redis_load import connect
 from bench.servers import APPID, RunFailed, Servers, inherited_environment
+from config.names import UNACKED
 from ops.local.ports import free_port
 from ops.local.redis_server import HOST
-from store.keys import UNACKED
 from store.places.shard import SHARD
 from store.places.vouching import vouch
 from wxcheck import MEDIA_QUEUE, TEXT_QUEUE

@@ -115,20 +115,15 @@ class Census:
             if check["kind"] == kind and appid in (None, check["appid"]):
                 yield task_id
 
-    def due_at(self, name: str, task_id: str) -> float | None:
-        """Return the time of a check's entry in a set by time (hand, shelf, parked, stale); None if it is not there."""
-        score = self._redis.zscore(self._shard.key(name), task_id)
+    def due_at(self, name: str, entry: str) -> float | None:
+        """Return the time of an entry in a set by time (hand, shelf, parked, open:…); None if it is not there."""
+        score = self._redis.zscore(self._shard.key(name), entry)
         return None if score is None else float(score) / 1000
 
     def rank(self, kind: Lane, appid: str, task_id: str) -> int | None:
         """Return the number of checks before one in its lane."""
         found = self._redis.zrank(self._shard.of_lane(kind, appid)[0], task_id)
         return None if found is None else int(cast("int", found))
-
-    def opens_at(self, kind: Lane, appid: str) -> float | None:
-        """Return the time from which on a lane with waiting checks may get a permit; None: none waits, or it is next."""
-        score = self._redis.zscore(self._shard.key(f"open:{kind}"), appid)
-        return float(score) / 1000 if score else None
 
     def is_in_outbox(self, task_id: str, run: str) -> bool:
         """True if something of what a run left at the end of a check is still to be published or stored."""

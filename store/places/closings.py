@@ -59,8 +59,7 @@ class Closings:
 
     def raise_refusal(self, appid: str, lane: Lane) -> None:
         """Raise CheckRefused if the platform has refused the appId a short while ago."""
-        said = cast("list[str | None]", self._redis.hmget(self._quota(appid, lane), "stopped", "refusal"))
-        stopped, refusal = said
+        stopped, refusal = cast("list[str | None]", self._redis.hmget(self._quota(appid, lane), "stopped", "refusal"))
         if stopped and refusal and int(float(stopped)) > time.time() * 1e6:
             raise CheckRefused(*json.loads(refusal))
 

@@ -2,8 +2,8 @@
 -- Uses: store/places/shard, store/dead_letters/drop
 -- KEYS: as store/places/shard.lua's; then 1 to 3 as store/dead_letters/drop.lua's  4 unacknowledged messages  5 their
 --       index, if they are in this Redis
--- ARGV: 1 question (JSON): lanes, entries (each: id, kind, appid, priority, of; if any: at, due, why, cause, spare,
---       tag of its message in the inbox, replay: true if its dead letter is to go)  2… message of each entry
+-- ARGV: 1 question (JSON): lanes, entries (each: id, kind, appid, priority, digest; if any: at, due, why, cause,
+--       spare, tag of its message in the inbox, is_replay: its dead letter is to go)  2… message of each entry
 -- Returns: for each entry: filed | repeated (the check is here already, or has ended) | taken (a check with other
 --          content is under way under its id: a spare id lets a run tell so) | newer (it is here in a format of a later
 --          version, and its message stays in the inbox) | gone (its dead letter has gone since)
@@ -17,15 +17,7 @@ local function file(id, entry, of, text)
     why = entry.why,
   }
   redis.call('HSET', shard.messages, id, text)
-  if entry.at and entry.at > shard.now and not entry.cause then
-    redis.call('ZADD', shard.shelf, entry.at, id)
-    if entry.due then
-      redis.call('ZADD', shard.stale, entry.due, id)
-    end
-    shard.keep(id, check, 'shelf')
-  else
-    shard.wait(id, check)
-  end
+  shard.wait(id, check, entry.at)
 end
 
 local dead = {KEYS[shard.after], KEYS[shard.after + 1], KEYS[shard.after + 2]}
@@ -33,8 +25,8 @@ local unacked, index = KEYS[shard.after + 3], KEYS[shard.after + 4]
 
 -- Returns: filed, and the digests, if the entry may be filed under its id; else why not
 local function judge(entry)
-  local id, of = entry.id, entry.of
-  if entry.replay and redis.call('HEXISTS', dead[2], id) == 0 then
+  local id, of = entry.id, entry.digest
+  if entry.is_replay and redis.call('HEXISTS', dead[2], id) == 0 then
     return 'gone'
   end
   local before, newer = shard.check(id)
@@ -46,7 +38,7 @@ local function judge(entry)
   local same = of == '' or before.of == '' or string.sub(before.of, 1, #of) == of
   if before.place ~= 'ended' then
     return same and 'repeated' or 'taken'
-  elseif not entry.replay and (same or string.find(before.of, of, 1, true)) then
+  elseif not entry.is_replay and (same or string.find(before.of, of, 1, true)) then
     return 'repeated'
   end
   redis.call('ZREM', shard.ended, id)
@@ -67,12 +59,12 @@ for i, entry in ipairs(shard.question.entries) do
   end
   if verdict == 'filed' then
     file(entry.id, entry, of, ARGV[i + 1])
-    if entry.replay then
+    if entry.is_replay then
       dead_letters_drop(dead, {entry.id})
     end
   elseif verdict == 'taken' and entry.spare then
     entry.cause = {ended = 'taken'}
-    file(entry.spare, entry, entry.of, ARGV[i + 1])
+    file(entry.spare, entry, entry.digest, ARGV[i + 1])
   end
   if entry.tag and verdict ~= 'newer' then
     redis.call('HDEL', unacked, entry.tag)

@@ -160,7 +160,6 @@ class Ended(NamedTuple):
     outbox: str = ""
     #: what is kept of a failure that a person can mend (:mod:`store.dead_letters.dead_letters`, JSON)
     letter: str = ""
-    keep: float = KEEP_ENDED
 
 
 class Settled(NamedTuple):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 import time
+from collections import defaultdict
 from typing import TYPE_CHECKING
 
 from config.days import seconds_of_day
@@ -49,7 +50,7 @@ class OpenLanes:
         self._rates = rates
         self._pause = WINDOW + LOOK_AHEAD + call_timeout
         self._lock = threading.Lock()
-        self._views: dict[tuple[Lane, str], LaneView] = {}
+        self._views: defaultdict[tuple[Lane, str], LaneView] = defaultdict(LaneView)
         #: microseconds of the pause of a lane without state, and until when that holds
         self._fresh: dict[tuple[Lane, str], tuple[int, float]] = {}
         #: the lanes to name next
@@ -89,19 +90,18 @@ class OpenLanes:
 
     def found_out(self, kind: Lane, appid: str, used_today: int | None) -> None:
         """Note the platform's count for a lane without state, which a run has asked for; None: it does not tell."""
-        lane = kind, appid
-        # what this process has seen before is gone, so calls may have been sent lately
-        is_lost = self._view(lane).epoch > 0
         is_unused = used_today == 0 and seconds_of_day(time.time()) > self._pause + MIDNIGHT_MARGIN
         with self._lock:
+            # what this process has seen before is gone, so calls may have been sent lately
+            is_lost = self._views[kind, appid].epoch > 0
             pause = 0 if is_unused and not is_lost else int(self._pause * _MICRO)
-            self._fresh[lane] = pause, time.monotonic() + FOUND_OUT
+            self._fresh[kind, appid] = pause, time.monotonic() + FOUND_OUT
 
     def asks_for_count(self, kind: Lane, appid: str) -> bool:
         """True if the platform's own count of a lane is to be asked for now, since the lane's state is new."""
-        view = self._view((kind, appid))
-        with view.lock:
-            now = time.monotonic()
+        now = time.monotonic()
+        with self._lock:
+            view = self._views[kind, appid]
             if not view.asks or now < view.ask_at:
                 return False
             view.asks, view.ask_at = view.asks - 1, now + ASK_AGAIN
@@ -109,9 +109,11 @@ class OpenLanes:
 
     def counted(self, kind: Lane, appid: str, used_today: int) -> None:
         """Go on from the platform's count of today, if it is higher than the one that is kept here."""
-        view = self._view((kind, appid))
-        view.asks = 0
-        view.claim(used_today)
+        with self._lock:
+            view = self._views[kind, appid]
+            view.asks = 0
+            if view.day > 0 and used_today > view.used:
+                view.used, view.claims = used_today, True
 
     def _found_out(self) -> list[tuple[Lane, str]]:
         """Return the lanes of which was found out lately whether they pause."""
@@ -121,17 +123,13 @@ class OpenLanes:
             # the latest; the others are looked at by their time
             return list(self._fresh)[-LANES_AT_ONCE:]
 
-    def _view(self, lane: tuple[Lane, str]) -> LaneView:
-        with self._lock:
-            return self._views.setdefault(lane, LaneView())
-
     def _limits(self, kind: Lane, appid: str) -> LaneLimits:
         program = self._programs.get(appid)
         if program is None:
             return LaneLimits(kind, appid, is_gone=True)
         per_minute, per_day, version = self._rates.of(program, kind)
-        view = self._view((kind, appid))
-        with self._lock, view.lock:
+        with self._lock:
+            view = self._views[kind, appid]
             fresh, _ = self._fresh.get((kind, appid), (-1, 0.0))
             # not each time: a permit that was handed back unused must not count again
             day, used = (view.day, view.used) if fresh >= 0 or view.claims else (0, 0)
@@ -153,14 +151,21 @@ class OpenLanes:
         if not reply.told:
             return
         wait, _, epoch, day, used, why, shown = reply.told
-        view = self._view((reply.kind, reply.appid))
-        if why == "pause" and epoch != view.epoch:
+        if not epoch:
+            return
+        lane = reply.kind, reply.appid
+        with self._lock:
+            self._fresh.pop(lane, None)
+            view = self._views[lane]
+            is_new = epoch != view.epoch
+            if is_new:
+                view.epoch, view.ask_at = epoch, 0.0
+                view.asks = ASKED if shown - epoch < self._pause * _MICRO else 0
+                # the new state has not heard this process' count of the day
+                view.claims = view.day > 0
+            elif reply.verb != "again" and (said.day, said.used) == (view.day, view.used):
+                view.claims = False  # the store has heard all; a run may have learnt more meanwhile
+            view.day, view.used = max((view.day, view.used), (day, used))
+        if is_new and why == "pause":
             told = f"what was sent lately is not known; nothing is sent for {wait / _MICRO:.0f} s"
             log.warning("quota_unknown", told, appid=reply.appid, lane=reply.kind)
-        if epoch:
-            with self._lock:
-                self._fresh.pop((reply.kind, reply.appid), None)
-            with view.lock:
-                if epoch == view.epoch and reply.verb != "again" and (said.day, said.used) == (view.day, view.used):
-                    view.claims = False  # the store has heard all; a run may have learnt more meanwhile
-            view.learn(epoch, day, used, asks=ASKED if shown - epoch < self._pause * _MICRO else 0)

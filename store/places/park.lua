@@ -1,10 +1,10 @@
 #!lua flags=allow-oom
 -- Parks a media check that the platform has taken, until its push comes.
 -- Uses: store/places/shard, store/outbox/store_result
--- KEYS: as store/places/shard.lua's; then 1 result
+-- KEYS: as store/places/shard.lua's; then, if any, 1 result
 -- ARGV: 1 question (JSON): lanes, id, run, trace, wait (milliseconds for which the push may come), media (image | audio);
 --       if any: permit
---       2 result (JSON) that shows the check waiting, or ''  3 seconds to keep the result
+--       2 if any, result (JSON) that shows the check waiting  3 seconds to keep the result
 -- Returns: parked | ready (the push came first, or the check was cancelled) | traced (another check has this trace_id)
 --          | lost (another run has the check)
 local shard = places_shard(KEYS, ARGV)
@@ -27,10 +27,8 @@ end
 local early = redis.call('HGET', shard.early, trace)
 if early then
   check.cause, check.pushed = {ended = 'done', push = early}, shard.now
-elseif check.cancelled then
-  check.cause = {ended = 'cancelled'}
 end
-if check.cause then
+if check.cause or check.cancelled then
   shard.wait(id, check)
 else
   redis.call('ZADD', shard.parked, shard.now + question.wait, id)

@@ -16,7 +16,8 @@ import json
 import time
 import uuid
 from collections import Counter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from itertools import zip_longest
+from typing import TYPE_CHECKING, Any, cast
 
 from redis.exceptions import ResponseError
 
@@ -24,8 +25,8 @@ from config.lanes import LANES
 from config.logs import Log
 from store.connection import STORE_AWAY
 from store.dead_letters.dead_letters import MOST_BYTES, MOST_LETTERS
-from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS, NEVER
-from store.places.forms import Held, LaneReply, Pushed, Take
+from store.keys import COUNTERS, DEAD, DEAD_BYTES, DEAD_LETTERS
+from store.places.forms import KEEP_ENDED, Held, LaneReply, Pushed, Take
 from store.places.shard import Shard
 from store.quota import clock
 from store.quota.permit import Permit
@@ -39,8 +40,6 @@ if TYPE_CHECKING:
 
     from config.lanes import Lane
     from store.places.forms import Ended, LaneLimits, Message, Queue, Result, Settled
-
-T = TypeVar("T")
 
 log = Log(__name__)
 
@@ -99,18 +98,21 @@ class Places:
         ``tags``: of the messages in the inbox, from which they are removed in the same step, but for newer ones.
         """
         lanes = list(dict.fromkeys((message.kind, message.appid) for message in messages))
-        question = {"entries": [_entry(message, tag) for message, tag in _with_tags(messages, tags)]}
-        texts = [message.text for message in messages]
+        question = {"entries": [_entry(message, tag) for message, tag in zip_longest(messages, tags)]}
         keys = (DEAD, DEAD_LETTERS, DEAD_BYTES, *self._inbox)
-        return cast("list[str]", self._ask("file", lanes, question, texts, keys=keys))
+        return cast("list[str]", self._ask("file", lanes, question, [message.text for message in messages], keys))
 
     def take(
         self, room: Mapping[Queue, int], lanes: Sequence[LaneLimits], kinds: Sequence[Lane] = ("text", "media")
     ) -> Take:
         """Take checks into hand, at most ``room`` of each queue, and of the lanes of ``kinds`` as permits come."""
         began, before = clock.ours(), time.monotonic()
+        if not self._watch.knows(began):
+            self.keep_time()
+        latest, steady = self._watch.at(began)
         question = {
-            **self._clock(began),
+            "latest": latest,
+            "steady": steady,
             "window": int(WINDOW * _MICRO),
             "timeout": int(self._timeout * _MICRO),
             "run": uuid.uuid4().hex[:16],
@@ -122,33 +124,25 @@ class Places:
             "low": BACKFILL_PRIORITY,
             "most": LANES_AT_ONCE,
             "token": self._token_lease,
+            "lanes": [{**lane._asdict(), "n": max(1, round(lane.per_minute * WINDOW / 60))} for lane in lanes],
         }
-        limits = [
-            {**lane._asdict(), "n": max(1, round(lane.per_minute * WINDOW / 60)), "number": number}
-            for number, lane in enumerate(lanes)
-        ]
-        names = [(lane.kind, lane.appid) for lane in lanes]
-        said, *told = self._ask("take", names, question, limits=limits)
+        said, *taken = self._ask("take", [(lane.kind, lane.appid) for lane in lanes], question)
         after = time.monotonic()
+        # a list in it that is empty is {}, as cjson writes it
         known = json.loads(said)
         replies = []
-        for number, verb, *numbers in known["lanes"] or ():
-            detail = numbers[5] if len(numbers) > 5 else 0
-            exact = [int(value) if at != 5 else detail for at, value in enumerate(numbers)]
-            replies.append(LaneReply(*names[int(number)], verb, exact))
+        for kind, appid, verb, *told in known["lanes"]:
+            exact = [value if at == 5 else int(value) for at, value in enumerate(told)]
+            replies.append(LaneReply(kind, appid, verb, exact))
             if exact:
                 self._watch.add(began, clock.ours(), exact[-1])
-        held = [
-            self._held(*entry, before=before, after=after)
-            for entry in zip(told[::3], told[1::3], told[2::3], strict=True)
-        ]
         return Take(
-            held=held,
+            held=[self._held(*one, before=before, after=after) for one in taken],
             lanes=replies,
-            unknown=[(kind, appid) for kind, appid in known["unknown"] or ()],
-            next=[(kind, appid) for kind, appid in known["next"] or ()],
+            unknown=[(kind, appid) for kind, appid in known["unknown"]],
+            next=[(kind, appid) for kind, appid in known["next"]],
             seconds=None if known["at"] < 0 else max(0.0, (known["at"] - known["now"]) / _SECOND),
-            more=known["more"] or [],
+            more=list(known["more"]),
         )
 
     def give_back(
@@ -166,15 +160,8 @@ class Places:
         Returns:
             its place then: lane | shelf | ready (its end became known meanwhile); or lost (another run has it).
         """
-        question = {
-            "id": held.id,
-            "run": held.run,
-            "permit": _settled(settled),
-            "at": None if at is None else int(at * _SECOND),
-        }
-        key, value, shown_for = shown or (NEVER, "", 0)
-        args: list[str | int] = [text, value, shown_for]
-        return str(self._ask("give_back", [(held.kind, held.appid)], question, args, keys=[key]))
+        question = {"at": _milliseconds(at)}
+        return self._move("give_back", held, settled, question, [text, *(shown or ())[1:]], (shown or ())[:1])
 
     def park(
         self,
@@ -192,16 +179,8 @@ class Places:
         Returns:
             parked | ready (its end is known already) | traced (another check has this ``trace_id``) | lost
         """
-        key, value, shown_for = shown or (NEVER, "", 0)
-        question = {
-            "id": held.id,
-            "run": held.run,
-            "trace": trace_id,
-            "wait": int(seconds * _SECOND),
-            "media": media,
-            "permit": _settled(settled),
-        }
-        return str(self._ask("park", [(held.kind, held.appid)], question, [value, shown_for], keys=[key]))
+        question = {"trace": trace_id, "wait": int(seconds * _SECOND), "media": media}
+        return self._move("park", held, settled, question, (shown or ())[1:], (shown or ())[:1])
 
     def push(self, pushes: Sequence[tuple[str, str, str]], tags: Sequence[str] = ()) -> list[Pushed]:
         """Match at most :data:`BATCH` pushes (appId, ``trace_id``, JSON) with the checks that wait for them.
@@ -211,7 +190,7 @@ class Places:
         question = {
             "pushes": [
                 _known({"appid": appid, "trace": trace, "tag": tag})
-                for (appid, trace, _), tag in _with_tags(pushes, tags)
+                for (appid, trace, _), tag in zip_longest(pushes, tags)
             ],
             "keep": KEEP_EARLY * _SECOND,
         }
@@ -229,26 +208,18 @@ class Places:
         places = dict(zip(checks, said, strict=True))
         return [places.get(task_id, "") for task_id in task_ids]
 
-    def reopen(self) -> int:
-        """Let all lanes that open later be looked at now, and return their number."""
-        number = 0
+    def reopen(self) -> None:
+        """Let all lanes that open later be looked at now."""
         for kind in LANES:
             keys = [self._shard.key(f"open:{kind}"), self._shard.key(f"wake:{kind}")]
-            found = BATCH
-            while found == BATCH:
-                found = int(self._scripts["reopen"](keys=keys, args=[BATCH]))
-                number += found
-        return number
+            while int(self._scripts["reopen"](keys=keys, args=[BATCH])) == BATCH:
+                pass
 
     def bring_on(self) -> dict[str, int]:
         """Bring on what has waited for as long as it may, at most :data:`BATCH` of each kind. Return their numbers."""
         keys = [self._shard.key(name) for name in ("checks", *_BY_TIME)]
         found = self._scripts["due"](keys=keys, args=[BATCH])
-        due = [
-            (_BY_TIME[number - 1], entry, text)
-            for number, entry, text in zip(found[::3], found[1::3], found[2::3], strict=True)
-        ]
-        return Counter(self._bring_on(due))
+        return Counter(self._bring_on([(_BY_TIME[number - 1], entry, text) for number, entry, text in found]))
 
     def _bring_on(self, due: Sequence[tuple[str, str, str]]) -> Iterator[str]:
         """Bring on entries (set, entry, check) that are due, and yield the set of each that was moved."""
@@ -256,7 +227,7 @@ class Places:
             return
         try:
             lanes = dict.fromkeys(_lane_of(json.loads(text)) for *_, text in due if text)
-            said = self._ask("bring", list(lanes), {"due": [entry[:2] for entry in due]})
+            is_moved = self._ask("bring", list(lanes), {"due": [entry[:2] for entry in due]})
         except STORE_AWAY:
             raise
         except (ResponseError, ValueError, LookupError) as error:
@@ -269,7 +240,7 @@ class Places:
             log.error("not_brought_on", f"{type(error).__name__}: {error}; tried again later", task_id=entry)  # noqa: TRY400 - a script's error
             self._redis.zadd(self._shard.key(name), {entry: int((time.time() + PUT_OFF) * _SECOND)}, xx=True)
         else:
-            yield from (name for (name, *_), what in zip(due, said, strict=True) if what)
+            yield from (name for (name, *_), moved in zip(due, is_moved, strict=True) if moved)
 
     def finish(self, held: Held, ended: Ended, settled: Settled | None = None) -> str:
         """End a check with its result and what follows. Return ended | lost, or the place that it has since.
@@ -280,11 +251,8 @@ class Places:
             redis.exceptions.ResponseError: the store refuses the end, and nothing was done.
         """
         question = {
-            "id": held.id,
-            "run": held.run,
             "how": ended.how,
-            "permit": _settled(settled),
-            "keep": int(ended.keep * _SECOND),
+            "keep": KEEP_ENDED * _SECOND,
             "relay": int(RELAY_LEASE * _SECOND),
             "results": len(ended.results),
             "letters": MOST_LETTERS,
@@ -298,13 +266,13 @@ class Places:
             *(said for result in ended.results for said in result[1:]),
             *(text for _, text in ended.messages),
         ]
-        return str(self._ask("finish", [(held.kind, held.appid)], question, args, keys=keys))
+        return self._move("finish", held, settled, question, args, keys)
 
     def relay(self) -> list[tuple[str, str]]:
         """Claim entries of the outbox that their runs did not relay; entry and text (JSON) of each."""
         keys = [self._shard.key("outbox"), self._shard.key("outbox_due")]
         said = self._scripts["relay"](keys=keys, args=[RELAYED_AT_ONCE, int(RELAY_LEASE * _SECOND)])
-        return list(zip(said[::2], said[1::2], strict=True))
+        return [(entry, text) for entry, text in said]
 
     def advance(
         self,
@@ -359,38 +327,43 @@ class Places:
             # by a clock that was put back, lanes would open later by as much
             self.reopen()
 
+    def _move(
+        self,
+        name: str,
+        held: Held,
+        settled: Settled | None,
+        question: dict[str, Any],
+        args: Sequence[str | int],
+        keys: Sequence[str],
+    ) -> str:
+        """Have a script move a check that a run has in hand. Return its place then, or lost."""
+        told = {"id": held.id, "run": held.run, **question}
+        if settled is not None:
+            bucket, day, epoch = settled.permit.bucket, settled.permit.day, settled.permit.epoch
+            told["permit"] = {"bucket": bucket, "sent": int(settled.was_sent), "day": day, "epoch": epoch}
+        return str(self._ask(name, [(held.kind, held.appid)], told, args, keys))
+
     def _ask(
         self,
         name: str,
         lanes: Sequence[tuple[Lane, str]],
         question: dict[str, Any],
         args: Sequence[str | int] = (),
-        limits: Sequence[dict[str, Any]] = (),
         keys: Sequence[str] = (),
     ) -> Any:
-        told = {**question, "lanes": limits or [{"kind": kind, "appid": appid} for kind, appid in lanes]}
-        every_key = [
-            *self._shard.own(),
-            COUNTERS,
-            *(key for lane in lanes for key in self._shard.of_lane(*lane)),
-            *keys,
-        ]
-        return self._scripts[name](keys=every_key, args=[json.dumps(_known(told), separators=(",", ":")), *args])
-
-    def _clock(self, now: float) -> dict[str, int]:
-        if not self._watch.knows(now):
-            self.keep_time()
-        latest, steady = self._watch.at(now)
-        return {"latest": latest, "steady": steady}
+        told = {"lanes": [{"kind": kind, "appid": appid} for kind, appid in lanes], **question}
+        of_lanes = [key for lane in lanes for key in self._shard.of_lane(*lane)]
+        return self._scripts[name](
+            keys=[*self._shard.own(), COUNTERS, *of_lanes, *keys],
+            args=[json.dumps(_known(told), separators=(",", ":")), *args],
+        )
 
     def _held(self, task_id: str, text: str, said: str, *, before: float, after: float) -> Held:
         check = json.loads(said)
         permit, renew = check.pop("permit", None), check.pop("renew", None)
-        token, refusal = check.pop("token", None), check.pop("refusal", None)
-        granted = None
         if permit is not None:
             seconds = permit["ahead"] / _MICRO
-            granted = Permit(
+            permit = Permit(
                 epoch=int(permit["epoch"]),
                 bucket=permit["bucket"],
                 day=permit["day"],
@@ -404,47 +377,26 @@ class Places:
             run=check["run"],
             text=text,
             check=check,
-            permit=granted,
-            token=token,
+            permit=permit,
+            token=check.pop("token", None),
             renew=(renew[0], renew[1]) if renew else None,
             is_first=check.pop("absent", False),
-            refusal=refusal,
+            refusal=check.pop("refusal", None),
         )
-
-
-def _settled(settled: Settled | None) -> dict[str, int] | None:
-    if settled is None:
-        return None
-    permit = settled.permit
-    return {"bucket": permit.bucket, "sent": int(settled.was_sent), "day": permit.day, "epoch": permit.epoch}
-
-
-def _with_tags(those: Sequence[T], tags: Sequence[str]) -> Iterator[tuple[T, str | None]]:
-    each: Sequence[str | None] = tags or [None] * len(those)
-    return zip(those, each, strict=True)
 
 
 def _known(fields: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in fields.items() if value is not None}
 
 
+def _milliseconds(seconds: float | None) -> int | None:
+    return None if seconds is None else int(seconds * _SECOND)
+
+
 def _entry(message: Message, tag: str | None) -> dict[str, Any]:
-    return _known(
-        {
-            "id": message.id,
-            "kind": message.kind,
-            "appid": message.appid,
-            "priority": message.priority,
-            "of": message.digest,
-            "cause": message.cause,
-            "why": message.why,
-            "replay": message.is_replay or None,
-            "spare": message.spare,
-            "tag": tag,
-            "at": None if message.at is None else int(message.at * _SECOND),
-            "due": None if message.due is None else int(message.due * _SECOND),
-        }
-    )
+    told = {**message._asdict(), "at": _milliseconds(message.at), "due": _milliseconds(message.due), "tag": tag}
+    del told["text"]
+    return _known(told)
 
 
 def _lane_of(check: Mapping[str, Any]) -> tuple[Lane, str]:

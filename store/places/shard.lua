@@ -1,5 +1,4 @@
 -- Moves the checks of a shard from place to place, for other scripts.
--- Uses: store/quota/lane
 -- KEYS: the shard's own, in the order of store/places/shard.py; then the counts of events, and five for each lane of the
 --       question
 -- ARGV: 1 question (JSON); its lanes: a list of {kind, appid}
@@ -13,12 +12,13 @@
 local FORMAT = 1
 -- room for the sequence below a priority, and for the time below a rank
 local RANK = 2 ^ 48
+-- ranks of the ends, where any other has 1
+local RANKS = {done = 0, timeout = 2}
 
-local lanes = quota_lane({}, {})
 local question = cjson.decode(ARGV[1])
 local clock = redis.call('TIME')
 local shard = {
-  lanes = lanes, question = question, now = clock[1] * 1000 + math.floor(clock[2] / 1000),
+  question = question, now = clock[1] * 1000 + math.floor(clock[2] / 1000),
   checks = KEYS[1], messages = KEYS[2], hand = KEYS[3], shelf = KEYS[4], parked = KEYS[5], ended = KEYS[6],
   stale = KEYS[7], traces = KEYS[8], early = KEYS[9], early_due = KEYS[10], sequence = KEYS[11], known = KEYS[12],
   outbox = KEYS[13], outbox_due = KEYS[14],
@@ -27,7 +27,7 @@ local shard = {
   wake = {text = KEYS[20], media = KEYS[21], push = KEYS[22]},
   lane = {}, of_appid = {text = {}, media = {}},
 }
-for i, lane in ipairs(question.lanes or {}) do
+for i, lane in ipairs(question.lanes) do
   local first = 23 + 5 * (i - 1)
   lane.waiting, lane.quota, lane.ring = KEYS[first + 1], KEYS[first + 2], KEYS[first + 3]
   lane.settled, lane.token = KEYS[first + 4], KEYS[first + 5]
@@ -93,23 +93,30 @@ function shard.wakes(queue)
   end
 end
 
--- Lets a check wait: for a run alone if its end is known, else in its lane. Its caller takes it out of the set of its old
--- place afterwards: an ACL may stop the script in between, and what a set holds too much is dropped as it comes up.
+-- Lets a check wait: for a run alone if its end is known or it was cancelled in hand; else on the shelf until a time that
+-- is to come, if any; else in its lane. Its caller takes it out of the set of its old place afterwards: an ACL may stop
+-- the script in between, and what a set holds too much is dropped as it comes up.
 -- keeps_turn: its lane comes before those that have been open for longer
-function shard.wait(id, check, keeps_turn)
+function shard.wait(id, check, at, keeps_turn)
+  if check.cancelled and not check.cause then
+    check.cause = {ended = 'cancelled'}
+  end
   if check.cause then
-    local queue, rank = check.trace and 'push' or check.kind, 1
-    if check.cause.ended == 'done' then
-      rank = 0
-    elseif check.cause.ended == 'timeout' then
-      rank = 2
-    end
+    local queue, rank = check.trace and 'push' or check.kind, RANKS[check.cause.ended] or 1
     redis.call('ZADD', shard.ready[queue], rank * RANK + shard.now, id)
     if check.due then
       redis.call('ZREM', shard.stale, id)
     end
     shard.wakes(queue)
     shard.keep(id, check, 'ready')
+    return
+  end
+  if check.due then
+    redis.call('ZADD', shard.stale, check.due, id)
+  end
+  if at and at > shard.now then
+    redis.call('ZADD', shard.shelf, at, id)
+    shard.keep(id, check, 'shelf')
     return
   end
   local waiting = shard.lane_of(check).waiting
@@ -119,9 +126,6 @@ function shard.wait(id, check, keeps_turn)
   if redis.call('ZRANGE', waiting, 0, 0)[1] == id then
     redis.call('ZADD', shard.open[check.kind], 'LT', keeps_turn and 0 or shard.now, check.appid)
     shard.wakes(check.kind)
-  end
-  if check.due then
-    redis.call('ZADD', shard.stale, check.due, id)
   end
   shard.keep(id, check, 'lane')
 end

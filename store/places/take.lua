@@ -1,15 +1,15 @@
 #!lua flags=allow-oom
 -- Takes checks into the hands of a worker: those whose end is known, and of each open lane those that get a permit.
--- Uses: store/places/shard, store/tokens/take
+-- Uses: store/places/shard, store/quota/lane, store/tokens/take
 -- KEYS: as store/places/shard.lua's
 -- ARGV: 1 question (JSON): run (begin of the runs' names), kinds (each: kind, room), push (room), lease (of a run,
 --       from the send time of its call on, in ms), window, timeout, latest, steady,
 --       ahead, ahead_low (microseconds), low (least priority that counts as low), most (lanes of a kind to look
---       at), token (seconds that a renewal may take, 0: calls need none), lanes (each with number, n, per_day, reserve,
---       version, epoch, day, used, fresh, is_gone: its appId is unknown)
--- Returns: {what is to know (JSON), then three for each check: id, message, check (JSON)}. To know: now; at (time of
---          the next permit, if any, of a kind with room left); lanes (of each lane of the question that was looked at:
---          number, verb, wait, now, epoch, day, used, detail, clock, as store/quota/lane.lua tells); unknown (lanes that
+--       at), token (seconds that a renewal may take, 0: calls need none), lanes (each with n, per_day, reserve, version,
+--       epoch, day, used, fresh, is_gone: its appId is unknown)
+-- Returns: {what is to know (JSON), then for each check {id, message, check (JSON)}}. To know: now; at (time of the next
+--          permit of a kind with room left, -1: none); lanes (of each lane of the question that was looked at: kind,
+--          appid, verb, wait, now, epoch, day, used, detail, clock, as store/quota/lane.lua tells); unknown (lanes that
 --          are open, and not in the question), next (lanes that open next); more (queues in which more is due).
 --          A check: as it is kept, with what its run gets: permit (ahead, bucket, day, epoch) and token; or renew
 --          (fence, old token): it renews the token, absent (true): it finds out whether calls were sent lately, and
@@ -23,7 +23,7 @@ local TOKEN_WAIT, SHORTEST_WAIT, LONGEST_WAIT, DAMAGED_WAIT = 50000, 100000, 100
 -- most permits of a lane that one take settles
 local SETTLE = 64
 local shard = places_shard(KEYS, ARGV)
-local question, lanes, now = shard.question, shard.lanes, shard.now
+local question, lanes, now = shard.question, quota_lane({}, {}), shard.now
 local wall, redis_run = lanes.clock()
 local told, replies, unknown, nearest, taken = {''}, {}, {}, {}, 0
 -- queues in which more is due
@@ -34,10 +34,10 @@ local function exact(number)
   return string.format('%.0f', number)
 end
 
-local function reply_of(number, said)
-  local written = {number}
+local function reply_of(keys, said)
+  local written = {keys.kind, keys.appid}
   for i, value in ipairs(said) do
-    written[i + 1] = type(value) == 'number' and exact(value) or value
+    written[i + 2] = type(value) == 'number' and exact(value) or value
   end
   replies[#replies + 1] = written
 end
@@ -50,9 +50,7 @@ local function hand(id, check, lease, extra)
   for name, value in pairs(extra) do
     check[name] = value
   end
-  told[#told + 1] = id
-  told[#told + 1] = redis.call('HGET', shard.messages, id) or ''
-  told[#told + 1] = cjson.encode(check)
+  told[#told + 1] = {id, redis.call('HGET', shard.messages, id) or '', cjson.encode(check)}
 end
 
 local function take_ready(queue, room)
@@ -74,12 +72,6 @@ local function opens_in(keys, wait)
   redis.call('ZADD', shard.open[keys.kind], now + math.ceil(wait / 1000), keys.appid)
 end
 
-local function token_of(keys)
-  keys.token_said = keys.token_said
-    or (question.token > 0 and tokens_take({keys.token}, {question.token}) or {'none'})
-  return keys.token_said
-end
-
 -- Returns: what the run of a lane's next check gets; or nothing, the microseconds for which none gets it, and why
 local function leave_of(keys, lane, check)
   local low = check.priority >= question.low
@@ -94,7 +86,9 @@ local function leave_of(keys, lane, check)
   if not at_time then
     return nil, wait, 'minute'
   end
-  local token = token_of(keys)
+  local token = keys.token_said
+    or (question.token > 0 and tokens_take({keys.token}, {question.token}) or {'none'})
+  keys.token_said = token
   if token[1] == 'wait' then
     return nil, TOKEN_WAIT, 'token'
   elseif token[1] == 'renew' then
@@ -111,7 +105,7 @@ local function leave_of(keys, lane, check)
 end
 
 -- Takes of one open lane what may go now. Returns the room that is left.
-local function take_lane(keys, number, room)
+local function take_lane(keys, room)
   local ids = redis.call('ZRANGE', keys.waiting, 0, room - 1)
   local lane, reply = nil, {'gone'}
   if not keys.is_gone then
@@ -139,7 +133,7 @@ local function take_lane(keys, number, room)
     lanes.write(lane)
   else
     -- again, absent, stop, wait, or gone
-    reply_of(number, reply)
+    reply_of(keys, reply)
     wait = reply[2] or not keys.is_gone and LONGEST_WAIT or nil
   end
   local leaves = {}
@@ -166,7 +160,7 @@ local function take_lane(keys, number, room)
     if #leaves > 0 then
       lanes.write(lane)
     end
-    reply_of(number, lanes.told(lane, wait and 'wait' or 'send', wait or 0, why or 0))
+    reply_of(keys, lanes.told(lane, wait and 'wait' or 'send', wait or 0, why or 0))
     -- a permit may come sooner than 'minute' says: calls are answered, a rate is raised
     wait = wait and why == 'minute' and math.max(SHORTEST_WAIT, math.min(wait, LONGEST_WAIT)) or wait
   end
@@ -202,7 +196,7 @@ for _, asked in ipairs(question.kinds) do
     if room <= 0 then
       more[kind] = true
     elseif keys then
-      local before, is_taken, left = taken, pcall(take_lane, keys, keys.number, room)
+      local before, is_taken, left = taken, pcall(take_lane, keys, room)
       if is_taken then
         room = left
       elseif taken > before then
@@ -211,7 +205,7 @@ for _, asked in ipairs(question.kinds) do
       else
         -- a lane whose keys are damaged holds up no other
         local said = type(left) == 'table' and left.err or tostring(left)
-        reply_of(keys.number, {'damaged', DAMAGED_WAIT, 0, 0, 0, 0, said, wall})
+        reply_of(keys, {'damaged', DAMAGED_WAIT, 0, 0, 0, 0, said, wall})
         opens_in(keys, DAMAGED_WAIT)
       end
     else
@@ -234,7 +228,6 @@ for queue, is_more in pairs(more) do
   end
 end
 told[1] = cjson.encode({
-  now = now, at = at or -1, lanes = #replies > 0 and replies or 0, unknown = #unknown > 0 and unknown or 0,
-  next = #nearest > 0 and nearest or 0, more = #queues > 0 and queues or 0,
+  now = now, at = at or -1, lanes = replies, unknown = unknown, next = nearest, more = queues,
 })
 return told

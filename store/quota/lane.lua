@@ -83,7 +83,7 @@ end
 -- Returns: verb, time to wait, lane's time, epoch, day, used, detail, Redis' clock. The verbs, and their detail:
 --          send (0) | wait (minute day reserve closed pause) | stop (the platform's refusal, JSON)
 --          | again (0): the caller knows another state, and may have more to say
---          | absent, alone: no state, and nobody here can tell that nothing was sent
+--          | absent: no state, and nobody here can tell that nothing was sent
 function lanes.told(lane, verb, wait, detail)
   return {verb, wait, lane.now, lane.epoch, lane.day, lane.used, detail, lane.wall}
 end

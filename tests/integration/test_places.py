@@ -686,10 +686,9 @@ def test_lanes_that_were_closed_are_looked_at_anew(store: PlacesWorld) -> None:
     appids = [f"wx{number}" for number in range(3)]
     assert store.take(8, *appids, per_day=0).held == []
     assert store.take(8, *appids).held == [], "they open at midnight"
-    assert store.places.reopen() == 3
+    store.places.reopen()
     assert store.wakes("text") == 1
     assert len(store.take(8, *appids).held) == 3
-    assert store.places.reopen() == 0
 
 
 # a worker without room

@@ -302,14 +302,15 @@ class Client:
         world.acting = acting
         return reply
 
-    def _note(self, lanes: list[dict[str, Any]], settled: list[list[str]], reply: list[str]) -> None:
-        checks = [json.loads(text) for text in reply[3::3]]
-        for number, verb, *numbers in json.loads(reply[0])["lanes"] or ():
-            lane = lanes[int(number)]
+    def _note(self, lanes: list[dict[str, Any]], settled: list[list[str]], reply: list[Any]) -> None:
+        checks = [json.loads(text) for *_, text in reply[1:]]
+        names = [(lane["kind"], lane["appid"]) for lane in lanes]
+        for kind, appid, verb, *numbers in json.loads(reply[0])["lanes"]:
+            number = names.index((kind, appid))
             told = [int(value) if at != 5 else value for at, value in enumerate(numbers)]
-            of_lane = [check for check in checks if (check["kind"], check["appid"]) == (lane["kind"], lane["appid"])]
+            of_lane = [check for check in checks if (check["kind"], check["appid"]) == (kind, appid)]
             ahead = [int(check["permit"]["ahead"]) for check in of_lane if "permit" in check]
-            said = Said(lane, settled[int(number)], [verb, *told], ahead)
+            said = Said(lanes[number], settled[number], [verb, *told], ahead)
             self.said = [*self.said[-3:], said]
             if self.on_reply:
                 self.on_reply(said)
