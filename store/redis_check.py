@@ -161,7 +161,7 @@ _UNASKED = {"multi", "exec"}
 
 def _questions(access: Access) -> Iterator[tuple[str, tuple[str, ...]]]:
     """Yield each rule of an ACL with the command that asks for it."""
-    key = _like(access.keys[0]) if access.keys else "wxcheck:probe"
+    key = _like(access.keys[0])
     channel = access.channels[0] if access.channels else "wxcheck:probe"
     for pattern in access.keys:
         yield f"~{pattern}", ("EXISTS" if "exists" in access.commands else "LLEN", _like(pattern))

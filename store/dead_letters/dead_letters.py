@@ -7,7 +7,7 @@ The message in it is the application's own, with chain, links and chord.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeGuard, cast
 
 from kombu.utils import json
 
@@ -15,7 +15,7 @@ from config.days import DAY
 from store import keys
 from store.scripts import script
 from wechat.errcodes import Meaning, meaning
-from wxcheck import CheckRefused, MediaUnavailable, PlatformUnavailable, PushTimeout
+from wxcheck import CheckError, CheckRefused, MediaUnavailable, PlatformUnavailable, PushTimeout
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,7 +44,7 @@ class DeadLetter(NamedTuple):
     has_content: bool
 
 
-def can_be_mended(failure: object) -> bool:
+def can_be_mended(failure: object) -> TypeGuard[CheckError]:
     """True if a person can mend the cause of ``failure``, so that the same check may then pass."""
     if isinstance(failure, CheckRefused):
         return meaning(failure.errcode) is Meaning.STOP  # the platform refuses the appId, not the content
@@ -72,7 +72,6 @@ class DeadLetters:
         """
         if self._seconds <= 0 or not can_be_mended(failure):
             return ""
-        assert isinstance(failure, BaseException)  # noqa: S101
         letter: dict[str, Any] = {
             "task": task,
             "failure": type(failure).__name__,

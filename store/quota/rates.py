@@ -6,7 +6,6 @@ later workers included; ``0`` resets the rate.
 
 from __future__ import annotations
 
-import threading
 import time
 from typing import TYPE_CHECKING, NamedTuple, cast
 
@@ -41,7 +40,6 @@ class Rates:
         self._redis = redis
         self._read_at = 0.0
         self._declared: dict[str, Declared] = {}
-        self._reading = threading.Lock()
 
     def of(self, program: MiniProgram, lane: Lane) -> tuple[int, int, int]:
         """Return the calls a minute and a day that ``program`` may send, and the version of the calls a minute.
@@ -61,11 +59,8 @@ class Rates:
 
     def declared(self, lane: Lane) -> Declared:
         """Return the rate of a lane that was set at run time."""
-        if time.monotonic() - self._read_at > FRESH and self._reading.acquire(blocking=False):
-            try:
-                self._read()
-            finally:
-                self._reading.release()
+        if time.monotonic() - self._read_at > FRESH:
+            self._read()
         return self._declared.get(lane, _CONFIGURED)
 
     def declare(self, lane: Lane, per_minute: int | None) -> None:

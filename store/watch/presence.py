@@ -6,7 +6,6 @@ import json
 import os
 import time
 from dataclasses import asdict, dataclass, field
-from functools import cache
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal, cast
 
@@ -75,13 +74,8 @@ def beat(
     """Write a sign of life of a process. Raises as redis-py does."""
     had = servers.told()
     now, clock = _now(redis), time.time()
-    told = Presence(name, kind, queues or [], pool, slots or None, _own_version(), now, clock, had)
+    told = Presence(name, kind, queues or [], pool, slots or None, version("wxcheck"), now, clock, had)
     redis.hset(keys.PROCESSES, name, json.dumps(asdict(told)))
-
-
-@cache
-def _own_version() -> str:
-    return version("wxcheck")
 
 
 def leave(redis: Redis, name: str) -> None:

@@ -46,7 +46,7 @@ class Servers:
 
     def __init__(self, settings: Settings) -> None:
         self._urls = dict(zip(ROLES, (settings.redis_url, settings.broker, settings.backend), strict=True))
-        self._clients: dict[str, Redis] = {}
+        self._clients = {url: connect(url, PATIENCE, retries=0) for url in self._urls.values() if is_redis(url)}
         self._clusters: dict[str, str] = {}
         self._away_until: dict[str, float] = {}
 
@@ -59,21 +59,13 @@ class Servers:
         if time.monotonic() < self._away_until.get(url, 0.0):
             return None
         try:
-            if is_redis(url):
-                return self._mark_of_redis(url)
+            if url in self._clients:
+                return _mark_of_redis(self._clients[url])
             if url.startswith(("amqp:", "pyamqp:")):
                 return self._mark_of_rabbitmq(url)
         except Exception:  # noqa: BLE001 - who needs the server says what is wrong with it
             self._away_until[url] = time.monotonic() + AWAY
         return None
-
-    def _mark_of_redis(self, url: str) -> str:
-        client = self._clients.setdefault(url, connect(url, PATIENCE, retries=0))
-        with client.pipeline(transaction=False) as pipe:
-            pipe.set(keys.SERVER, uuid.uuid4().hex, nx=True)
-            pipe.get(keys.SERVER)
-            _, mark = pipe.execute()
-        return str(mark)
 
     def _mark_of_rabbitmq(self, url: str) -> str:
         if url not in self._clusters:
@@ -82,6 +74,14 @@ class Servers:
                 said = connection.connection.server_properties["cluster_name"]
                 self._clusters[url] = f"{said}/{connection.virtual_host}"
         return self._clusters[url]
+
+
+def _mark_of_redis(client: Redis) -> str:
+    with client.pipeline(transaction=False) as pipe:
+        pipe.set(keys.SERVER, uuid.uuid4().hex, nx=True)
+        pipe.get(keys.SERVER)
+        _, mark = pipe.execute()
+    return str(mark)
 
 
 def differing(processes: Mapping[str, Mapping[str, Server]]) -> Iterator[tuple[str, dict[str, list[str]]]]:
