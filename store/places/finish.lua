@@ -43,7 +43,6 @@ if check.trace then
   local how = check.cause.ended
   shard.count('media_' .. (how == 'revoked' and 'cancelled' or how))
 end
-redis.call('ZREM', shard.hand, id)
 redis.call('HDEL', shard.messages, id)
 if check.due then
   redis.call('ZREM', shard.stale, id)
@@ -52,6 +51,5 @@ shard.keep(id, {
   kind = check.kind, appid = check.appid, of = check.of, run = check.run, trace = check.trace, how = question.how,
   since = shard.now,
 }, 'ended')
--- after that none settles it again: twice, it would count for another call's
-shard.settle(check, question.permit)
+shard.let_go(id, check)
 return 'ended'

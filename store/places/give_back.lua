@@ -22,7 +22,5 @@ if question.at and not check.cause and not check.cancelled then
 end
 -- without a permit its run has looked for the lane's token, or its count, which is there now
 shard.wait(id, check, question.at, not question.permit and not question.at)
--- in the end: an ACL may stop the script, and it is repeated
-redis.call('ZREM', shard.hand, id)
-shard.settle(check, question.permit)
+shard.let_go(id, check)
 return check.place

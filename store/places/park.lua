@@ -34,9 +34,7 @@ else
   redis.call('ZADD', shard.parked, shard.now + question.wait, id)
   shard.keep(id, check, 'parked')
 end
--- in the end: an ACL may stop the script, and it is repeated
-redis.call('ZREM', shard.hand, id)
-shard.settle(check, question.permit)
+shard.let_go(id, check)
 if early then
   redis.call('HDEL', shard.early, trace)
   redis.call('ZREM', shard.early_due, trace)

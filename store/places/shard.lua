@@ -67,8 +67,7 @@ function shard.held()
   local check = shard.check(id)
   if not check or check.run ~= question.run then
     return id, nil, 'lost'
-  end
-  if check.place ~= 'hand' then
+  elseif check.place ~= 'hand' then
     return id, nil, check.place
   end
   return id, check
@@ -130,9 +129,13 @@ function shard.wait(id, check, at, keeps_turn)
   shard.keep(id, check, 'lane')
 end
 
--- Leaves the permit of a run that lets a check go to the next take of its lane, which settles it; with the time, rounded
--- up. permit: bucket, day, epoch (store/quota/lane.lua), sent (1 if the call was answered, 0 if nothing was sent)
-function shard.settle(check, permit)
+-- Lets a check go from hand that is in another place by now, and leaves its run's permit, if any, to the next take of its
+-- lane, which settles it; with the time, rounded up. permit: bucket, day, epoch (store/quota/lane.lua), sent (1 if the
+-- call was answered, 0 if nothing was sent). This comes last: an ACL may stop the script, which is repeated then, and a
+-- permit that is settled twice would count for another call's.
+function shard.let_go(id, check)
+  local permit = question.permit
+  redis.call('ZREM', shard.hand, id)
   if permit then
     redis.call('RPUSH', shard.lane_of(check).settled,
       string.format('%d:%d:%d:%.0f:%.0f', permit.bucket, permit.sent, permit.day, permit.epoch, shard.now + 1))
