@@ -15,6 +15,6 @@ QUEUE_OF: dict[Lane, str] = {"text": TEXT_QUEUE, "media": MEDIA_QUEUE}
 #: the lane of each task's checks
 LANE_OF_TASK: dict[str, Lane] = {CHECK_TEXT: "text", CHECK_MEDIA: "media"}
 #: the queue whose workers tell a check its end: the lane's, or that of pushes once it was parked
-READY_OF = {"text": TEXT_QUEUE, "media": MEDIA_QUEUE, "push": PUSH_QUEUE}
+READY_OF: dict[Literal["text", "media", "push"], str] = {"text": TEXT_QUEUE, "media": MEDIA_QUEUE, "push": PUSH_QUEUE}
 #: every queue that the workers serve
 QUEUES = tuple(READY_OF.values())

@@ -7,15 +7,17 @@ from __future__ import annotations
 
 import base64
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC
 from typing import TYPE_CHECKING, Any, Literal
 
+from celery.utils.time import maybe_iso8601
+from kombu import Message
 from kombu.utils import json
 
 from wxcheck import CHECK_MEDIA, CHECK_TEXT
 
 if TYPE_CHECKING:
-    from kombu import Message
+    from collections.abc import Mapping, Sequence
 
 #: keeps a message's arguments out of events, logs and Flower
 HIDDEN = {"argsrepr": "(…)", "kwargsrepr": "{…}"}
@@ -35,27 +37,16 @@ RENEWED_HEADER = "wxcheck_renewed"
 
 
 def time_in(message: Message, header: Literal["eta", "expires"]) -> float | None:
-    """Return the time that a header says, in seconds since the epoch; None if it says none that can be read."""
-    said = (message.headers or {}).get(header)
-    if not isinstance(said, str):
-        return None
-    try:
-        at = datetime.fromisoformat(said)
-    except ValueError:
-        return None  # no time for Python: Celery judges the message
-    return (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
+    """Return the time that a header says, in seconds since the epoch; None if it says none."""
+    at = maybe_iso8601(message.headers.get(header))
+    return None if at is None else (at if at.tzinfo else at.replace(tzinfo=UTC)).timestamp()
 
 
-def appid_of(message: Message, default: str | None) -> str | None:
-    """Return the appId of a check, or ``default`` if the message names none or cannot be read."""
-    try:
-        args, kwargs = message.payload[:2]
-        appid = kwargs.get("appid")
-        position = APPID_POSITION[message.headers["task"]]
-        if appid is None and len(args) > position:
-            appid = args[position]
-    except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task fails by name
-        return default
+def appid_of(task: str, args: Sequence[Any], kwargs: Mapping[str, Any], default: str | None) -> str | None:
+    """Return the appId that the arguments of a check name, or ``default``."""
+    appid, position = kwargs.get("appid"), APPID_POSITION[task]
+    if appid is None and len(args) > position:
+        appid = args[position]
     return appid if isinstance(appid, str) else default
 
 
@@ -70,7 +61,7 @@ def digest_in(message: Message) -> str:
     try:
         args, kwargs = message.payload[:2]
         return digest_of(message.headers["task"], args, kwargs)
-    except Exception:  # noqa: BLE001 - as above
+    except Exception:  # noqa: BLE001 - kombu's JSON makes objects of some texts; the task fails by name
         return ""
 
 
@@ -85,6 +76,12 @@ def keep(message: Message, queue: str) -> str:
         "content_encoding": message.content_encoding,
     }
     return str(json.dumps(kept, separators=(",", ":")))
+
+
+def message_of(kept: dict[str, Any], **more: Any) -> Message:
+    """Return a kept message as kombu's. ``more``: further arguments of its making."""
+    made = {name: kept[name] for name in ("body", "headers", "properties", "content_type", "content_encoding")}
+    return Message(**made, accept={kept["content_type"]}, **more)
 
 
 def with_retries(text: str, retries: int) -> str:

@@ -64,22 +64,21 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Reading]:
 
 
 def test_queues_are_read_and_left_at_any_time(reading: Reading) -> None:
-    reading.inbox.read(TEXT)
+    reading.inbox.serve([TEXT])
     reading.inbox.start()
     reading.put(TEXT, "text")
     reading.put(MEDIA, "media")
     eventually(lambda: reading.intake.ids == ["text"], "one queue is read")
-    reading.inbox.read(MEDIA)
+    reading.inbox.serve([TEXT, MEDIA])
     eventually(lambda: reading.intake.ids == ["text", "media"], "the other one, too")
-    reading.inbox.leave(TEXT)
-    assert reading.inbox.queues() == [MEDIA]
+    reading.inbox.serve([MEDIA])
     # it may just be waiting for the next message
     time.sleep(3 * WAIT)
     reading.put(TEXT, "later")
     reading.put(MEDIA, "last")
     eventually(lambda: reading.intake.ids == ["text", "media", "last"], "the queue that was left keeps its message")
     eventually(lambda: reading.node.length(TEXT) == 1, "it waits there")
-    reading.inbox.read(TEXT)
+    reading.inbox.serve([MEDIA, TEXT])
     eventually(lambda: reading.intake.ids[-1] == "later", "it is read again")
     reading.inbox.stop(PATIENCE)
     assert reading.node.held([TEXT, MEDIA]) == {TEXT: 0, MEDIA: 0}, "all are acknowledged"
@@ -88,7 +87,7 @@ def test_queues_are_read_and_left_at_any_time(reading: Reading) -> None:
 def test_an_idle_connection_is_kept_by_heartbeats(reading: Reading, caplog: pytest.LogCaptureFixture) -> None:
     # long enough for a machine that is busy with others
     reading.app.conf.broker_heartbeat = 4
-    reading.inbox.read(TEXT)
+    reading.inbox.serve([TEXT])
     reading.inbox.start()
     # RabbitMQ ends a connection without heartbeats after three times as long at the latest
     time.sleep(13)

@@ -20,6 +20,7 @@ from store.places.places import BATCH
 from tests.support.processes import PATIENCE, eventually
 from tests.support.queues import queued, unacknowledged
 from worker.intake.intake import Batch, Intake, Received
+from worker.intake.reading import Unreadable
 from worker.intake.redis_inbox import LEFT, LOOK, RedisInbox
 
 TEXT, MEDIA, PUSH = "wxcheck.text", "wxcheck.media", "wxcheck.push"
@@ -33,6 +34,7 @@ class Recorder:
     def __init__(self) -> None:
         self.batches: list[list[tuple[str, str]]] = []
         self.kept: list[str] = []
+        self.dropped: list[tuple[str, str]] = []
         self.may_go_on = threading.Event()
         self.may_go_on.set()
 
@@ -43,6 +45,9 @@ class Recorder:
     def file(self, batch: Batch) -> list[str]:
         assert self.may_go_on.wait(PATIENCE)
         return batch.kept
+
+    def drop(self, queue: str, unreadable: Unreadable) -> None:
+        self.dropped.append((queue, unreadable.why))
 
     def ids(self) -> list[str]:
         return [task_id for batch in self.batches for _, task_id in batch]
@@ -56,8 +61,7 @@ class Reading:
         self.url = "redis://{host}:{port}/0".format(**client.get_connection_kwargs())
         self.intake = Recorder()
         self.inbox = RedisInbox(self.url, cast("Intake", self.intake))
-        for queue in (TEXT, MEDIA, PUSH):
-            self.inbox.read(queue)
+        self.inbox.serve([TEXT, MEDIA, PUSH])
 
     def put(self, queue: str, *ids: str, priority: int = 0) -> None:
         name = list_of(queue, priority)
@@ -159,8 +163,7 @@ def test_a_queue_that_becomes_something_else_ends_no_thread(reading: Reading, mo
 
 def test_a_queue_that_is_left_keeps_its_messages(reading: Reading) -> None:
     reading.inbox.start()
-    reading.inbox.leave(TEXT)
-    assert reading.inbox.queues() == [MEDIA, PUSH]
+    reading.inbox.serve([MEDIA, PUSH])
     # a look may be under way
     time.sleep(3 * LOOK)
     reading.put(TEXT, "text")
@@ -168,7 +171,7 @@ def test_a_queue_that_is_left_keeps_its_messages(reading: Reading) -> None:
     eventually(lambda: reading.intake.ids() == ["media"], "the others are read")
     time.sleep(3 * LOOK)
     assert queued(reading.redis, TEXT) == ["text"]
-    reading.inbox.read(TEXT)
+    reading.inbox.serve([MEDIA, PUSH, TEXT])
     eventually(lambda: reading.intake.ids() == ["media", "text"], "it is read again")
 
 
@@ -186,15 +189,13 @@ def test_what_nobody_has_filed_is_given_out_again_in_its_order(
     eventually(lambda: not unacknowledged(reading.redis), "they are struck off")
 
 
-def test_what_is_no_message_holds_up_no_other(reading: Reading, monkeypatch: pytest.MonkeyPatch) -> None:
-    counted: list[str] = []
-    monkeypatch.setattr("worker.intake.redis_inbox.count_no_message", counted.append)
+def test_what_is_no_message_holds_up_no_other(reading: Reading) -> None:
     reading.redis.lpush(TEXT, "no JSON", "[]", b"\xff\xfe", json.dumps({"properties": 1}))
     reading.put(TEXT, "one")
     reading.inbox.start()
     eventually(lambda: reading.intake.ids() == ["one"], "the others come")
     eventually(lambda: not unacknowledged(reading.redis), "all are struck off")
-    assert counted == [TEXT] * 4
+    assert reading.intake.dropped == [(TEXT, "no_message")] * 4
 
 
 def test_an_inbox_goes_on_once_its_redis_answers_again(reading: Reading) -> None:

@@ -32,8 +32,7 @@ def main() -> None:
     keys = (UNACKED, UNACKED_INDEX) if settings.broker == settings.redis_url else None
     places = Places(connect(settings.redis_url, 5.0), Shard("wxcheck", 0), Watch(), settings.api_timeout, inbox=keys)
     inbox = inbox_of(app, settings, places, runtime().statistics)
-    for queue in sys.argv[1:] or QUEUES:
-        inbox.read(queue)
+    inbox.serve(sys.argv[1:] or QUEUES)
     inbox.start()
     print("intake ready.", flush=True)
     stopped.wait()

@@ -34,7 +34,8 @@ class World:
             count=lambda *_: None,
             delay=lambda _: None,
         )
-        self.intake = Intake(cast("Any", places), cast("Any", None), cast("Any", statistics), in_one_step=True)
+        settings = SimpleNamespace(broker="redis://store", redis_url="redis://store")
+        self.intake = Intake(cast("Any", places), cast("Any", settings), cast("Any", statistics))
         monkeypatch.setattr("worker.intake.intake.entry_of", self._entry_of)
         monkeypatch.setattr("worker.intake.inbox.AWAY", 0.01)
 
@@ -77,7 +78,8 @@ def text(task_id: str) -> Message:
 
 
 def test_what_nobody_has_thought_of_stays_in_the_inbox_and_the_others_are_filed(world: World) -> None:
-    assert world.comes(a=text("a"), b=RuntimeError("the content"), c=None, d=text("d")) == (["c"], {"b"})
+    nobodys = Unreadable("no_id", "it has no id")
+    assert world.comes(a=text("a"), b=RuntimeError("the content"), c=nobodys, d=text("d")) == (["c"], {"b"})
     assert world.filed == ["a", "d"]
 
 

@@ -9,8 +9,7 @@ from celery.worker import state
 from kombu.common import ignore_errors
 
 from config.celery import SOCKET_TIMEOUT
-from config.lanes import QUEUE_OF
-from config.names import PUSH_QUEUE
+from config.lanes import READY_OF
 from config.redis_url import is_redis
 from store.connection import connect
 from worker.ending.publications import KeepingAMQP
@@ -34,13 +33,13 @@ if TYPE_CHECKING:
 #: seconds in which the intake ends
 STOPS_IN = 10.0
 #: of each queue that is read, the queues of the store that are taken from; of any other: both lanes
-TAKEN: dict[str, set[Queue]] = {**{queue: {lane} for lane, queue in QUEUE_OF.items()}, PUSH_QUEUE: {"push"}}
+TAKEN: dict[str, set[Queue]] = {queue: {kind} for kind, queue in READY_OF.items()}
 BOTH: set[Queue] = {"text", "media"}
 
 
 def inbox_of(app: Celery, settings: Settings, places: Places, statistics: Statistics) -> Inbox:
     """Return the inbox for the broker of the settings, which files what comes in ``places``."""
-    intake = Intake(places, settings, statistics, in_one_step=settings.broker == settings.redis_url)
+    intake = Intake(places, settings, statistics)
     return RedisInbox(settings.broker, intake) if is_redis(settings.broker) else BrokerInbox(app, intake)
 
 
@@ -50,12 +49,12 @@ class CheckConsumer:
     def __init__(self, channel: Any, queues: Any = None, **_: Any) -> None:
         self.channel = channel
         self.queues: list[BrokerQueue] = list(queues or ())
-        self.on_message: Any = None
         self.checks: Checks | None = None
 
     def consume(self, *_: Any, **__: Any) -> None:
-        """Read the queues that were added."""
-        self._follow()
+        """Have the step read the queues."""
+        if self.checks is not None:
+            self.checks.serve(self.names())
 
     def add_queue(self, queue: BrokerQueue) -> None:
         self.queues.append(queue)
@@ -63,10 +62,10 @@ class CheckConsumer:
     def cancel_by_queue(self, queue: Any) -> None:
         name = getattr(queue, "name", queue)
         self.queues = [one for one in self.queues if one.name != name]
-        self._follow()
+        self.consume()
 
-    def consuming_from(self, queue: Any) -> bool:
-        return getattr(queue, "name", queue) in self.names()
+    def consuming_from(self, queue: str) -> bool:
+        return queue in self.names()
 
     def names(self) -> list[str]:
         """Return the names of the queues."""
@@ -79,10 +78,6 @@ class CheckConsumer:
         """Do nothing: the step ends the reading."""
 
     close = cancel
-
-    def _follow(self) -> None:
-        if self.checks is not None:
-            self.checks.serve(self.names())
 
 
 class CheckAMQP(KeepingAMQP):
@@ -133,11 +128,7 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
         """Read the queues of these names, and take from the store's queues that belong to them."""
         if self._inbox is None or self._feed is None:
             return
-        for name in self._inbox.queues():
-            if name not in names:
-                self._inbox.leave(name)
-        for name in names:
-            self._inbox.read(name)
+        self._inbox.serve(names)
         self._feed.room.serve(set().union(*(TAKEN.get(name, BOTH) for name in names)))
 
     def _run(self, in_hand: InHand) -> None:

@@ -66,7 +66,7 @@ class BrokerInbox(Inbox):
 
     def _follow(self, consumer: Consumer, read: list[str]) -> list[str]:
         """Have ``consumer`` read the queues that are to be read, instead of those in ``read``."""
-        wanted = self.queues()
+        wanted = self._queues
         for queue in read:
             if queue not in wanted:
                 consumer.cancel_by_queue(queue)
@@ -102,5 +102,5 @@ class BrokerInbox(Inbox):
         for message, (*_, tag) in zip(taken, received, strict=True):
             if tag in outcome.kept:
                 message.requeue()
-            elif not message.acknowledged:
+            else:
                 message.ack()

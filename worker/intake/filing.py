@@ -19,15 +19,6 @@ if TYPE_CHECKING:
 
     from config.settings import Settings
 
-#: of a check that waits for no permit because its run tells at once how it ends: its arguments are wrong, with the
-#: failure's text; or it is no check at all, and its task says so
-INVALID, NO_CHECK = "invalid", "no_check"
-#: why a check is not sent any more after some time
-STALE, EXPIRED = "stale", "expired"
-
-#: priority of a message that names none, and the lowest one
-HIGHEST, LOWEST = 0, 9
-
 _READERS = {CHECK_TEXT: text_check, CHECK_MEDIA: media_check}
 
 
@@ -42,43 +33,43 @@ class Push(NamedTuple):
     received_at: float
 
 
-def entry_of(message: Received, queue: str, settings: Settings, now: float) -> Message | Push | None:
-    """Return what a message of ``queue`` is to be filed as; None if it is dropped, since it has no id.
+def entry_of(message: Received, queue: str, settings: Settings, now: float) -> Message | Push:
+    """Return what a message of ``queue`` is to be filed as.
 
     ``now``: seconds since the epoch.
 
     Raises:
-        Unreadable: it is a push that is none, and is dropped.
+        Unreadable: it has no id, or is a push that is none, and is dropped.
     """
-    if not read(message, queue):
-        return None
+    read(message, queue)
     args, kwargs, _ = message.payload
-    name = message.headers["task"]
+    task_id, name = message.headers["id"], message.headers["task"]
     if name == RECEIVE_PUSH:
         return _push(args, kwargs)
-    if name not in _READERS:
-        return _no_check(message, queue, settings)
-    cause = None
+    appid, cause = settings.default_appid or "", None
     due = time_in(message, "expires")
-    why = None if due is None else EXPIRED
-    try:
-        check = _READERS[name](args, kwargs, settings)
-    except InvalidCheck as error:
-        cause = {"ended": INVALID, "said": str(error)}
-        appid = appid_of(message, settings.default_appid) or ""
-        if appid not in settings.programs:
-            # it may be anything, as a user's text in the wrong place, and is logged
-            appid = ""
+    why = None if due is None else "expired"
+    if name not in _READERS:
+        # its task tells the failure
+        cause = {"ended": "no_check"}
     else:
-        appid = check.appid
-        if check.version != 1 and settings.max_age:
-            stale_at = _sent_at(message, now) + settings.max_age
-            if due is None or stale_at < due:
-                due, why = stale_at, STALE
+        try:
+            check = _READERS[name](args, kwargs, settings)
+        except InvalidCheck as error:
+            cause = {"ended": "invalid", "said": str(error)}
+            # it may be anything, as a user's text in the wrong place, and is logged
+            named = appid_of(name, args, kwargs, settings.default_appid)
+            appid = named if named in settings.programs else ""
+        else:
+            appid = check.appid
+            if check.version != 1 and settings.max_age:
+                stale_at = _sent_at(message, now) + settings.max_age
+                if due is None or stale_at < due:
+                    due, why = stale_at, "stale"
     return Message(
-        id=message.headers["id"],
+        id=task_id,
         text=keep(message, queue),
-        kind=LANE_OF_TASK[name],
+        kind=LANE_OF_TASK.get(name) or ("text" if queue == TEXT_QUEUE else "media"),
         appid=appid,
         priority=_priority(message),
         digest=digest_in(message),
@@ -86,20 +77,7 @@ def entry_of(message: Received, queue: str, settings: Settings, now: float) -> M
         due=due,
         why=why,
         cause=cause,
-        spare=_spare(message),
-    )
-
-
-def _no_check(message: Received, queue: str, settings: Settings) -> Message:
-    return Message(
-        id=message.headers["id"],
-        text=keep(message, queue),
-        kind="text" if queue == TEXT_QUEUE else "media",
-        appid=settings.default_appid or "",
-        priority=_priority(message),
-        digest=digest_in(message),
-        cause={"ended": NO_CHECK},
-        spare=_spare(message),
+        spare=f"{task_id}~{uuid.uuid4().hex[:8]}",
     )
 
 
@@ -116,13 +94,10 @@ def _push(args: Any, kwargs: Any) -> Push:
     return Push(appid, trace_id, json.dumps(push, separators=(",", ":")), float(received_at))
 
 
-def _spare(message: Received) -> str:
-    return f"{message.headers['id']}~{uuid.uuid4().hex[:8]}"
-
-
 def _priority(message: Received) -> int:
+    """Return 0, the highest, to 9; a message that names none has the highest."""
     said = message.properties.get("priority")
-    return min(max(said, HIGHEST), LOWEST) if isinstance(said, int) else HIGHEST
+    return min(max(said, 0), 9) if isinstance(said, int) else 0
 
 
 def _sent_at(message: Received, now: float) -> float:

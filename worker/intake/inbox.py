@@ -9,7 +9,7 @@ from config.logs import Log
 from store.connection import STORE_AWAY, reason
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from worker.intake.intake import Intake, Received
 
@@ -32,9 +32,7 @@ class Inbox:
 
     def __init__(self, intake: Intake) -> None:
         self._intake = intake
-        self._lock = threading.Lock()
-        #: the queues that are read; a dict, for its order
-        self._queues: dict[str, None] = {}
+        self._queues: list[str] = []
         self._stopped = threading.Event()
         #: those that say that the broker is away
         self._errors: tuple[type[Exception], ...] = STORE_AWAY
@@ -50,20 +48,9 @@ class Inbox:
         self._stopped.set()
         self._thread.join(seconds)
 
-    def queues(self) -> list[str]:
-        """Return the queues that are read."""
-        with self._lock:
-            return list(self._queues)
-
-    def read(self, queue: str) -> None:
-        """Read a queue, too."""
-        with self._lock:
-            self._queues[queue] = None
-
-    def leave(self, queue: str) -> None:
-        """Read a queue no more."""
-        with self._lock:
-            self._queues.pop(queue, None)
+    def serve(self, queues: Iterable[str]) -> None:
+        """Read ``queues`` from now on, and no other."""
+        self._queues = list(queues)
 
     def _read_on(self) -> None:
         """Read until the inbox is stopped.

@@ -50,39 +50,39 @@ class Batch(NamedTuple):
 
 
 class Intake:
-    """Files messages. For one thread at a time.
+    """Files messages. For one thread at a time."""
 
-    ``in_one_step``: the broker is the store's Redis, so a message leaves its inbox in the step that files it.
-    """
-
-    def __init__(self, places: Places, settings: Settings, statistics: Statistics, *, in_one_step: bool) -> None:
+    def __init__(self, places: Places, settings: Settings, statistics: Statistics) -> None:
         self._places = places
         self._settings = settings
         self._statistics = statistics
-        self.in_one_step = in_one_step
+        #: the broker is the store's Redis, so a message leaves its inbox in the step that files it
+        self.in_one_step = settings.broker == settings.redis_url
 
     def read(self, received: Sequence[Received]) -> Batch:
-        """Read messages. What nobody waits for is counted, and told once."""
+        """Read messages."""
         batch = Batch([], [], [], [])
         for message, queue, tag in received:
             try:
                 what = entry_of(message, queue, self._settings, time.time())
             except Unreadable as unreadable:
-                log.error("message_dropped", unreadable.said, queue=queue)  # noqa: TRY400 - a trace would say no more
-                self._statistics.unreadable(queue, unreadable.why)
-                what = None
+                self.drop(queue, unreadable)
+                batch.dropped.append(tag)
             except Exception as error:  # noqa: BLE001 - a message that nobody has thought of holds up no other
                 # the text of the error could quote the message
                 log.error("not_filed", f"{type(error).__name__}; it stays in its inbox, and is tried again")  # noqa: TRY400
                 batch.kept.append(tag)
-                continue
-            if what is None:
-                batch.dropped.append(tag)
-            elif isinstance(what, Push):
-                batch.pushes.append((what, tag))
             else:
-                batch.checks.append((what, tag))
+                if isinstance(what, Push):
+                    batch.pushes.append((what, tag))
+                else:
+                    batch.checks.append((what, tag))
         return batch
+
+    def drop(self, queue: str, unreadable: Unreadable) -> None:
+        """Count and tell that a message is dropped, for which nobody waits."""
+        log.error("message_dropped", unreadable.said, queue=queue)
+        self._statistics.unreadable(queue, unreadable.why)
 
     def file(self, batch: Batch) -> list[str]:
         """File at most :data:`store.places.places.BATCH` messages. It may be repeated.

@@ -21,7 +21,6 @@ from kombu.utils import json
 
 from config.logs import Log
 from config.names import MAPS, RECEIVE_PUSH, REFUSE
-from worker.runtime import runtime
 from wxcheck import CHECK_MEDIA, CHECK_TEXT
 
 if TYPE_CHECKING:
@@ -85,15 +84,18 @@ class Read(NamedTuple):
     embedded: Any
 
 
-def read(message: Message, queue: str) -> bool:
-    """Make ``message`` one that can be run. Return False if it has no id, and is dropped."""
+def read(message: Message, queue: str) -> None:
+    """Make ``message`` one that can be run.
+
+    Raises:
+        Unreadable: it has no id.
+    """
     found: Read | None = None
     try:
         found = as_protocol_2(message)
         _examine(found)
     except Unreadable as unreadable:
-        return _refuse(message, queue, unreadable, found)
-    return True
+        _refuse(message, queue, unreadable, found)
 
 
 def as_protocol_2(message: Message) -> Read:
@@ -122,13 +124,11 @@ def as_protocol_2(message: Message) -> Read:
 
 
 def _decoded(message: Message) -> Any:
+    if (fault := getattr(message, "fault", None)) is not None:
+        raise fault
     if message.errors:
-        why, said = getattr(message, "fault", None) or (
-            "compression",
-            f"its compression, {_shown(message.headers.get('compression'))}, cannot be undone here; send it without, "
-            'or with compression="gzip"',
-        )
-        raise Unreadable(why, said)
+        said = f"its compression, {_shown(message.headers.get('compression'))}, cannot be undone here; send it without"
+        raise Unreadable("compression", f'{said}, or with compression="gzip"')
     try:
         return message.decode()
     except ContentDisallowed:
@@ -186,16 +186,12 @@ def _is_limit(value: object) -> bool:
     return value is None or (isinstance(value, int | float) and not isinstance(value, bool) and value >= 0)
 
 
-def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | None) -> bool:
-    """Make ``message`` one that fails under its id. Return False if it has no id."""
+def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | None) -> None:
+    """Make ``message`` one that fails under its id."""
     headers = found.headers if found is not None else message.headers
     task_id = headers.get("id") or message.properties.get("correlation_id")
-    has_id = isinstance(task_id, str) and bool(task_id)
-    if not has_id:
-        runtime().statistics.unreadable(queue, "no_id")
-        log.error("message_dropped", f"it has no task id, and {unreadable.said}", queue=queue)
-        message.reject_log_error(log.logger, (Exception,))
-        return False
+    if not isinstance(task_id, str) or not task_id:
+        raise Unreadable("no_id", f"it has no task id, and {unreadable.said}")
     log.warning("message_refused", unreadable.said, queue=queue, task_id=task_id)
     kept = {name: headers[name] for name, kind in _KEPT.items() if isinstance(headers.get(name), kind)}
     follows = found.embedded if found is not None and isinstance(found.embedded, dict) else {}
@@ -204,12 +200,6 @@ def _refuse(message: Message, queue: str, unreadable: Unreadable, found: Read | 
     shadow = shadow if shadow in (CHECK_TEXT, CHECK_MEDIA) else None
     anew = {**kept, "lang": "py", "task": REFUSE, "id": task_id, "shadow": shadow, "retries": 0}
     _rewrite(message, anew, [[f"message: {unreadable.said}", queue, unreadable.why], {}, embedded])
-    return True
-
-
-def count_no_message(queue: str) -> None:
-    """Count an entry of ``queue`` that is no message at all, and was dropped."""
-    runtime().statistics.unreadable(queue, "no_message")
 
 
 def _rewrite(message: Message, headers: dict[str, Any], body: list[Any]) -> None:

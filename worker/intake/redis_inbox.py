@@ -10,15 +10,14 @@ BLMOVE from a list to itself, which moves nothing.
 
 from __future__ import annotations
 
+import base64
 import json
-import sys
 import threading
 import time
 import uuid
 from typing import TYPE_CHECKING, Any
 
-from kombu.transport.virtual import Base64
-from kombu.transport.virtual import Message as VirtualMessage
+from kombu import Message
 from redis.exceptions import RedisError
 
 from config.broker_lists import PRIORITIES, list_of
@@ -30,10 +29,10 @@ from store.places.places import BATCH
 from store.scripts import script
 from worker.intake.inbox import Inbox
 from worker.intake.intake import Received
-from worker.intake.reading import count_no_message
+from worker.intake.reading import JSON, UTF8, Unreadable
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Callable, Iterable, Sequence
 
     from worker.intake.intake import Intake
 
@@ -47,6 +46,8 @@ WAIT = 5.0
 LEFT, LEFT_INTERVAL = 10.0, 5.0
 #: messages that are given out again in one step
 GIVEN_OUT = 100
+#: by the encodings of a body that kombu writes, beside plain text
+_DECODERS: dict[str, Callable[[Any], bytes]] = {"base64": base64.b64decode}
 
 
 class RedisInbox(Inbox):
@@ -62,60 +63,54 @@ class RedisInbox(Inbox):
         self._waiting: dict[str, _Waiting] = {}
         self._work = threading.Event()
         self._left_at = 0.0
+        #: number of looks
+        self._turn = 0
 
     def stop(self, seconds: float) -> None:
         self._stopped.set()
         self._work.set()
         super().stop(seconds)
-        for queue in self.queues():
-            self.leave(queue)
-
-    def read(self, queue: str) -> None:
-        super().read(queue)
-        with self._lock:
-            if queue not in self._waiting:
-                self._waiting[queue] = _Waiting(self._url, queue, self._work)
-
-    def leave(self, queue: str) -> None:
-        super().leave(queue)
-        with self._lock:
-            waiting = self._waiting.pop(queue, None)
-        if waiting is not None:
+        for waiting in self._waiting.values():
             waiting.stop()
 
     def _read_on(self) -> None:
         while not self._stopped.is_set():
-            found = self._look()
+            queues = self._queues
+            self._wait_for(queues)
+            found = self._look(queues)
             self._is_away = False
             if not found:
                 self._sleep()
 
+    def _wait_for(self, queues: Sequence[str]) -> None:
+        for queue in self._waiting.keys() - set(queues):
+            self._waiting.pop(queue).stop()
+        for queue in queues:
+            if queue not in self._waiting:
+                self._waiting[queue] = _Waiting(self._url, queue, self._work)
+
     def _sleep(self) -> None:
         """Sleep until something may have come."""
-        with self._lock:
-            waiting = list(self._waiting.values())
         self._work.clear()
-        for one in waiting:
-            one.go_on()
+        for waiting in self._waiting.values():
+            waiting.go_on()
         self._work.wait(LOOK)
 
-    def _look(self) -> bool:
+    def _look(self, queues: Sequence[str]) -> bool:
         """Take in a batch. Return False if there was nothing."""
         if time.monotonic() >= self._left_at:
             self._give_out_again()
-        queues = self.queues()
         if not queues:
             return False
-        lists = [(list_of(queue, priority), queue) for priority in PRIORITIES for queue in queues]
+        # no queue is always the first
+        self._turn += 1
+        first = self._turn % len(queues)
+        in_turn = [*queues[first:], *queues[:first]]
+        lists = [(list_of(queue, priority), queue) for priority in PRIORITIES for queue in in_turn]
         tags = [uuid.uuid4().hex for _ in range(BATCH)]
         found = self._fetch(keys=[UNACKED, UNACKED_INDEX, *(name for name, _ in lists)], args=tags)
         if not found:
             return False
-        with self._lock:
-            # no queue is always the first
-            first = next(iter(self._queues), None)
-            if first is not None:
-                self._queues[first] = self._queues.pop(first)
         received = list(self._read(found, lists, tags))
         outcome = self._take_in(received)
         if outcome is not None:
@@ -142,47 +137,39 @@ class RedisInbox(Inbox):
         """Yield the messages of a fetch. What is no message is struck off."""
         for number, content, tag in zip(found[::2], found[1::2], tags, strict=False):
             name, queue = lists[number]
-            with self._lock:
-                if queue in self._waiting:
-                    self._waiting[queue].name = name
+            self._waiting[queue].name = name
             try:
-                raw = json.loads(content.decode())
-                raw["properties"]["delivery_tag"] = tag
-            except (ValueError, TypeError, KeyError, RecursionError) as error:
+                message = _message(json.loads(content.decode()))
+            except (ValueError, TypeError, LookupError, AttributeError, RecursionError) as error:
                 # no client with kombu put it there, so it can be no check
                 said = f"{len(content)} bytes that are no message of kombu's ({type(error).__name__})"
-                log.error("message_dropped", said, queue=queue)  # noqa: TRY400 - the error's text could quote the message
-                count_no_message(queue)
+                self._intake.drop(queue, Unreadable("no_message", said))
                 self._strike_off([tag])
-                continue
-            message = RawMessage(raw, _CHANNEL)
-            message.accept = {"application/json"}
-            yield Received(message, queue, tag)
+            else:
+                yield Received(message, queue, tag)
 
 
-class RawMessage(VirtualMessage):  # type: ignore[misc]  # kombu ships no types
-    """kombu's message, whose making does not fail: an error would end each worker that takes the message.
-
-    ``errors`` holds the fault, as it does in kombu for a compression that cannot be undone.
-    """
-
-    #: kind of the fault, and text of the failure (:mod:`worker.intake.reading`); None for a sound message
-    fault: tuple[str, str] | None = None
-
-    def __init__(self, payload: dict[str, Any], channel: Any = None, **kwargs: Any) -> None:
-        if not isinstance(payload["properties"].get("delivery_info"), dict):
-            payload["properties"]["delivery_info"] = {}
-        try:
-            super().__init__(payload, channel, **kwargs)
-        except Exception:  # noqa: BLE001 - anything may lie in a list
-            headers = payload.get("headers")
-            sound = {**payload, "body": None, "headers": headers if isinstance(headers, dict) else {}}
-            super().__init__(sound, channel, **kwargs)
-            said = (
-                "its body is not encoded as its properties say, of which base64 and none are read; send it with Celery"
-            )
-            self.fault = ("encoding", said)
-            self.errors.append(sys.exc_info())
+def _message(raw: dict[str, Any]) -> Message:
+    """Return kombu's message. ``fault`` of a message with a body that cannot be decoded is an Unreadable."""
+    body, headers, properties = raw.get("body"), raw.get("headers"), raw["properties"]
+    encoding, fault = properties.get("body_encoding"), None
+    try:
+        if encoding not in (None, "", UTF8):
+            body = _DECODERS[encoding](body)
+    except (LookupError, TypeError, ValueError):
+        said = "its body is not encoded as its properties say, of which base64 and none are read; send it with Celery"
+        body, fault = None, Unreadable("encoding", said)
+    message = Message(
+        body=body,
+        content_type=raw.get("content-type"),
+        content_encoding=raw.get("content-encoding"),
+        headers=headers if isinstance(headers, dict) else {},
+        properties=properties,
+        postencode=UTF8,
+        accept={JSON},
+    )
+    message.fault = fault
+    return message
 
 
 class _Waiting:
@@ -220,21 +207,3 @@ class _Waiting:
             if found is not None:
                 self._is_empty.clear()
                 self._work.set()
-
-
-class _Channel:
-    """Where kombu's message looks for its channel: a message of an inbox is acknowledged by its tag."""
-
-    def decode_body(self, body: Any, encoding: str | None = None) -> Any:
-        return body if encoding in (None, "", "utf-8") else _ENCODINGS[encoding].decode(body)
-
-    def basic_ack(self, delivery_tag: str, multiple: bool = False) -> None:
-        """Do nothing."""
-
-    def basic_reject(self, delivery_tag: str, requeue: bool = False) -> None:
-        """Do nothing."""
-
-
-#: encodings of a body that kombu writes
-_ENCODINGS = {"base64": Base64()}
-_CHANNEL = _Channel()

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from kombu import Message as BrokerMessage
 from kombu.utils import json
 
 from store.places.forms import Message
 from worker.intake.filing import entry_of
+from worker.messages import message_of
 from wxcheck import SENT_AT_HEADER
 
 if TYPE_CHECKING:
@@ -26,16 +26,8 @@ def replay(runtime: Runtime, task_id: str) -> bool:
         return False
     kept, now = json.loads(text), time.time()
     # the age counts anew: a person has decided to check the content now
-    headers = {**kept["headers"], "retries": 0, "expires": None, SENT_AT_HEADER: now}
-    message = BrokerMessage(
-        body=kept["body"],
-        headers=headers,
-        properties=kept["properties"],
-        content_type=kept["content_type"],
-        content_encoding=kept["content_encoding"],
-        accept={kept["content_type"]},
-    )
-    entry = entry_of(message, kept["queue"], runtime.settings, now)
+    kept["headers"].update({"retries": 0, "expires": None, SENT_AT_HEADER: now})
+    entry = entry_of(message_of(kept), kept["queue"], runtime.settings, now)
     if not isinstance(entry, Message):
         return False
     return runtime.places.file([entry._replace(is_replay=True, spare=None)]) == ["filed"]

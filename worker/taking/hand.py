@@ -7,15 +7,17 @@ import threading
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from kombu import Message
 from redis.exceptions import RedisError, ResponseError
 
 from config.logs import Log
 from store.connection import STORE_AWAY, reason
 from store.places.forms import Ended, Settled
+from worker.messages import message_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from kombu import Message
 
     from store.places.forms import Held
     from store.places.places import Places
@@ -75,22 +77,11 @@ class InHand:
         Celery has told so. A message that is rejected, or was run and is unmoved, goes back to its place.
         """
         kept = json.loads(self.held.text)
-        queue = kept["queue"]
-        headers = kept["headers"]
         if (self.held.cause or {}).get("ended") == "expired":
             # by Redis' clock, which counts; Celery goes by this machine's
-            headers["expires"] = EXPIRED
-        message = Message(
-            body=kept["body"],
-            delivery_tag=self.held.run,
-            content_type=kept["content_type"],
-            content_encoding=kept["content_encoding"],
-            delivery_info={"exchange": queue, "routing_key": queue},
-            properties=kept["properties"],
-            headers=headers,
-            channel=_Channel(self),
-            accept={kept["content_type"]},
-        )
+            kept["headers"]["expires"] = EXPIRED
+        delivery = {"exchange": kept["queue"], "routing_key": kept["queue"]}
+        message = message_of(kept, delivery_tag=self.held.run, delivery_info=delivery, channel=_Channel(self))
         message.in_hand = self
         return message
 
