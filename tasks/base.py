@@ -21,7 +21,7 @@ from worker.celery_parts.request import raised
 from worker.ending.left import REQUEST, Left, keep_by
 from worker.ending.publications import rendered
 from worker.ending.relay import Relay, failed, send
-from worker.run import Run, run_begins, run_of
+from worker.run import Run, current_run, run_begins
 from worker.runtime import Runtime, runtime
 from wxcheck import CheckCancelled, CheckError, PushTimeout
 
@@ -69,9 +69,9 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Run the task's function, with its run as the first argument."""
-        run = run_of(self.request)
+        run = current_run()
         if run is None:
-            return self.run(Run(), *args, **kwargs)
+            raise RuntimeError("a check is sent by a worker; enqueue it with apply_async")
         try:
             return self.act(run, args, kwargs)
         finally:
@@ -103,12 +103,9 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
             time.sleep(STORE_PAUSE)
         return step()
 
-    def _traced(self, trace: Any, uuid: str, args: Any, kwargs: Any, request: Any = None) -> Any:
-        delivery = (request or {}).get("delivery_info") or {}
-        run = Run(delivery.get("in_hand"))
+    def _traced(self, trace: Any, uuid: str, args: Any, kwargs: Any, request: Any) -> Any:
+        run = Run(request["delivery_info"]["in_hand"])
         run.in_hand.is_run = True
-        # in delivery_info: Celery takes an unknown key beside it for a header of the messages that follow
-        request = {**(request or {}), "delivery_info": {**delivery, "run": run}}
         run.left.request = {name: request[name] for name in REQUEST if request.get(name) is not None}
         with run_begins(run):
             try:
@@ -152,23 +149,15 @@ class WxcheckTask(Task):  # type: ignore[misc]  # Celery ships no types
         if said != "ended":
             log.warning("end_repeated", "another run has it since", task_id=run.task_id, appid=run.appid)
             return False
-        self.runtime.statistics.ended(ended, str(run.task_id), run.appid)
+        self.runtime.statistics.ended(ended, run.task_id, run.appid)
         if outbox:
-            shared = self.runtime
-            Relay(
-                self.app,
-                shared.places,
-                run.held.entry,
-                outbox,
-                sends_directly=shared.sends_directly,
-                stores_directly=shared.stores_directly,
-            ).bring_out()
+            Relay(self.app, self.runtime.places, self.runtime.settings, run.held.entry, outbox).bring_out()
         return True
 
     def _finish(self, run: Run, end: Ended) -> tuple[str, Left]:
         """Return what the store says to the end of a run, and what it has left in the outbox."""
         left = run.left
-        if self.runtime.sends_directly:
+        if self.runtime.settings.is_one_redis:
             # the parts of chords are counted by Celery
             later = replace(left, results=[], publications=[]) if left.chord_parts else Left()
             try:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import random
-import sys
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -40,6 +39,8 @@ from wxcheck import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from store.places.forms import Result
     from wechat.checks import Check
     from worker.run import Run
@@ -67,8 +68,7 @@ class CheckTask(WxcheckTask):
         """Return the verdict of a check whose end is known, or raise its failure."""
         match cause["ended"]:
             case "done":
-                kind = run.held.check.get("media", "image")
-                return media_verdict(json.loads(cause["push"]), kind, run.held.appid)
+                return media_verdict(json.loads(cause["push"]), run.held.check["media"], run.held.appid)
             case "timeout":
                 raise PushTimeout(run.held.check["trace"])
             case "cancelled" | "revoked":
@@ -92,7 +92,6 @@ class CheckTask(WxcheckTask):
             Ignore: the check has moved, and is none of this run's any more.
             Retry: the check comes back later, one attempt lost.
         """
-        run.appid = check.appid
         self._refuse_stale(check)
         answer = self._call(run, check)
         self._judge(run, check, answer)
@@ -201,7 +200,7 @@ class CheckTask(WxcheckTask):
         text = with_retries(run.held.text, self.request.retries + 1)
         shown = self.shown(run, failure, RETRY)
         at = time.time() + countdown
-        self._moves(run, partial(run.in_hand.give_back, run.settled, at=at, text=text, shown=shown))
+        self._let_wait(run, at=at, text=text, shown=shown)
         # tells events and result backend; Celery's own retry() would have a worker keep the message until then
         raise Retry(exc=failure, when=countdown, is_eager=False, sig=None)
 
@@ -212,8 +211,13 @@ class CheckTask(WxcheckTask):
             GivenBack: it waits.
             Ignore: another run has it.
         """
-        self._moves(run, partial(run.in_hand.give_back, run.settled, text=text))
+        self._let_wait(run, text=text)
         raise GivenBack(why)
+
+    def _let_wait(self, run: Run, **how: Any) -> None:
+        if self.move(run, partial(run.in_hand.give_back, run.settled, **how)) == "lost":
+            log.warning("check_lost", "another run has it", task_id=run.task_id, appid=run.appid)
+            raise Ignore
 
     def shown(self, run: Run, said: Any, state: str) -> Result | None:
         """Return the result that shows a check in a ``state``, to be stored in the step that moves the check there.
@@ -227,7 +231,7 @@ class CheckTask(WxcheckTask):
             kept: Result = self.backend.stored(
                 self.request.id, self.backend.encode_result(said, state), state, request=self.request
             )
-            if self.runtime.stores_directly:
+            if self.runtime.settings.backend == self.runtime.settings.redis_url:
                 return kept
             if self.runtime.places.is_held(run.held):
                 self.backend.store_kept([kept])
@@ -235,20 +239,16 @@ class CheckTask(WxcheckTask):
             log.warning("state_not_shown", f"{state}: {type(error).__name__}", task_id=run.task_id, appid=run.appid)
         return None
 
-    def _moves(self, run: Run, move: Any) -> str:
-        """Move the check. Return its place then.
+    def move(self, run: Run, step: Callable[[], str]) -> str:
+        """Move the check by a step of its hand. Return what the step says.
 
         Raises:
-            Ignore: another run has it, or the store is away: its lease ends, and another run gets it.
+            Ignore: the store is away: the check's lease ends, and another run gets it.
         """
         try:
-            said = str(self.insist(run, move))
-        except STORE_AWAY:
-            said = f"{reason(sys.exception())}; its lease ends"
+            return self.insist(run, step)
+        except STORE_AWAY as error:
+            said = f"{reason(error)}; its lease ends, and another run gets it"
             log.warning("store_away", said, task_id=run.task_id, appid=run.appid)
             run.in_hand.is_moved = True
             raise Ignore from None
-        if said == "lost":
-            log.warning("check_lost", "another run has it", task_id=run.task_id, appid=run.appid)
-            raise Ignore
-        return said

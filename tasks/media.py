@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from celery.exceptions import Ignore
 
 from config.logs import Log
-from store.connection import STORE_AWAY, reason
 from tasks.check import CheckTask
 from wechat.checks import media_check
 from wechat.verdicts import NoVerdict, accepted_trace_id
@@ -44,13 +43,7 @@ def _park(task: CheckTask, run: Run, check: Check, trace_id: str) -> NoReturn:
     waiting = ParkedCheck(trace_id, since, since + seconds)
     identity = {"task_id": run.task_id, "trace_id": trace_id, "appid": check.appid}
     shown = task.shown(run, waiting.event(), WAITING)
-    park = partial(run.in_hand.park, trace_id, seconds, run.settled, shown, media=check.kind)
-    try:
-        said = task.insist(run, park)
-    except STORE_AWAY as error:
-        log.warning("store_away", f"{reason(error)}; its lease ends, and it is sent again", **identity)
-        run.in_hand.is_moved = True
-        raise Ignore from None
+    said = task.move(run, partial(run.in_hand.park, trace_id, seconds, run.settled, shown, media=check.kind))
     if said == "traced":
         task.try_again(run, check, f"trace_id {trace_id}, which another check has", taken=True)
     if said not in ("parked", "ready"):

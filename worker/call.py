@@ -13,7 +13,6 @@ from wxcheck import CheckRefused
 
 if TYPE_CHECKING:
     from config.lanes import Lane
-    from config.settings import Settings
     from store.quota.permit import Permit
     from store.watch.statistics import Statistics
     from wechat.checks import Check
@@ -27,10 +26,9 @@ log = Log(__name__)
 class Calls:
     """The calls to WeChat that one process sends; may be used from any thread."""
 
-    def __init__(self, http: Http, credential: Credential, settings: Settings, statistics: Statistics) -> None:
+    def __init__(self, http: Http, credential: Credential, statistics: Statistics) -> None:
         self._http = http
         self._credential = credential
-        self._settings = settings
         self._statistics = statistics
 
     def close_idle(self) -> None:
@@ -60,9 +58,7 @@ class Calls:
         return answer
 
     def _signature(self, check: Check, token: str | None) -> dict[str, str]:
-        if self._credential.token_lease is not None:
-            return {"access_token": str(token)}
-        return self._credential.parameters(check.appid, check.lane)
+        return {"access_token": token} if token is not None else self._credential.parameters(check.appid, check.lane)
 
     def renew(self, appid: str, lane: Lane, renewal: tuple[int, str]) -> None:
         """Renew the access token of ``appid``. ``renewal``: number of the renewal, and the old token.
@@ -74,7 +70,8 @@ class Calls:
 
     def refuse_signature(self, check: Check, token: str | None) -> None:
         """Have the next call signed anew, because the platform has refused the signature."""
-        self._credential.reject(check.appid, self._signature(check, token))
+        if token is not None:
+            self._credential.reject(check.appid, token)
 
     def authenticate(self, appid: str) -> None:
         """Make sure that calls for ``appid`` can be signed: an access token lives, or the platform gives one.

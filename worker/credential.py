@@ -40,10 +40,9 @@ class Credential:
             return {"cloudbase_access_token": self._cloudbase_token()}
         return {"access_token": self._tokens.get(appid, lane, said)}
 
-    def reject(self, appid: str, refused: dict[str, str]) -> None:
-        """Note that the platform refused ``refused``, so that the next parameters are new."""
-        if "access_token" in refused:
-            self._tokens.reject(appid, refused["access_token"])
+    def reject(self, appid: str, token: str) -> None:
+        """Note that the platform refused a shared token, so that the next one is new."""
+        self._tokens.reject(appid, token)
 
     def _cloudbase_token(self) -> str:
         path = self._settings.cloudbase_token_file

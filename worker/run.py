@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
 
 from worker.ending.left import Left
 
@@ -16,54 +16,33 @@ if TYPE_CHECKING:
 
 
 class Run:
-    """A run. Without a check in hand it was called as a function, outside of a worker: nothing follows from it."""
+    """A run of a task with a check in hand."""
 
-    def __init__(self, in_hand: InHand | None = None) -> None:
-        self._in_hand = in_hand
-        self.task_id: str | None = in_hand.task_id if in_hand is not None else None
-        #: appId of the check, once known
-        self.appid: str | None = in_hand.held.appid if in_hand is not None else None
+    def __init__(self, in_hand: InHand) -> None:
+        self.in_hand = in_hand
+        self.task_id = in_hand.task_id
+        #: '': not known
+        self.appid = in_hand.held.appid
         #: what the run leaves at its end
         self.left = Left()
         #: its permit, to be settled with the next move, if its call is over or was not sent
         self.settled: Settled | None = None
 
     @property
-    def in_hand(self) -> InHand:
-        """The check in hand.
-
-        Raises:
-            RuntimeError: the task was called as a function.
-        """
-        if self._in_hand is None:
-            raise RuntimeError("a check is sent by a worker; enqueue it with apply_async")
-        return self._in_hand
-
-    @property
     def held(self) -> Held:
         return self.in_hand.held
 
 
-_local = threading.local()
+_run: ContextVar[Run | None] = ContextVar("run", default=None)
+#: returns the run of this thread, or None
+current_run = _run.get
 
 
 @contextmanager
-def run_begins(run: Run) -> Iterator[Run]:
+def run_begins(run: Run) -> Iterator[None]:
     """Make ``run`` the run of this thread."""
-    _local.run = run
+    token = _run.set(run)
     try:
-        yield run
+        yield
     finally:
-        _local.run = None
-
-
-def current_run() -> Run | None:
-    """Return the run of this thread, or None."""
-    run: Run | None = getattr(_local, "run", None)
-    return run
-
-
-def run_of(request: Any) -> Run | None:
-    """Return the run of a task's request; None if the task was called as a function."""
-    run: Run | None = (request.delivery_info or {}).get("run")
-    return run
+        _run.reset(token)

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING
 from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
 from config.names import UNACKED, UNACKED_INDEX
-from config.redis_url import is_redis
 from config.settings import Settings, load_settings
 from store.connection import connect
 from store.dead_letters.dead_letters import DeadLetters
@@ -56,29 +55,7 @@ class Runtime:
     closings: Closings
     dead_letters: DeadLetters
     calls: Calls
-    reporter: Reporter
     follow_ups: FollowUps
-
-    @property
-    def sends_directly(self) -> bool:
-        """True if broker and results are the store's Redis: then the step of an end writes what follows itself."""
-        return self.settings.is_one_redis
-
-    @property
-    def stores_directly(self) -> bool:
-        """True if results are in the store's Redis."""
-        return self.settings.backend == self.settings.redis_url
-
-    def redises(self) -> list[tuple[str, Redis]]:
-        """Return role and client of each Redis that holds checks or results: store, broker, result backend."""
-        settings = self.settings
-        found = [("the store", connect(settings.redis_url, SOCKET_TIMEOUT))]
-        urls = {settings.redis_url}
-        for role, url in (("the broker", settings.broker), ("the result backend", settings.backend)):
-            if url not in urls and is_redis(url):
-                urls.add(url)
-                found.append((role, connect(url, SOCKET_TIMEOUT, retries=1)))
-        return found
 
 
 @cache
@@ -116,8 +93,7 @@ def runtime() -> Runtime:
         lanes=OpenLanes(places, settings.programs, rates, settings.api_timeout + START),
         closings=closings,
         dead_letters=DeadLetters(redis, settings.dead_letter_days, with_content=settings.dead_letter_content),
-        calls=Calls(http, credential, settings, statistics),
-        reporter=reporter,
+        calls=Calls(http, credential, statistics),
         follow_ups=follow_ups,
     )
 

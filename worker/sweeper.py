@@ -14,8 +14,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from celery import bootsteps
 
+from config.celery import SOCKET_TIMEOUT
 from config.logs import Log
-from store.connection import STORE_AWAY
+from config.redis_url import is_redis
+from store.connection import STORE_AWAY, connect
 from store.places.places import BATCH, RELAYED_AT_ONCE
 from store.redis_check import faults_of
 from store.redis_needs import needs
@@ -24,7 +26,7 @@ from store.watch.presence import beat, leave
 from store.watch.redis_health import told
 from store.watch.servers import Servers
 from worker.celery_parts.rate_command import show_rates
-from worker.celery_parts.revocations import SCANNED, Revocations
+from worker.celery_parts.revocations import Revocations
 from worker.ending.relay import bring_out_left
 from worker.runtime import Runtime, runtime
 
@@ -37,6 +39,8 @@ log = Log(__name__)
 INTERVAL = 1.0
 #: of checks that got no push, and of pushes that no check claimed: how they are counted, by the place that they leave
 WITHOUT = {"parked": "missing", "early_due": "orphaned"}
+#: dead letters that are dropped in one step
+LETTERS = 200
 #: seconds that stopping waits for a round under way
 STOP_SECONDS = 10
 
@@ -56,14 +60,12 @@ class Sweep:
 class Job(NamedTuple):
     """One thing that each sweeper does."""
 
-    do: Callable[[Sweep, Any], None]
+    do: Callable[[Sweep], None]
     #: seconds between two times; an infinite one is done once
     interval: float
-    #: things that the job deals with in one step at most, so that no step takes long; None: the job has no loop
-    bound: int | None
 
 
-def tell_presence(sweep: Sweep, _bound: None) -> None:
+def tell_presence(sweep: Sweep) -> None:
     """Record that the worker runs, with the queues that it consumes at present."""
     worker = sweep.worker
     queues = sorted(worker.app.amqp.queues.consume_from)
@@ -71,8 +73,8 @@ def tell_presence(sweep: Sweep, _bound: None) -> None:
     beat(sweep.runtime.store, worker.hostname, "worker", sweep.servers, queues, pool, worker.concurrency)
 
 
-def bring_on_due(sweep: Sweep, bound: int) -> None:
-    """Bring on all checks that are due, ``bound`` of each kind at a time; the heartbeat file tells of each step."""
+def bring_on_due(sweep: Sweep) -> None:
+    """Bring on all checks that are due, BATCH of each kind at a time; the heartbeat file tells of each step."""
     heartbeat, shared = sweep.runtime.settings.heartbeat_file, sweep.runtime
     more = True
     while more and not sweep.stopped.is_set():
@@ -83,61 +85,63 @@ def bring_on_due(sweep: Sweep, bound: int) -> None:
                 log.warning("check_overdue", f"{number} without a push; each fails with PushTimeout", count=number)
             for _ in range(number if place in WITHOUT else 0):
                 shared.statistics.count("push", WITHOUT[place])
-        more = any(number >= bound for number in moved.values())
+        more = any(number >= BATCH for number in moved.values())
         if heartbeat is not None:
             heartbeat.touch()
 
 
-def bring_out(sweep: Sweep, bound: int) -> None:
-    """Bring out what runs that died have left in the outbox, ``bound`` entries at a time."""
+def bring_out(sweep: Sweep) -> None:
+    """Bring out what runs that died have left in the outbox, RELAYED_AT_ONCE entries at a time."""
     app, shared = sweep.worker.app, sweep.runtime
-    directly = {"sends_directly": shared.sends_directly, "stores_directly": shared.stores_directly}
-    while not sweep.stopped.is_set() and bring_out_left(app, shared.places, **directly) >= bound:
+    while not sweep.stopped.is_set() and bring_out_left(app, shared.places, shared.settings) >= RELAYED_AT_ONCE:
         pass
 
 
-def cancel_revoked(sweep: Sweep, bound: int) -> None:
-    """End the wait of checks that were revoked; read ``bound`` messages at once to look for a stamp."""
+def cancel_revoked(sweep: Sweep) -> None:
+    """End the wait of checks that were revoked."""
     shared = sweep.runtime
-    for task_id in sweep.revocations.cancel(shared.places, shared.store, shared.shard, bound):
+    for task_id in sweep.revocations.cancel(shared.places, shared.store, shared.shard):
         log.info("check_revoked", "it waits for nothing any more", task_id=task_id)
 
 
-def drop_old_letters(sweep: Sweep, bound: int) -> None:
-    """Drop the dead letters that were kept for long enough, ``bound`` in one step."""
-    sweep.runtime.dead_letters.decay(bound)
+def drop_old_letters(sweep: Sweep) -> None:
+    """Drop the dead letters that were kept for long enough."""
+    sweep.runtime.dead_letters.decay(LETTERS)
 
 
-def warn_of_redis(sweep: Sweep, _bound: None) -> None:
+def warn_of_redis(sweep: Sweep) -> None:
     """Log each fault of a Redis that holds checks, with its remedy; Redis may have come after the worker."""
-    for url, (setting, access) in needs(sweep.runtime.settings, "worker").items():
+    settings = sweep.runtime.settings
+    for url, (setting, access) in needs(settings, "worker").items():
         for fault in faults_of(url, setting, access):
             log.error("redis_refuses", fault)
-    for role, client in sweep.runtime.redises():
-        for fault in told(client):
+    # one Redis is named by what it is in the first place: the store
+    roles = {settings.backend: "the result backend", settings.broker: "the broker", settings.redis_url: "the store"}
+    for url, role in roles.items():
+        for fault in told(connect(url, SOCKET_TIMEOUT, retries=1)) if is_redis(url) else ():
             log.warning("redis_unsafe", f"{role}: {fault}")
 
 
-def show_the_rates(sweep: Sweep, _bound: None) -> None:
+def show_the_rates(sweep: Sweep) -> None:
     """Show the rates that were set at run time, to Flower and ``inspect``."""
     show_rates(sweep.worker.app)
 
 
-def close_idle(sweep: Sweep, _bound: None) -> None:
+def close_idle(sweep: Sweep) -> None:
     """Close the connections to the platform that no call has used lately."""
     sweep.runtime.calls.close_idle()
 
 
 #: every job, in the order of a round
 JOBS = (
-    Job(tell_presence, interval=BEAT_INTERVAL, bound=None),
-    Job(bring_on_due, interval=INTERVAL, bound=BATCH),
-    Job(bring_out, interval=INTERVAL, bound=RELAYED_AT_ONCE),
-    Job(cancel_revoked, interval=INTERVAL, bound=SCANNED),
-    Job(drop_old_letters, interval=60.0, bound=200),
-    Job(warn_of_redis, interval=math.inf, bound=None),
-    Job(show_the_rates, interval=INTERVAL, bound=None),
-    Job(close_idle, interval=5.0, bound=None),
+    Job(tell_presence, interval=BEAT_INTERVAL),
+    Job(bring_on_due, interval=INTERVAL),
+    Job(bring_out, interval=INTERVAL),
+    Job(cancel_revoked, interval=INTERVAL),
+    Job(drop_old_letters, interval=60.0),
+    Job(warn_of_redis, interval=math.inf),
+    Job(show_the_rates, interval=INTERVAL),
+    Job(close_idle, interval=5.0),
 )
 
 
@@ -176,7 +180,7 @@ class Sweeper(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no
                 if now < next_at[job]:
                     continue
                 try:
-                    job.do(sweep, job.bound)
+                    job.do(sweep)
                 except Exception as error:  # noqa: BLE001 - a thread that ends would end all time-outs
                     if job not in failing:
                         said = f"{job.do.__name__}: {type(error).__name__}: {error}; trying on"

@@ -19,6 +19,7 @@ from kombu import Exchange, Queue
 from kombu.exceptions import OperationalError
 
 import wxcheck
+from config.settings import Settings
 from store.places.forms import Result
 from tests.support.processes import PATIENCE, eventually
 from tests.support.rabbitmq import RabbitMQ, needs_rabbitmq
@@ -36,6 +37,11 @@ pytestmark = pytest.mark.filterwarnings("ignore:Call to deprecated setex")
 
 VERDICT = {"suggest": "pass"}
 ACCEPTED = ["json", "yaml", "pickle"]
+
+ELSEWHERE = "redis://elsewhere.example/0"
+#: settings of a worker whose broker is not the store's Redis, and of one whose results are not there either
+BROKER_APART = Settings(_env_file=None, broker_url=ELSEWHERE)
+APART = Settings(_env_file=None, broker_url=ELSEWHERE, result_backend=ELSEWHERE)
 
 
 class World:
@@ -78,8 +84,8 @@ class World:
         return self._relay(read_left(self.outbox))
 
     def _relay(self, left: Left) -> bool:
-        places, stores = cast("Places", self), self.stores_directly
-        return Relay(self.app, places, "task:run", left, sends_directly=False, stores_directly=stores).bring_out()
+        settings = BROKER_APART if self.stores_directly else APART
+        return Relay(self.app, cast("Places", self), settings, "task:run", left).bring_out()
 
     def advance(self, entry: str, rest: str, results: Sequence[Result] = (), *_: Any) -> str | None:
         """As the store does."""
@@ -428,7 +434,7 @@ def test_an_entry_that_cannot_be_read_holds_up_no_other(world: World) -> None:
         advance = staticmethod(world.advance)
 
     places = cast("Places", Outbox())
-    assert bring_out_left(world.app, places, sends_directly=False, stores_directly=False) == len(entries)
+    assert bring_out_left(world.app, places, APART) == len(entries)
     assert world.names() == [("app.publish", [])]
 
 
@@ -452,7 +458,7 @@ def test_a_broker_that_is_away_is_waited_for_once_and_what_is_refused_holds_up_n
 
         tries.clear()
         monkeypatch.setattr("worker.ending.relay.publish", fails)
-        return bring_out_left(world.app, cast("Places", Outbox()), sends_directly=False, stores_directly=False)
+        return bring_out_left(world.app, cast("Places", Outbox()), APART)
 
     assert (brought_out(OperationalError("gone")), len(tries)) == (0, 1)
     assert (brought_out(ValueError("no such serializer")), len(tries)) == (2, 2)
@@ -516,7 +522,8 @@ def test_a_header_of_chains_is_joined(world: World) -> None:
             left = world.ends(request, result={"number": ends})
             if embedded["chain"]:
                 following = world.app.signature(embedded["chain"].pop())
-                left.add(world.keeps(lambda following=following: following.apply_async((VERDICT,))))  # type: ignore[misc]
+                kept = world.keeps(lambda following=following: following.apply_async((VERDICT,)))  # type: ignore[misc]
+                left.publications += kept.publications
             world.relays(read_left(left.text()))
             if ends == 4:
                 break
@@ -527,7 +534,7 @@ def test_a_header_of_chains_is_joined(world: World) -> None:
 
 def test_nothing_is_lost_if_a_message_cannot_be_published(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     left = world.ends({"id": str(uuid.uuid4())})
-    left.add(world.keeps(lambda: world.sig(args=(1,)).apply_async()))
+    left.publications += world.keeps(lambda: world.sig(args=(1,)).apply_async()).publications
 
     def away(*_: Any, **__: Any) -> None:
         raise OSError("the broker is away")
@@ -550,7 +557,7 @@ class Refused:
         self.id = str(uuid.uuid4())
         errbacks = [dict(world.sig("app.hide"))]
         self.left = world.ends({"id": self.id})
-        self.left.add(world.keeps(lambda: world.sig().set(queue=self.queue).apply_async()))
+        self.left.publications += world.keeps(lambda: world.sig().set(queue=self.queue).apply_async()).publications
         self.left.request = {"id": self.id, "errbacks": errbacks, **request}
 
     def is_tried(self) -> None:

@@ -12,7 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -36,7 +37,6 @@ from wechat.quotas import QUOTA_PATH
 from wechat.token_calls import CLASSIC_TOKEN_PATH, STABLE_TOKEN_PATH, TokenCalls
 from worker.call import Calls
 from worker.credential import Credential
-from worker.run import Run
 
 FAKE = "wxnobodychecks00"
 
@@ -269,14 +269,15 @@ def platform(system: System, recorder: Recorder, **more: Any) -> tuple[Calls, Se
     settings = Settings(_env_file=None, api_base=recorder.url, appid=FAKE, secret=SECRET, **more)
     http = Http(settings.api_base, 3)
     shared = Tokens(system.redis, SHARD, TokenCalls(http, settings).fetch, nothing_known, 3)
-    return Calls(http, Credential(settings, shared), settings, Statistics(system.redis)), settings
+    return Calls(http, Credential(settings, shared), Statistics(system.redis)), settings
 
 
 def send(caller: Calls, check: Check) -> Answer:
     """The answer to a call whose token is asked for, as a run does that is told to renew it."""
     now = time.monotonic()
     permit = Permit(1, 1, 1, 0.0, now, now + 5, now + 10)
-    return caller.send(Run(), check, permit, caller._credential.parameters(check.appid, check.lane)["access_token"])
+    token = caller._credential.parameters(check.appid, check.lane)["access_token"]
+    return caller.send(cast("Any", SimpleNamespace()), check, permit, token)
 
 
 def test_a_stable_token_of_600_characters_is_asked_for_without_force_and_used(

@@ -42,7 +42,7 @@ def revoked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
 
 
 def sweep(asked: Revocations, places: Places) -> list[str]:
-    return asked.cancel(cast("Any", places), cast("Any", None), SHARD, 1)
+    return asked.cancel(cast("Any", places), cast("Any", None), SHARD)
 
 
 def test_a_sweep_asks_for_some_and_the_next_ones_for_the_others(revoked: list[str]) -> None:

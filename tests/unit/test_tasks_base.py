@@ -21,7 +21,7 @@ from tasks import base
 from tasks.base import SCRIPT_ATTEMPTS, STORE_ATTEMPTS, WxcheckTask, how_of
 from tasks.media import _park
 from worker.celery_parts.request import GivenBack, ParkedCheck, raised
-from worker.run import Run, current_run, run_of
+from worker.run import Run, current_run
 from wxcheck import CheckCancelled, CheckRefused, PushTimeout
 
 LOST = redis.exceptions.ConnectionError("lost")
@@ -67,7 +67,8 @@ class Task(WxcheckTask):
     def __init__(self) -> None:
         self.statistics = Statistics()
         letters = SimpleNamespace(letter_of=lambda *_: "")
-        self.used = SimpleNamespace(dead_letters=letters, statistics=self.statistics, sends_directly=True)
+        settings = SimpleNamespace(is_one_redis=True)
+        self.used = SimpleNamespace(dead_letters=letters, statistics=self.statistics, settings=settings)
 
     @property
     def runtime(self) -> Any:
@@ -185,7 +186,7 @@ def test_an_error_that_leaves_celerys_tracing_ends_the_check_like_any_other() ->
     assert [ended.how for ended in hand.ends] == ["failed"]
 
 
-def test_the_run_of_a_thread_is_known_while_it_lasts_and_one_without_a_check_moves_none() -> None:
+def test_the_run_of_a_thread_is_known_while_it_lasts_and_without_one_no_check_is_sent() -> None:
     seen: list[Run | None] = []
 
     def trace(*_: Any) -> Any:
@@ -196,9 +197,8 @@ def test_the_run_of_a_thread_is_known_while_it_lasts_and_one_without_a_check_mov
     assert seen[0] is not None
     assert (seen[0].task_id, seen[0].appid) == ("task-1", "wx1")
     assert current_run() is None
-    assert run_of(SimpleNamespace(delivery_info=None)) is None
     with pytest.raises(RuntimeError, match="apply_async"):
-        Run().in_hand.finish(Ended("done"))
+        Task()("a text")
 
 
 @pytest.mark.parametrize(
@@ -209,7 +209,7 @@ def test_a_check_is_told_to_wait_for_its_push_only_if_it_does(said: str, outcome
     task = SimpleNamespace(
         runtime=SimpleNamespace(settings=SimpleNamespace(push_timeout=60)),
         shown=lambda *_: None,
-        insist=lambda _run, _step: said,
+        move=lambda _run, _step: said,
     )
     run: Any = SimpleNamespace(task_id="task-1", in_hand=SimpleNamespace(park=print), settled=None)
     check: Any = SimpleNamespace(appid="wx1", kind="image")

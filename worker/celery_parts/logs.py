@@ -50,7 +50,7 @@ def keep_quiet() -> None:
 def work_at_hand() -> dict[str, str | None]:
     """Return task_id, appid and trace_id of the check that this thread runs, as far as they are known."""
     run = current_run()
-    if run is None or not run.task_id:
+    if run is None:
         return {}
     return {"task_id": run.task_id, "appid": run.appid, "trace_id": run.held.check.get("trace")}
 

@@ -10,12 +10,10 @@ import itertools
 from typing import TYPE_CHECKING, Any
 
 from config.lanes import QUEUES
+from store.watch.follow_ups import OWN
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
-
-#: beginning of the names of wxcheck's own queues
-NAME_SPACE = "wxcheck."
 
 #: the pools that can run checks, by the modules of Celery
 POOLS = ("thread", "solo")
@@ -90,7 +88,7 @@ def _says_prefork(argv: Sequence[str]) -> bool:
 
 def _fault_of_queue(name: str) -> str | None:
     """Return the fault of a queue's name that begins as wxcheck's queues do, and is none of them; else None."""
-    if not name.startswith(NAME_SPACE) or name in QUEUES:
+    if not name.startswith(OWN) or name in QUEUES:
         return None
     nearest = difflib.get_close_matches(name, QUEUES, n=len(QUEUES), cutoff=0)
     return f"there is no such queue; the nearest is {nearest[0]}, of {', '.join(nearest)}"

@@ -88,7 +88,6 @@ def most_per_minute(lane: Lane) -> int:
 def show_rates(app: Any) -> None:
     """Set the rate in force on each check's task, for ``inspect`` and Flower."""
     settings, rates = runtime().settings, runtime().rates
-    configured = {"text": settings.text_per_minute, "media": settings.media_per_minute}
     for name, lane in LANE_OF_TASK.items():
-        per_minute = rates.declared(lane).per_minute or configured[lane]
+        per_minute = rates.declared(lane).per_minute or getattr(settings, f"{lane}_per_minute")
         app.tasks[name].rate_limit = f"{per_minute}/m"

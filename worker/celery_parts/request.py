@@ -25,18 +25,14 @@ class GivenBack(Ignore):  # type: ignore[misc]  # Celery ships no types
 
 
 class ParkedCheck(Ignore):  # type: ignore[misc]  # Celery ships no types
-    """The check waits for its push.
+    """The check waits for its push; arguments: ``trace_id``, since, deadline (times in seconds since the epoch).
 
     The consumer sends the event with its other events: sent by the task, the event would need a connection and a
     publication of its own.
     """
 
-    def __init__(self, trace_id: str, since: float, deadline: float) -> None:
-        super().__init__(trace_id, since, deadline)
-        self.trace_id = trace_id
-
     def event(self) -> dict[str, Any]:
-        """Return the fields of the event ``task-waiting``; times in seconds since the epoch."""
+        """Return the fields of the event ``task-waiting``."""
         return dict(zip(("trace_id", "since", "deadline"), self.args, strict=True))
 
 
@@ -56,32 +52,27 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
 
     _is_cancelled = False
 
-    def __init__(self, message: Message, *args: Any, body: Any = None, decoded: bool = False, **kwargs: Any) -> None:
+    def __init__(self, message: Message, *args: Any, **kwargs: Any) -> None:
         # decoded here once: Celery decodes a body that is not for its events, and again for its task
-        super().__init__(message, *args, body=body if decoded else message.payload, decoded=True, **kwargs)
+        super().__init__(message, *args, **{**kwargs, "body": message.payload, "decoded": True})
         # Celery writes the content into these for a client that enqueues by name alone
         self._request_dict.update(HIDDEN)
         self._argsrepr = HIDDEN["argsrepr"]
         self._kwargsrepr = HIDDEN["kwargsrepr"]
-        # the run moves its check (worker.run)
+        self._in_hand: InHand = message.in_hand
+        # in delivery_info: Celery takes an unknown key beside it for a header of the messages that follow
         self._request_dict["delivery_info"].update(in_hand=self._in_hand)
 
-    @property
-    def _in_hand(self) -> InHand | None:
-        return getattr(self.message, "in_hand", None)
-
     def revoked(self) -> bool:
-        in_hand = self._in_hand
-        cause = (in_hand.held.cause or {}).get("ended") if in_hand is not None else None
-        if in_hand is not None and (in_hand.held.queue == "push" or cause == "cancelled"):
-            return False
-        return bool(super().revoked())
+        held = self._in_hand.held
+        is_ended = held.queue == "push" or (held.cause or {}).get("ended") == "cancelled"
+        return not is_ended and bool(super().revoked())
 
     def on_failure(self, exc_info: Any, *args: Any, **kwargs: Any) -> Any:
         failure = getattr(exc_info.exception, "exc", exc_info.exception)
         if isinstance(failure, ParkedCheck):
             self.send_event("task-waiting", **failure.event())
-        if isinstance(failure, GivenBack) and self._in_hand is not None:
+        if isinstance(failure, GivenBack):
             # nobody has told an end, even if Celery has failed before the run began (worker.celery_parts.threads)
             self._in_hand.is_run = True
         self._is_cancelled = isinstance(failure, CheckCancelled)

@@ -23,14 +23,12 @@ if TYPE_CHECKING:
     from store.places.places import Places
     from store.places.shard import Shard
 
-#: sweeps for which a revoked check is looked for: it may be in hand, and wait after that
+#: sweeps for which a revoked check is looked for that is in no place: its message may not be filed yet
 LOOKS = 10
 #: seconds after which a sweep leaves the other ones, and the other messages, to the next
 LONGEST = 0.5
 #: messages that are read at once to look for a stamp: a text may have 500 KB
 SCANNED = 100
-#: seconds until a second look at all checks: those that were in hand wait by then
-AGAIN = 15.0
 
 
 def is_stamp_revoked(stamps: Mapping[str, Any] | None) -> bool:
@@ -52,12 +50,12 @@ class Revocations:
         self._asked: dict[str, None] = {}
         self._stamps = _Stamps()
 
-    def cancel(self, places: Places, redis: Redis, shard: Shard, bound: int) -> list[str]:
-        """Cancel revoked checks that wait, and return their ids. ``bound``: messages that are read at once."""
+    def cancel(self, places: Places, redis: Redis, shard: Shard) -> list[str]:
+        """Cancel revoked checks that wait, and return their ids."""
         revoked = set(state.revoked)
         for task_id in self._looks.keys() - revoked:
             del self._looks[task_id]  # Celery has forgotten the revocation by now
-        self._asked.update(dict.fromkeys(self._stamps.found(redis, shard, bound)))
+        self._asked.update(dict.fromkeys(self._stamps.found(redis, shard)))
         for task_id in revoked - self._looks.keys():
             self._looks[task_id] = LOOKS
             self._asked[task_id] = None
@@ -75,8 +73,7 @@ class Revocations:
         cancelled = []
         for task_id, place in zip(batch, places.cancel(batch, "revoked"), strict=True):
             del self._asked[task_id]
-            is_over = place in ("lane", "shelf", "parked", "ready", "ended")
-            self._looks[task_id] = left = 0 if is_over else self._looks.get(task_id, 1) - 1
+            self._looks[task_id] = left = 0 if place else self._looks.get(task_id, 1) - 1
             if left:
                 self._asked[task_id] = None
             if place in ("lane", "shelf", "parked"):
@@ -92,21 +89,17 @@ class _Stamps:
         self._known = 0
         #: place where the look goes on; None: the look is over
         self._cursor: int | None = None
-        #: time of the second look at all checks
-        self._again_at = float("inf")
 
-    def found(self, redis: Redis, shard: Shard, bound: int) -> list[str]:
+    def found(self, redis: Redis, shard: Shard) -> list[str]:
         """Return the ids of checks with a stamp that was revoked, among those looked at now."""
         number = sum(len(maybe_list(stamps) or ()) for stamps in state.revoked_stamps.values())
         if number != self._known:
-            self._known, self._cursor, self._again_at = number, 0, time.monotonic() + AGAIN
-        elif self._cursor is None and time.monotonic() > self._again_at:
-            self._cursor, self._again_at = 0, float("inf")
+            self._known, self._cursor = number, 0
         found: list[str] = []
         until = time.monotonic() + LONGEST
         while self._cursor is not None and time.monotonic() < until:
             cursor, messages = cast(
-                "tuple[int, dict[str, str]]", redis.hscan(shard.key("messages"), self._cursor, count=bound)
+                "tuple[int, dict[str, str]]", redis.hscan(shard.key("messages"), self._cursor, count=SCANNED)
             )
             self._cursor = cursor or None
             found += [task_id for task_id, text in messages.items() if _is_revoked(text)]

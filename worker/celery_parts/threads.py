@@ -29,8 +29,6 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
         target: Callable[..., Any],
         args: Any = None,
         kwargs: Any = None,
-        callback: Callable[..., Any] | None = None,
-        accept_callback: Callable[..., Any] | None = None,
         error_callback: Callable[..., Any] | None = None,
         **options: Any,
     ) -> Any:
@@ -39,7 +37,7 @@ class TaskPool(ThreadPool):  # type: ignore[misc]  # Celery ships no types
                 log.warning("task_not_ended", f"{type(error).__name__}; its message goes back")
                 error_callback(raised(GivenBack("store")))
 
-        result = super().on_apply(target, args, kwargs, callback, accept_callback, **options)
+        result = super().on_apply(target, args, kwargs, **options)
         result.f.add_done_callback(look)
         return result
 

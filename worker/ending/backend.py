@@ -8,8 +8,8 @@ from a part written into the store before any key is removed, and an outage brea
 from __future__ import annotations
 
 import sys
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import cached_property, partial
 from typing import TYPE_CHECKING, Any
 
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 #: errors that do not pass, though kombu wraps them as a lost connection
 _FOR_GOOD = (redis.exceptions.ResponseError, LookupError, TypeError, ValueError)
 
-_local = threading.local()
-
 
 class ChordClaimed(Exception):
     """A chord is complete, and another process has begun to send its body, or has died since."""
@@ -43,32 +41,35 @@ class Relaying:
 
     def __init__(self, persist: Callable[[], None]) -> None:
         self._persist = persist
+        #: what follows from it is in the store
+        self.is_kept = False
         #: an error that has broken it off: no key may be removed
         self.broken_by: BaseException | None = None
 
     def persist(self) -> bool:
         """Write what follows from the part into the store. Return False if its keys may not be removed."""
-        if self.broken_by is None:
+        if self.broken_by is None and not self.is_kept:
             try:
                 self._persist()
+                self.is_kept = True
             except Exception as error:  # noqa: BLE001 - Celery would take it for the chord's failure; the relay raises it
                 self.broken_by = error
         return self.broken_by is None
 
 
+_part: ContextVar[Relaying | None] = ContextVar("part", default=None)
+_relaying = _part.get
+
+
 @contextmanager
 def relaying(persist: Callable[[], None]) -> Iterator[Relaying]:
     """Relay a part of a chord in this thread."""
-    part = _local.relaying = Relaying(persist)
+    part = Relaying(persist)
+    token = _part.set(part)
     try:
         yield part
     finally:
-        _local.relaying = None
-
-
-def _relaying() -> Relaying | None:
-    found: Relaying | None = getattr(_local, "relaying", None)
-    return found
+        _part.reset(token)
 
 
 class Client(redis.Redis):
@@ -112,8 +113,7 @@ class Backend(RedisBackend):  # type: ignore[misc]  # Celery ships no types
 
     def key_of(self, task_id: str) -> str:
         """Return the key of a task's result."""
-        key = self.get_key_for_task(task_id)
-        return key.decode() if isinstance(key, bytes) else str(key)
+        return str(self.get_key_for_task(task_id).decode())
 
     def store_kept(self, results: list[Result]) -> None:
         """Store results that were kept, and tell those who wait for them."""

@@ -7,8 +7,8 @@ and a relay (:mod:`worker.ending.relay`) brings them where they belong.
 
 from __future__ import annotations
 
-import threading
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -57,12 +57,6 @@ class Left:
     def __bool__(self) -> bool:
         return bool(self.results or self.publications or self.chord_parts)
 
-    def add(self, other: Left) -> None:
-        """Add what another one leaves."""
-        self.results.extend(other.results)
-        self.publications.extend(other.publications)
-        self.chord_parts.extend(other.chord_parts)
-
     def fail(self) -> None:
         """Forget what was to follow a success, since the check fails."""
         self.is_failed = True
@@ -100,26 +94,16 @@ def read_left(text: str) -> Left:
     )
 
 
-_local = threading.local()
+_left: ContextVar[Left | None] = ContextVar("left", default=None)
+#: returns, or sets, what keeps this thread's leavings; None: they go out
+kept_by, keep_by = _left.get, _left.set
 
 
 @contextmanager
 def keeping(left: Left) -> Iterator[None]:
     """Have ``left`` keep what this thread leaves meanwhile, instead of letting it go out."""
-    before = kept_by()
-    keep_by(left)
+    token = _left.set(left)
     try:
         yield
     finally:
-        keep_by(before)
-
-
-def keep_by(left: Left | None) -> None:
-    """Have ``left`` keep what this thread leaves from now on; None: it goes out."""
-    _local.left = left
-
-
-def kept_by() -> Left | None:
-    """Return what keeps this thread's leavings; None: they go out."""
-    left: Left | None = getattr(_local, "left", None)
-    return left
+        _left.reset(token)

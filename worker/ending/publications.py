@@ -86,7 +86,7 @@ def publication(
         "routing_key": routing_key,
         "headers": headers or {},
         "properties": {name: value for name, value in properties.items() if name not in _OF_THE_CALL},
-        "declare": [_described(entity) for entity in declare or ()],
+        "declare": [entity.as_dict(recurse=True) for entity in declare or ()],
         "compression": compression,
         "delivery_mode": delivery_mode,
     }
@@ -129,15 +129,8 @@ def rendered(app: Celery, publications: list[dict[str, Any]]) -> list[tuple[str,
     return kept
 
 
-def _described(entity: Any) -> dict[str, Any]:
-    """Return a queue with its exchange, or an exchange, as JSON values."""
-    if isinstance(entity, Queue):
-        described = {name: value for name, value in entity.as_dict().items() if value is not None}
-        return {**described, "exchange": _described(entity.exchange) if entity.exchange else None}
-    return {name: value for name, value in entity.as_dict().items() if value is not None}
-
-
 def _made(described: dict[str, Any]) -> Any:
+    """Return the queue, or the exchange, that ``as_dict`` has described."""
     if "exchange" not in described:
         return Exchange(**described)
     exchange = described["exchange"]

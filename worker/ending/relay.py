@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from celery import Celery
 
+    from config.settings import Settings
     from store.places.forms import Result
     from store.places.places import Places
 
@@ -48,7 +49,7 @@ class Superseded(Exception):
     """Another relay has brought the entry out."""
 
 
-def bring_out_left(app: Celery, places: Places, *, sends_directly: bool, stores_directly: bool) -> int:
+def bring_out_left(app: Celery, places: Places, settings: Settings) -> int:
     """Bring out what the outbox holds and no relay has in hand.
 
     Returns:
@@ -64,27 +65,22 @@ def bring_out_left(app: Celery, places: Places, *, sends_directly: bool, stores_
             # it holds up no other
             log.error("not_brought_out", f"{type(error).__name__}; it stays", task_id=_task_id(entry))  # noqa: TRY400
         else:
-            relay = Relay(app, places, entry, left, sends_directly=sends_directly, stores_directly=stores_directly)
+            relay = Relay(app, places, settings, entry, left)
             if not relay.bring_out() and relay.is_away:
                 return 0
     return len(entries)
 
 
 class Relay:
-    """Brings one entry of the outbox out. For one thread.
+    """Brings one entry of the outbox out. For one thread."""
 
-    ``sends_directly``: broker and results are the store's Redis. ``stores_directly``: the results are.
-    """
-
-    def __init__(
-        self, app: Celery, places: Places, entry: str, left: Left, *, sends_directly: bool, stores_directly: bool
-    ) -> None:
+    def __init__(self, app: Celery, places: Places, settings: Settings, entry: str, left: Left) -> None:
         self._app = app
         self._places = places
         self._entry = entry
         self._left = left
-        self._sends_directly = sends_directly
-        self._stores_directly = stores_directly
+        self._sends_directly = settings.is_one_redis
+        self._stores_directly = settings.backend == settings.redis_url
         #: broker, results or store were away
         self.is_away = False
         #: some of what the entry holds is out already
@@ -143,19 +139,11 @@ class Relay:
         backend, result = self._app.backend, part.result
         if part.state in EXCEPTION_STATES:
             result = backend.exception_to_python(result)
-        is_kept = False
-
-        def persist() -> None:
-            nonlocal is_kept
-            if not is_kept:
-                is_kept = True
-                self._advance(self._counted(follows))
-
-        with keeping(follows), relaying(persist) as under_way:
+        with keeping(follows), relaying(lambda: self._advance(self._counted(follows))) as under_way:
             backend.on_chord_part_return(Context(part.request), part.state, result)
         if under_way.broken_by is not None:
             raise under_way.broken_by
-        if is_kept:
+        if under_way.is_kept:
             return
         # it was no last part, and nothing follows; or the chord has gone since
         if follows:
@@ -164,9 +152,8 @@ class Relay:
             self._left = self._counted(follows)
 
     def _counted(self, follows: Left) -> Left:
-        rest = replace(self._left, results=[], publications=[], chord_parts=self._left.chord_parts[1:])
-        rest.add(follows)
-        return rest
+        parts = [*self._left.chord_parts[1:], *follows.chord_parts]
+        return replace(self._left, results=follows.results, publications=follows.publications, chord_parts=parts)
 
     def _put_off(self, error: Exception) -> None:
         """Keep what could not go out for a later try. What is refused for the last time lets the check fail."""
