@@ -11,7 +11,7 @@ from worker.ending.left import Left
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from store.places.forms import Held, Settled
+    from store.places.forms import Settled
     from worker.taking.hand import InHand
 
 
@@ -20,6 +20,7 @@ class Run:
 
     def __init__(self, in_hand: InHand) -> None:
         self.in_hand = in_hand
+        self.held = in_hand.held
         self.task_id = in_hand.task_id
         #: '': not known
         self.appid = in_hand.held.appid
@@ -27,10 +28,6 @@ class Run:
         self.left = Left()
         #: its permit, to be settled with the next move, if its call is over or was not sent
         self.settled: Settled | None = None
-
-    @property
-    def held(self) -> Held:
-        return self.in_hand.held
 
 
 _run: ContextVar[Run | None] = ContextVar("run", default=None)

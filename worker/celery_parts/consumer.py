@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from celery import bootsteps
@@ -92,11 +93,8 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
     requires = ("celery.worker.consumer.tasks:Tasks",)
     name = "Checks"
 
-    def __init__(self, consumer: Any, **options: Any) -> None:
-        super().__init__(consumer, **options)
-        self._consumer = consumer
-        self._inbox: Inbox | None = None
-        self._feed: Feed | None = None
+    _inbox: Inbox | None = None
+    _feed: Feed | None = None
 
     def start(self, consumer: Any) -> None:
         shared = runtime()
@@ -107,7 +105,7 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
             shared.shard,
             connect(shared.settings.redis_url, SOCKET_TIMEOUT, retries=0),
             consumer.controller.concurrency,
-            self._run,
+            partial(self._run, consumer),
         )
         consumer.task_consumer.checks = self
         self.serve(consumer.task_consumer.names())
@@ -131,7 +129,7 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
         self._inbox.serve(names)
         self._feed.room.serve(set().union(*(TAKEN.get(name, BOTH) for name in names)))
 
-    def _run(self, in_hand: InHand) -> None:
+    def _run(self, consumer: Any, in_hand: InHand) -> None:
         """Have Celery run a check, in the feed's thread.
 
         Celery's own handler would have it acknowledged, and its slot free, in the next turn of the worker's loop.
@@ -139,5 +137,5 @@ class Checks(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships no 
         if (in_hand.held.cause or {}).get("ended") == "revoked":
             state.revoked.add(in_hand.task_id)
         message = in_hand.message()
-        run = self._consumer.strategies[message.headers["task"]]
-        run(message, None, message.ack_log_error, message.reject_log_error, self._consumer.on_task_message)
+        run = consumer.strategies[message.headers["task"]]
+        run(message, None, message.ack_log_error, message.reject_log_error, consumer.on_task_message)

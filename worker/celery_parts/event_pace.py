@@ -26,9 +26,7 @@ class EventPace(bootsteps.StartStopStep):  # type: ignore[misc]  # Celery ships 
 
     requires = (Events,)
 
-    def __init__(self, consumer: Any, **options: Any) -> None:
-        super().__init__(consumer, **options)
-        self._timer: Any = None
+    _timer: Any = None
 
     def start(self, consumer: Any) -> None:
         if consumer.hub is None:

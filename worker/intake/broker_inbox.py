@@ -51,10 +51,9 @@ class BrokerInbox(Inbox):
             on_decode_error=lambda message, _: taken.append(message),
             prefetch_count=BATCH,
         )
-        read: list[str] = []
         look_at = 0.0
         while not self._stopped.is_set():
-            read = self._follow(consumer, read)
+            self._follow(consumer)
             self._is_away = False
             self._drain(connection, taken)
             if taken:
@@ -64,18 +63,17 @@ class BrokerInbox(Inbox):
                 connection.heartbeat_check(rate=LOOKS)
                 look_at = time.monotonic() + connection.get_heartbeat_interval() / LOOKS
 
-    def _follow(self, consumer: Consumer, read: list[str]) -> list[str]:
-        """Have ``consumer`` read the queues that are to be read, instead of those in ``read``."""
+    def _follow(self, consumer: Consumer) -> None:
+        """Have ``consumer`` read the queues that are to be read, and no other."""
         wanted = self._queues
-        for queue in read:
-            if queue not in wanted:
+        for queue in consumer.queues:
+            if queue.name not in wanted:
                 consumer.cancel_by_queue(queue)
-        anew = [queue for queue in wanted if queue not in read]
-        for queue in anew:
-            consumer.add_queue(queue_named(queue))
+        anew = [name for name in wanted if not consumer.consuming_from(name)]
+        for name in anew:
+            consumer.add_queue(queue_named(name))
         if anew:
             consumer.consume()
-        return wanted
 
     def _drain(self, connection: Connection, taken: list[Any]) -> None:
         """Wait for a message, and gather those that come with it."""
