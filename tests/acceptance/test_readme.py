@@ -218,7 +218,7 @@ def test_every_counter_is_documented_and_no_other() -> None:
         for folder in ("tasks", "worker", "store", "callbacks")
         for path in (ROOT / folder).rglob("*.py")
     ]
-    events = re.findall(r'counters\.count\(f?"([^"]+)"\)', "\n".join(modules))
+    events = re.findall(r'\bcount\([\w.]*\bstore, f?"([^"]+)"\)', "\n".join(modules))
     counted |= {event.replace("{check.lane}", lane) for event in events for lane in ("text", "media")}
     assert listed == counted
 
