@@ -110,6 +110,8 @@ class World:
         self.processes: list[Process] = []
         #: takes that have begun, one while another is on its way
         self.takes_under_way = 0
+        #: what Redis goes by: its clock, and its run
+        self._told: dict[str, Any] = {}
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._patch = pytest.MonkeyPatch()
@@ -180,7 +182,10 @@ class World:
 
     def tell_redis(self) -> None:
         seconds, microseconds = divmod(self.wall, SECOND)
-        self.redis.hset("test:redis", mapping={"s": seconds, "us": microseconds, "run": f"{self.run:040x}"})
+        told = {"s": seconds, "us": microseconds, "run": f"{self.run:040x}"}
+        if told != self._told:
+            self.redis.hset("test:redis", mapping=told)
+            self._told = told
 
     def process(self, **options: Any) -> Process:
         return Process(self, **options)
@@ -191,6 +196,7 @@ class World:
 
     def lose_state(self) -> None:
         self.redis.flushdb()
+        self._told = {}
         self.tell_redis()
 
     def state(self, field_name: str, lane: Lane = "text") -> int:
@@ -418,10 +424,10 @@ class Process:
     def _withdraw(self, lane: Lane) -> None:
         """Has the checks that wait in the lane not have come."""
         client, waiting = self.world.redis, SHARD.of_lane(lane, self.program.appid)[0]
-        for one in [str(member) for member in client.zrange(waiting, 0, -1)]:
-            client.hdel(SHARD.key("checks"), one)
-            client.hdel(SHARD.key("messages"), one)
-        client.delete(waiting)
+        if ids := client.zrange(waiting, 0, -1):
+            client.hdel(SHARD.key("checks"), *ids)
+            client.hdel(SHARD.key("messages"), *ids)
+            client.delete(waiting)
 
     def left(self) -> float:
         """Seconds until there is a permit; if there is one, it is taken."""
