@@ -64,13 +64,13 @@ def main(
         names = only.split(",") if only else scenarios_of(topology)
         long = [(name, name, None) for name in names if name in LONG]
         others = [(name, name, None) for name in names if name not in LONG]
-        outcomes = []
+        outcomes, held = [], True
         for runs, at_once in ((long, jobs), (others, 1)):
-            for _, outcome in _outcomes(runs, SHORT if short else FULL, seed, at_once, directory, topology):
-                click.echo(outcome.told())
-                outcomes.append(outcome)
+            for run, outcome in _outcomes(runs, SHORT if short else FULL, seed, at_once, directory, topology):
+                held &= _told(run, outcome)
+                if isinstance(outcome, Outcome):
+                    outcomes.append(outcome)
     click.echo("\n".join([Outcome.HEAD, *(outcome.row() for outcome in outcomes)]))
-    held = all(outcome.holds for outcome in outcomes)
     click.echo("all holds" if held else "NOT ALL HOLDS")
     sys.exit(0 if held else 1)
 
@@ -82,11 +82,21 @@ def _weakened(names: list[str], only: str | None, seed: int, jobs: int, director
         scenarios = only.split(",") if only else MECHANISMS[name].fail
         runs += [(f"{name}-{scenario}", scenario, name) for scenario in scenarios]
     as_expected = True
-    for (_, _, without), outcome in _outcomes(runs, WEAKENED, seed, jobs, directory):
-        click.echo(f"without {without}:\n{outcome.told()}")
-        as_expected &= outcome.holds == (without == "nothing")
+    for run, outcome in _outcomes(runs, WEAKENED, seed, jobs, directory):
+        _, _, without = run
+        click.echo(f"without {without}:")
+        as_expected &= _told(run, outcome) == (without == "nothing") and isinstance(outcome, Outcome)
     click.echo("each was missed" if as_expected else "NOT AS EXPECTED")
     return 0 if as_expected else 1
+
+
+def _told(run: tuple[str, str, str | None], outcome: Outcome | Exception) -> bool:
+    """Tells how a run ended; True if all of its promises hold."""
+    if isinstance(outcome, Exception):
+        click.echo(f"scenario {run[1]} did not end: {type(outcome).__name__}: {outcome}")
+        return False
+    click.echo(outcome.told())
+    return outcome.holds
 
 
 def _outcomes(
@@ -96,8 +106,11 @@ def _outcomes(
     jobs: int,
     directory: Path,
     topology: str = "one Redis",
-) -> Iterator[tuple[tuple[str, str, str | None], Outcome]]:
-    """Runs each of (name of its directory, scenario, what it lacks), and yields it when it is over."""
+) -> Iterator[tuple[tuple[str, str, str | None], Outcome | Exception]]:
+    """Runs each of (name of its directory, scenario, what it lacks), and yields it when it is over.
+
+    An exception stands for a run that has none: one that did not end keeps no other from being told.
+    """
     with ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), max_tasks_per_child=1) as pool:
         begun = {}
         for run in runs:
@@ -106,7 +119,10 @@ def _outcomes(
             size = scale._replace(**MECHANISMS[without].scale) if without else scale
             begun[pool.submit(run_scenario, scenario, size, seed, directory / place, without, topology)] = run
         for future in as_completed(begun):
-            yield begun[future], future.result()
+            error = future.exception()
+            if error is not None and not isinstance(error, Exception):
+                raise error
+            yield begun[future], error or future.result()
 
 
 @contextmanager
