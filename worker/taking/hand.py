@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from contextlib import suppress
+from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from redis.exceptions import RedisError, ResponseError
@@ -47,10 +48,15 @@ class InHand:
         self.is_moved = False
         self._is_gone = False
 
+    @cached_property
+    def _kept(self) -> dict[str, Any]:
+        kept: dict[str, Any] = json.loads(self.held.text)
+        return kept
+
     @property
     def task_id(self) -> str:
         """Return the task id of its message, which differs from its id in the store if that id was taken."""
-        return str(json.loads(self.held.text)["headers"]["id"])
+        return str(self._kept["headers"]["id"])
 
     def finish(self, ended: Ended, settled: Settled | None = None) -> str:
         """End it, as :meth:`store.places.places.Places.finish` says."""
@@ -76,7 +82,7 @@ class InHand:
         Celery acknowledges a message without a run if it was revoked, or has expired: its check then ends here, after
         Celery has told so. A message that is rejected, or was run and is unmoved, goes back to its place.
         """
-        kept = json.loads(self.held.text)
+        kept = self._kept
         if (self.held.cause or {}).get("ended") == "expired":
             # by Redis' clock, which counts; Celery goes by this machine's
             kept["headers"]["expires"] = EXPIRED

@@ -27,9 +27,9 @@ BURST = 8
 CLOCK_KEY = "bench:clock"
 #: seconds before midnight to which the clock is put. A lane counts time from then on, and calls that may have arrived
 #: after midnight count for the new day, too
-AHEAD = 8.0
-#: seconds of a call
-TIMEOUT = 2
+AHEAD = 12.0
+#: seconds of a call. One without an answer would be its lane's only call of the day
+TIMEOUT = 5
 OPENS = Target("at most", 2, of_value=True)
 
 
