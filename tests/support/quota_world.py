@@ -111,7 +111,7 @@ class World:
         #: takes that have begun, one while another is on its way
         self.takes_under_way = 0
         #: what Redis goes by: its clock, and its run
-        self._told: dict[str, Any] = {}
+        self._told: dict[Any, Any] = {}
         self._later: list[tuple[int, int, Callable[[], None]]] = []
         self._order = itertools.count()
         self._patch = pytest.MonkeyPatch()
@@ -182,7 +182,7 @@ class World:
 
     def tell_redis(self) -> None:
         seconds, microseconds = divmod(self.wall, SECOND)
-        told = {"s": seconds, "us": microseconds, "run": f"{self.run:040x}"}
+        told: dict[Any, Any] = {"s": seconds, "us": microseconds, "run": f"{self.run:040x}"}
         if told != self._told:
             self.redis.hset("test:redis", mapping=told)
             self._told = told
