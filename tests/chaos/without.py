@@ -3,7 +3,8 @@
     python -m tests.chaos.without marks celery -A worker worker …
 
 In such a process, and in one where nothing is switched off, there are moments of standstill where a death matters and
-is seldom met otherwise: when messages were taken, before an end is stored, and before what follows goes out.
+is seldom met otherwise: when messages were taken, before an end is stored, before what follows goes out, and while a
+chord is claimed.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from tasks.check import CheckTask
 from wechat.push.messages import Message
 from wechat.push.outcomes import BrokerUnavailable
 from worker import sweeper
-from worker.ending.backend import Backend, Client
+from worker.ending.backend import Backend, Client, Relaying
 from worker.ending.left import Left
 from worker.ending.relay import Relay, send
 from worker.intake.inbox import Inbox
@@ -176,7 +177,7 @@ MECHANISMS = {
 
 
 def _stand_still() -> None:
-    take_in, end, count = Inbox._take_in, WxcheckTask.end, Relay._count
+    take_in, end, count, persist = Inbox._take_in, WxcheckTask.end, Relay._count, Relaying.persist
 
     def later_take_in(self: Inbox, received: Sequence[Any]) -> Any:
         if received:
@@ -191,9 +192,15 @@ def _stand_still() -> None:
         time.sleep(STANDSTILL_OF_CHORDS)
         count(self)
 
+    def later_persist(self: Relaying) -> bool:
+        if not self.is_kept:
+            time.sleep(STANDSTILL_OF_CHORDS)
+        return persist(self)
+
     Inbox._take_in = later_take_in
     WxcheckTask.end = later_end
     Relay._count = later_count
+    Relaying.persist = later_persist
 
 
 def main() -> None:
