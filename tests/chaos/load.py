@@ -37,13 +37,14 @@ class Sent:
 class Load:
     """Sends ``checks`` checks over ``seconds``, from a thread of its own, and knows what it has sent.
 
-    ``chords``: of a hundred canvases, those that are chords.
+    ``chords``, ``closings``: of a hundred canvases, as :class:`tests.chaos.scenarios.Scale` says.
     """
 
     app: Celery
     checks: int
     seconds: float
     chords: int
+    closings: int
     random: random.Random
     sent: list[Sent] = field(default_factory=list)
     #: canvases that the application could not get published: it knows that, and nothing is promised of them
@@ -72,8 +73,9 @@ class Load:
             time.sleep(max(0.0, began + self.seconds * tried / self.checks - time.monotonic()))
 
     def _send(self) -> int:
-        others = (95 - self.chords) / 2
-        shape = self.random.choices(["text", "media", "album", "unfetchable"], [others, others, self.chords, 5])[0]
+        others = (95 - self.chords - self.closings) / 2
+        shapes = {"text": others, "media": others, "album": self.chords, "unfetchable": 5, "closing": self.closings}
+        (shape,) = self.random.choices([*shapes], [*shapes.values()])
         item = uuid.uuid4().hex
         count = ALBUM if shape == "album" else 1
         try:
@@ -107,6 +109,10 @@ class Load:
 
     def _unfetchable(self, item: str) -> Sent:
         return Sent(item, "unfetchable", self._chain(item, False, "unfetchable"), "publish", fails=True)
+
+    def _closing(self, item: str) -> Sent:
+        is_text = self.random.random() < 0.5
+        return Sent(item, "closing", self._chain(item, is_text, "44990*1,pass"), "publish")
 
     def _album(self, item: str) -> Sent:
         kinds = [True, False, self.random.random() < 0.5]

@@ -29,7 +29,7 @@ def run_scenario(
             world.system.tell_sandbox(**PLATFORM_FAULTS)
         faults = scenario.faults(world, scale)
         seconds = max([scale.seconds, *(fault.times * fault.every for fault in faults)])
-        load = Load(world.app, scale.checks, seconds, scale.chords, random.Random(chance.random()))
+        load = Load(world.app, scale.checks, seconds, scale.chords, scale.closings, random.Random(chance.random()))
         load.start()
         done = run_faults(faults, chance)
         load.join(scale.settle)

@@ -34,6 +34,8 @@ class Scale(NamedTuple):
     settle: float = 240.0
     #: of a hundred canvases, those that are chords
     chords: int = 15
+    #: ... and those whose first call has the platform close the lane for a second
+    closings: int = 0
 
 
 FULL = Scale(5000, 75.0, 62, 20, 5, 5, 5, 5.0, 5, 3.0, 10, 80.0)

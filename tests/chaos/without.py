@@ -160,7 +160,9 @@ class Mechanism(NamedTuple):
 
 MECHANISMS = {
     # the only one that holds
-    "nothing": Mechanism(_nothing, ("workers", "redis", "connections", "platform")),
+    "nothing": Mechanism(
+        _nothing, ("workers", "redis", "connections", "platform"), {"chords": 40, "closings": 10, "fills": 5}
+    ),
     "record": Mechanism(_record, ("workers",)),
     "redelivery": Mechanism(_redelivery, ("workers",)),
     "leases": Mechanism(_leases, ("workers",)),
@@ -169,7 +171,7 @@ MECHANISMS = {
     "relay": Mechanism(_relay, ("workers",), {"chords": 80}),
     "chord": Mechanism(_chord, ("workers",), {"chords": 80}),
     "claimed-chord": Mechanism(_claimed_chord, ("workers",), {"chords": 80}),
-    "passing": Mechanism(_passing, ("redis",), {"redis_kills": 0, "fills": 5}),
+    "passing": Mechanism(_passing, ("redis",), {"redis_kills": 0, "fills": 5, "closings": 20}),
     "sweeper": Mechanism(_sweeper, ("platform",)),
     "early": Mechanism(_early, ("platform",)),
     "answer": Mechanism(_answer, ("redis",)),
