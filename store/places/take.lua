@@ -24,7 +24,10 @@ local TOKEN_WAIT, SHORTEST_WAIT, LONGEST_WAIT, DAMAGED_WAIT = 50000, 100000, 100
 local SETTLE = 64
 local shard = places_shard(KEYS, ARGV)
 local question, lanes, now = shard.question, quota_lane({}, {}), shard.now
-local wall, redis_run = lanes.clock()
+-- of Redis, asked for where there is a lane to take from: the answer to INFO is long
+local wall, redis_run
+-- by kind, the appIds of the lanes that may be open
+local due = {}
 local told, replies, unknown, nearest, taken = {''}, {}, {}, {}, 0
 -- queues in which more is due
 local more, at = {}, nil
@@ -180,7 +183,6 @@ local function take_lane(keys, room)
   return room - #leaves
 end
 
-take_ready('push', question.push)
 for _, keys in ipairs(shard.lane) do
   if keys.fresh == 0 then
     -- others, who could not tell that nothing was sent, may have let it pause
@@ -188,10 +190,17 @@ for _, keys in ipairs(shard.lane) do
   end
 end
 for _, asked in ipairs(question.kinds) do
+  due[asked.kind] = redis.call('ZRANGE', shard.open[asked.kind], '-inf', now, 'BYSCORE', 'LIMIT', 0, question.most)
+  if due[asked.kind][1] and not wall then
+    -- before anything is handed out: an ACL may lack INFO
+    wall, redis_run = lanes.clock()
+  end
+end
+take_ready('push', question.push)
+for _, asked in ipairs(question.kinds) do
   local kind = asked.kind
   local room = take_ready(kind, asked.room)
-  local due = redis.call('ZRANGE', shard.open[kind], '-inf', now, 'BYSCORE', 'LIMIT', 0, question.most)
-  for _, appid in ipairs(due) do
+  for _, appid in ipairs(due[kind]) do
     local keys = shard.of_appid[kind][appid]
     if room <= 0 then
       more[kind] = true
