@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 from typing import Any
 
@@ -32,8 +33,13 @@ class Eventer:
         self.told.append((event, fields))
 
 
-def received(task: Any = check_text, queue: str = "text", **options: Any) -> CheckRequest:
-    """A check in hand, sent by a client that knows nothing but its name. ``queue``: the one that it was taken from."""
+def received(
+    task: Any = check_text, queue: str = "text", cause: dict[str, Any] | None = None, **options: Any
+) -> CheckRequest:
+    """A check in hand, sent by a client that knows nothing but its name.
+
+    ``queue``: the one that it was taken from. ``cause``: its end, if that is known.
+    """
     message = app.amqp.create_task_message("task-1", "wxcheck.check_text", (CONTENT,), {"title": CONTENT})
     assert CONTENT in message.headers["argsrepr"]
     in_hand = Message(
@@ -45,7 +51,7 @@ def received(task: Any = check_text, queue: str = "text", **options: Any) -> Che
         delivery_info={"exchange": "", "routing_key": "wxcheck.text"},
         properties=message.properties,
     )
-    in_hand.in_hand = SimpleNamespace(held=SimpleNamespace(queue=queue, cause=None))
+    in_hand.in_hand = SimpleNamespace(held=SimpleNamespace(queue=queue, cause=cause))
     return CheckRequest(in_hand, app=app, task=task, hostname="here", **options)
 
 
@@ -95,6 +101,18 @@ def test_a_cancelled_check_tells_so_in_place_of_its_failure(failure: Exception, 
     except type(failure):
         request.on_failure(ExceptionInfo(), return_ok=True)
     assert [(told, fields["uuid"]) for told, fields in eventer.told] == [(event, "task-1")]
+
+
+@pytest.mark.parametrize(
+    ("cause", "told"),
+    [(None, ["task-started"]), ({"ended": "done", "push": "{}"}, []), ({"ended": "timeout"}, [])],
+    ids=["to be sent", "pushed", "overdue"],
+)
+def test_a_run_that_only_tells_an_end_tells_of_no_start(cause: dict[str, Any] | None, told: list[str]) -> None:
+    eventer = Eventer()
+    request = received(check_media, "media", cause, eventer=eventer, on_ack=lambda *_: None)
+    request.on_accepted(1, time.monotonic())
+    assert [event for event, _ in eventer.told] == told
 
 
 def test_a_check_that_is_parked_tells_so_and_is_done_with() -> None:

@@ -79,6 +79,8 @@ class CheckRequest(Request):  # type: ignore[misc]  # Celery ships no types
         return super().on_failure(exc_info, *args, **kwargs)
 
     def send_event(self, event: str, **fields: Any) -> None:
+        if event == "task-started" and self._in_hand.held.cause is not None:
+            return  # it only tells an end: the check has been started, or never will be
         super().send_event("task-cancelled" if self._is_cancelled and event == "task-failed" else event, **fields)
 
     def info(self, safe: bool = True) -> dict[str, Any]:  # noqa: ARG002 - Celery passes False

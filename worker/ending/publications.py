@@ -1,7 +1,7 @@
 """Messages that are published later: the arguments of a publication, as JSON values.
 
 A publication: body (text, or base64 where ``encoding`` is), content_type, content_encoding, exchange, routing_key,
-declare (queues, each with its exchange), headers, properties; and, if any, compression and delivery_mode.
+declare (names of queues), headers, properties; and, if any, compression and delivery_mode.
 """
 
 from __future__ import annotations
@@ -11,7 +11,6 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from celery.app.amqp import AMQP
-from kombu import Exchange, Queue
 from kombu import serialization as serializers
 from kombu.compression import get_encoder
 
@@ -86,7 +85,7 @@ def publication(
         "routing_key": routing_key,
         "headers": headers or {},
         "properties": {name: value for name, value in properties.items() if name not in _OF_THE_CALL},
-        "declare": [entity.as_dict(recurse=True) for entity in declare or ()],
+        "declare": [queue.name for queue in declare or ()],
         "compression": compression,
         "delivery_mode": delivery_mode,
     }
@@ -97,7 +96,7 @@ def publication(
     return {name: value for name, value in told.items() if value not in (None, [], {})}
 
 
-def publish(producer: Producer, kept: dict[str, Any], **options: Any) -> None:
+def publish(app: Celery, producer: Producer, kept: dict[str, Any], **options: Any) -> None:
     """Publish a publication. ``options``: of kombu's ``Producer.publish``, about trying again.
 
     Raises:
@@ -111,7 +110,7 @@ def publish(producer: Producer, kept: dict[str, Any], **options: Any) -> None:
         exchange=kept.get("exchange", ""),
         routing_key=kept.get("routing_key"),
         headers=dict(kept.get("headers", {})),
-        declare=[_made(entity) for entity in kept.get("declare", ())],
+        declare=[app.amqp.queues[name] for name in kept.get("declare", ())],
         compression=kept.get("compression"),
         delivery_mode=kept.get("delivery_mode"),
         **kept.get("properties", {}),
@@ -125,13 +124,5 @@ def rendered(app: Celery, publications: list[dict[str, Any]]) -> list[tuple[str,
         return []
     with set_aside() as kept, app.producer_or_acquire() as producer:
         for one in publications:
-            publish(producer, one)
+            publish(app, producer, one)
     return kept
-
-
-def _made(described: dict[str, Any]) -> Any:
-    """Return the queue, or the exchange, that ``as_dict`` has described."""
-    if "exchange" not in described:
-        return Exchange(**described)
-    exchange = described["exchange"]
-    return Queue(**{**described, "exchange": _made(exchange) if exchange else None})

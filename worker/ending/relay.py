@@ -191,7 +191,7 @@ def send(app: Celery, left: Left, *, stores: bool = True) -> None:
         try:
             with app.producer_or_acquire() as producer:
                 for one in left.publications:
-                    publish(producer, one, retry=False)
+                    publish(app, producer, one, retry=False)
                     sent += 1
         finally:
             del left.publications[:sent]
