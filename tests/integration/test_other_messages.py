@@ -348,6 +348,11 @@ def test_on_rabbitmq_they_end_by_name_too(tmp_path: Path) -> None:
         system.worker(queues=wxcheck.TEXT_QUEUE)
         url = system.servers.broker
         with plain_client(url, system.redis_url) as old, Connection(url) as connection:
+            with connection.channel() as channel:
+                channel.queue_declare("dropped", durable=True, auto_delete=False)
+            policy = {"dead-letter-exchange": "", "dead-letter-routing-key": "dropped"}
+            assert system.servers.rabbitmq is not None
+            system.servers.rabbitmq.control("set_policy", "dropped", r"^wxcheck\.text$", json.dumps(policy))
             old.conf.task_protocol = 1
             assert verdict_of(text(old, words("risky")).apply_async())["suggest"] == "risky"
             sent = []
@@ -364,6 +369,9 @@ def test_on_rabbitmq_they_end_by_name_too(tmp_path: Path) -> None:
                     producer.publish(body, routing_key=wxcheck.TEXT_QUEUE, headers=more, **properties)
                     sent.append(AsyncResult(task_id, app=old))
                 producer.publish("[[], {}, {}]", routing_key=wxcheck.TEXT_QUEUE, content_type="application/json")
+            # one without an id: RabbitMQ keeps it where its users say so
+            with connection.SimpleQueue("dropped") as dropped:
+                assert dropped.get(timeout=PATIENCE).payload == [[], {}, {}]
             for result in sent:
                 assert refused(result)
             reasons = ("content_type", "body", "body", "task", "compression", "no_id")

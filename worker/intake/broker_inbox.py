@@ -86,7 +86,10 @@ class BrokerInbox(Inbox):
             wait = GATHER
 
     def _file(self, taken: list[BrokerMessage]) -> None:
-        """Have messages filed, and acknowledge them; those that stay go back. The broker has all if it is stopped."""
+        """Have messages filed, and acknowledge them; those that stay go back. The broker has all if it is stopped.
+
+        One that is dropped is rejected: RabbitMQ keeps it where the queue has a dead-letter exchange.
+        """
         received = [
             Received(message, str(message.delivery_info.get("routing_key")), str(message.delivery_tag))
             for message in taken
@@ -100,5 +103,7 @@ class BrokerInbox(Inbox):
         for message, (*_, tag) in zip(taken, received, strict=True):
             if tag in outcome.kept:
                 message.requeue()
+            elif tag in outcome.dropped:
+                message.reject()
             else:
                 message.ack()
