@@ -24,23 +24,36 @@ for name in list(os.environ):
 LONGEST = (
     *("test_chaos.py::", "test_matrix.py", "test_quota_model.py", "test_secrets.py", "test_load.py"),
     *("test_prometheus_server.py", "RabbitMQ", "rabbitmq", "pool_process_is_killed", "any_number_of_tasks"),
-    *("catches_up_three_seconds", "takes_a_queue_from_a_worker", "right_that_is_taken_away"),
+    *("a_clock_that_is_slewed", "takes_a_queue_from_a_worker", "right_that_is_taken_away"),
 )
-#: of those, one that waits for two of its kind
-LATER = "one Redis-connections"
+#: modules whose tests share a RabbitMQ, which each process would start anew
+SHARING = ("test_ending.py", "test_intake.py", "test_broker_inbox.py")
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Has the longest tests begin first, a share of them in each process: the last one would run alone at the end."""
     count = int(getattr(config, "workerinput", {}).get("workercount", 1))
-    longest = [item for item in items if LATER not in item.nodeid and any(part in item.nodeid for part in LONGEST)]
-    first = set(longest)
-    others = [item for item in items if item not in first]
-    share = -(-len(others) // count)
-    # pytest-xdist gives each process as many tests in a row
-    shares = [longest[one::count] + others[one * share : (one + 1) * share] for one in range(count)]
-    items[:] = [item for of_one in shares for item in of_one]
+    together: dict[str, list[pytest.Item]] = {}
+    others = []
+    for item in items:
+        if not any(part in item.nodeid for part in LONGEST):
+            others.append(item)
+        else:
+            shares_server = "RabbitMQ" in item.nodeid and item.path.name in SHARING
+            together.setdefault(item.path.name if shares_server else item.nodeid, []).append(item)
+    shares: list[list[pytest.Item]] = [[] for _ in range(count)]
+    for group in together.values():
+        min(shares, key=len).extend(group)
+    # pytest-xdist gives each process as many tests in a row, the last ones perhaps one more
+    left = len(items)
+    for number, share in enumerate(shares):
+        size = left // (count - number)
+        missing = max(0, size - len(share))
+        share += others[:missing]
+        del others[:missing]
+        left -= len(share)
+    items[:] = [item for share in shares for item in share]
 
 
 def pytest_configure() -> None:

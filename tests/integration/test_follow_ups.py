@@ -46,7 +46,10 @@ def troubles(system: System) -> list[dict[str, Any]]:
     return [trouble for trouble in found if trouble["key"] == "follow_ups_unconsumed"]
 
 
-@pytest.mark.parametrize("topology", ["one Redis", pytest.param("broker apart", marks=pytest.mark.long), "RabbitMQ"])
+@pytest.mark.parametrize(
+    "topology",
+    ["one Redis", *(pytest.param(apart, marks=pytest.mark.long) for apart in ("broker apart", "RabbitMQ"))],
+)
 def test_follow_ups_that_nobody_consumes_are_told_by_status_doctor_and_show(topology: str, tmp_path: Path) -> None:
     system = System(tmp_path, topology)
     try:

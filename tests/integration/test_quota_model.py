@@ -49,7 +49,7 @@ from wechat.errcodes import Meaning
 from wxcheck import CheckRefused
 
 #: how many examples to try of each machine, in place of the few that are always the same
-EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "8"))
+EXAMPLES = int(os.environ.get("MODEL_EXAMPLES", "6"))
 #: from so many on they are new ones each time
 MANY = 100
 
