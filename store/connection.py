@@ -50,7 +50,7 @@ STORE_AWAY = (
 )
 
 #: most connections of a client. The threads of a process use one core together, which is busy with fewer answers
-CONNECTIONS = 4
+CONNECTIONS = 3
 
 
 def connect(url: str, timeout: float, retries: int = 1, *, text: bool = True) -> Redis:
