@@ -23,7 +23,7 @@ for name in list(os.environ):
 #: parts of the names of tests that take longer than fifteen seconds on two cores
 LONGEST = (
     *("test_chaos.py::", "test_matrix.py", "test_quota_model.py", "test_secrets.py", "test_load.py"),
-    *("test_prometheus_server.py", "RabbitMQ", "rabbitmq", "pool_process_is_killed", "any_number_of_tasks"),
+    *("test_prometheus_server.py", "RabbitMQ", "rabbitmq", "any_number_of_tasks"),
     *("a_clock_that_is_slewed", "takes_a_queue_from_a_worker", "right_that_is_taken_away"),
 )
 #: modules whose tests share a RabbitMQ, which each process would start anew
