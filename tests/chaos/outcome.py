@@ -96,11 +96,19 @@ class Outcome:
 
 
 def settled(world: World, load: Load, seconds: float) -> bool:
-    """Waits until every check has ended and what follows has run, or until ``seconds`` are over."""
+    """Waits until every check has ended, what follows has run and no push is on its way, or until ``seconds`` are over.
+
+    Pushes come before what is left: one that is repeated for a call whose run died would be kept as an early one anew.
+    """
     until = time.monotonic() + seconds
     while time.monotonic() < until:
         _bring_forward(world)
-        if not _left(world) and not _without_end(world, load) and not _without_follow_up(world, load):
+        if (
+            not world.system.sandbox_stats()["waiting"]
+            and not _left(world)
+            and not _without_end(world, load)
+            and not _without_follow_up(world, load)
+        ):
             return True
         time.sleep(0.5)
     return False
