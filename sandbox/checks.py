@@ -83,13 +83,14 @@ async def _judged(request: Request, state: State, path: str, read: Callable[[byt
     repeats = (scenario.repeat or 1 + _drawn(options.push_repeat)) - 1
     lost = scenario.lost or _drawn(options.push_lost)
     early = not lost and (scenario.early or _drawn(options.push_early))
+    # the delay begins with the answer; without a delay, push and answer come in any order
+    answered = asyncio.Event()
+    for _ in range(0 if lost else repeats if early else repeats + 1):
+        state.pushes.later(delivery, _delay(options) if scenario.delay is None else scenario.delay, answered)
     if early:
         await state.pushes.early(delivery)
     await _pause(late)
-    if not lost:
-        # the delay begins with the answer; without a delay, push and answer come in any order
-        for _ in range(repeats if early else repeats + 1):
-            state.pushes.later(delivery, _delay(options) if scenario.delay is None else scenario.delay)
+    answered.set()
     if fault is not None:
         return _failed(state, path, fault, camel)
     return _json(state, path, media_answer(scenario, delivery.trace_id), camel)

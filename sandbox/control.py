@@ -9,7 +9,8 @@
 ``GET /sandbox/stats``              ``{"calls": {path: n}, "answers": {path: {errcode: n}}, "pushes": {"sent": n,
                                     "answers": {status: n}}, "waiting": n}``; a call that was not answered JSON counts
                                     as ``http 502``, ``html``, ``garbage`` or ``reset``, a push without answer as
-                                    ``none``; ``waiting`` is the number of verdicts still to be delivered
+                                    ``none``; ``waiting`` is the number of deliveries still to come, those
+                                    of calls that are not answered yet among them
 ``GET /sandbox/checks?limit=100``   the last media checks, the newest first (at most the last 10,000): ``trace_id``,
                                     ``appid``, ``kind``, ``version``, ``at``, ``pushes`` sent, ``status`` of the last
 ``POST /sandbox/pushes``            ``{"trace_id": …}``: delivers that push once more, now, also a lost one, and answers

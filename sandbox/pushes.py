@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import requests
 
@@ -17,6 +17,8 @@ from config.logs import Log
 from config.settings import MiniProgram
 from sandbox.messages import Mode, sealed
 from sandbox.options import Options
+
+T = TypeVar("T")
 
 log = Log(__name__)
 
@@ -68,13 +70,14 @@ class Pushes:
         self._urls = urls
         self._options = options
         self._pushed = pushed
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._kept: OrderedDict[str, Delivery] = OrderedDict()
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="push")
         self._local = threading.local()
 
     @property
     def waiting(self) -> int:
+        """Return the number of deliveries still to come, those of calls that are not answered yet among them."""
         return len(self._tasks)
 
     @property
@@ -93,14 +96,14 @@ class Pushes:
     def find(self, trace_id: str) -> Delivery | None:
         return self._kept.get(trace_id)
 
-    def later(self, delivery: Delivery, seconds: float) -> None:
-        """Deliver after ``seconds``, with the attempts that the options allow."""
-        self._start(self._attempts(delivery, seconds, self._options().push_attempts))
+    def later(self, delivery: Delivery, seconds: float, answered: asyncio.Event) -> None:
+        """Deliver ``seconds`` after the call is ``answered``, with the attempts that the options allow."""
+        self._start(self._attempts(delivery, seconds, self._options().push_attempts, answered))
 
     async def early(self, delivery: Delivery) -> None:
         """Deliver now, and return after the answer. A failed delivery is tried again later, like any other."""
         options = self._options()
-        if await self.send(delivery) != 200 and options.push_attempts > 1:
+        if await self._start(self.send(delivery)) != 200 and options.push_attempts > 1:
             self._start(self._attempts(delivery, options.push_retry_seconds, options.push_attempts - 1))
 
     async def send(self, delivery: Delivery) -> int | None:
@@ -127,12 +130,17 @@ class Pushes:
         self.forget()
         self._pool.shutdown(wait=False, cancel_futures=True)
 
-    def _start(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def _start(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.get_running_loop().create_task(coroutine)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
-    async def _attempts(self, delivery: Delivery, delay: float, attempts: int) -> None:
+    async def _attempts(
+        self, delivery: Delivery, delay: float, attempts: int, after: asyncio.Event | None = None
+    ) -> None:
+        if after is not None:
+            await after.wait()
         await asyncio.sleep(delay)
         for left in reversed(range(attempts)):
             status = await self.send(delivery)

@@ -98,7 +98,7 @@ class Outcome:
 def settled(world: World, load: Load, seconds: float) -> bool:
     """Waits until every check has ended, what follows has run and no push is on its way, or until ``seconds`` are over.
 
-    Pushes come before what is left: one that is repeated for a call whose run died would be kept as an early one anew.
+    Pushes come before what is left: one of a call that its run has given up belongs to nobody, and is kept for a while.
     """
     until = time.monotonic() + seconds
     while time.monotonic() < until:

@@ -297,6 +297,33 @@ def test_a_push_can_be_repeated(sandbox: Sandbox, receiver: Receiver) -> None:
     assert [len(receiver.of(thrice)), len(receiver.of(twice))] == [3, 2]
 
 
+def given_up(sandbox: Sandbox, directives: str) -> str:
+    """A media check whose client does not wait for the answer; its trace_id."""
+    body = {"media_url": f"https://img.example/a.jpg?sandbox={directives}", "media_type": 2}
+    with pytest.raises(requests.ReadTimeout), requests.Session() as session:
+        session.post(f"{sandbox.url}{MEDIA}", json=body, params={"access_token": sandbox.token()}, timeout=0.2)
+    wait_until(lambda: bool(sandbox.control("GET", "checks")))
+    return str(sandbox.control("GET", "checks")[0]["trace_id"])
+
+
+def test_a_verdict_waits_from_its_call_on_even_if_nobody_waits_for_the_answer(
+    sandbox: Sandbox, receiver: Receiver
+) -> None:
+    trace_id = given_up(sandbox, "slow=4,delay=0,repeat=2")
+    stats = sandbox.control("GET", "stats")
+    assert (stats["waiting"], MEDIA in stats["answers"]) == (2, False)
+    wait_until(lambda: sandbox.control("GET", "stats")["waiting"] == 0)
+    assert len(receiver.of(trace_id)) == 2
+
+
+def test_after_a_reset_no_push_comes_of_a_call_that_was_under_way(sandbox: Sandbox, receiver: Receiver) -> None:
+    trace_id = given_up(sandbox, "slow=2,delay=0")
+    sandbox.control("POST", "reset")
+    assert sandbox.control("GET", "stats")["waiting"] == 0
+    receiver.wait(sandbox.media("slow=3,delay=0"))
+    assert receiver.of(trace_id) == []
+
+
 def test_a_lost_push_never_comes_but_on_demand(sandbox: Sandbox, receiver: Receiver) -> None:
     sandbox.option(push_delay=[0, 0])
     trace_id = sandbox.media("lost,early,repeat=3")
